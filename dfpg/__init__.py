@@ -1,0 +1,1 @@
+"""DFPG-Bench: the reproducibility benchmark suite for face deblurring."""

@@ -1,0 +1,1 @@
+"""Sharp faces: sources, splits, the generator of people who do not exist."""

@@ -1,0 +1,1 @@
+"""One YAML per profile; base.yaml holds the paper's values."""

@@ -1,0 +1,57 @@
+"""Progress of long work: a bar on a terminal, one line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+LINE_INTERVAL_S = 10.0
+
+
+class Progress:
+    """Counts ``total`` units of work and shows rate and remaining time on stderr.
+
+    Args:
+        label: what is being done.
+        total: number of units.
+        unit: name of a unit, e.g. ``"image"``.
+        initial: units done before (a resumed run).
+    """
+
+    def __init__(self, label: str, total: int, unit: str = "it", initial: int = 0) -> None:
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            initial=initial,
+            desc=label,
+            unit=unit,
+            file=sys.stderr,
+            dynamic_ncols=terminal,
+            ncols=None if terminal else 0,
+            mininterval=0.1 if terminal else LINE_INTERVAL_S,
+            maxinterval=LINE_INTERVAL_S,
+            bar_format=None
+            if terminal
+            else "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {remaining} left{postfix}\n",
+        )
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """Report ``count`` further units and the latest figures (shown beside the rate)."""
+        if figures:
+            self._bar.set_postfix(
+                {name: f"{value:.4g}" for name, value in figures.items()}, refresh=False
+            )
+        self._bar.update(count)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
