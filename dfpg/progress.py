@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from types import TracebackType
+from typing import TextIO
 
 from tqdm import tqdm
 
 LINE_INTERVAL_S = 10.0
+
+
+class _Lines(io.TextIOBase):
+    """Turns tqdm's redrawn line into whole lines, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        line = text.strip()
+        if line:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        return len(text)
 
 
 class Progress:
@@ -27,14 +43,13 @@ class Progress:
             initial=initial,
             desc=label,
             unit=unit,
-            file=sys.stderr,
+            file=sys.stderr if terminal else _Lines(sys.stderr),
             dynamic_ncols=terminal,
-            ncols=None if terminal else 0,
             mininterval=0.1 if terminal else LINE_INTERVAL_S,
             maxinterval=LINE_INTERVAL_S,
             bar_format=None
             if terminal
-            else "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {remaining} left{postfix}\n",
+            else "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {remaining} left{postfix}",
         )
 
     def advance(self, count: int = 1, **figures: float) -> None:

@@ -80,6 +80,15 @@ def _embedded(split: Split, size: int | None) -> FaceSet:
 SOURCES: dict[str, Callable[[Split, int | None], FaceSet]] = {"embedded": _embedded}
 
 
+def check_source(source: str, where: str) -> None:
+    """Refuse a face source that does not exist; ``where`` names the parameter that asks for it."""
+    if source not in SOURCES:
+        raise UserError(
+            f"{where}: {source!r} is no face source that this version reads: "
+            f"use {', '.join(sorted(SOURCES))}"
+        )
+
+
 def load_faces(source: str, split: Split, size: int | None = None) -> FaceSet:
     """Faces of one source and split, in a fixed order.
 
@@ -91,8 +100,7 @@ def load_faces(source: str, split: Split, size: int | None = None) -> FaceSet:
     Raises:
         UserError: unknown source or split, or files are missing or damaged.
     """
-    if source not in SOURCES:
-        raise UserError(f"face source {source!r} is unknown: use one of {', '.join(SOURCES)}")
+    check_source(source, "face source")
     if split not in get_args(Split):
         raise UserError(f"split {split!r} is unknown: use train, val or test")
     return SOURCES[source](split, size)

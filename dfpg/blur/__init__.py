@@ -1,0 +1,1 @@
+"""Blur: kernels, degradation of sharp faces, test sets."""

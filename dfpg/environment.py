@@ -1,0 +1,93 @@
+"""What a result was made with: machine, versions, precision, code. No time, path or host name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dfpg.config import Config
+from dfpg.files import write_text
+
+PACKAGES = (
+    "accelerate",
+    "dvc",
+    "lpips",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scikit-image",
+    "scipy",
+    "torch",
+    "torchvision",
+)
+# What a run itself writes into the working tree; changes there do not make its code dirty.
+WRITTEN_BY_RUNS = ("results", "dvc.lock")
+
+
+def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
+    """Facts about this machine and code, by name.
+
+    Args:
+        config: names the profile, the seed and the wanted precision.
+        root: the project's root, for the commit.
+    """
+    from dfpg.training.device import describe_device
+
+    return {
+        "profile": config.profile,
+        "config_sha256": config_hash(config),
+        "seed": config.seed,
+        "commit": git_commit(root),
+        **describe_device(config.training.precision),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def write_environment(config: Config, out: Path, root: Path = Path()) -> None:
+    """Write :func:`environment` as JSON."""
+    write_text(out, json.dumps(environment(config, root), indent=2, allow_nan=False) + "\n")
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the parameters, the same for any order and layout of ``params.yaml``."""
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def git_commit(root: Path) -> str | None:
+    """Commit of the code in ``root``, with ``-dirty`` if tracked files differ from it.
+
+    ``None`` outside git, before the first commit, and where git is not installed.
+    """
+    excluded = [f":(exclude,top){name}" for name in WRITTEN_BY_RUNS]
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *excluded)
+    if commit is None or changes is None:
+        return None
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

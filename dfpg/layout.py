@@ -1,0 +1,165 @@
+"""The paper's tables as data: rows, columns, and the convention of each metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from dfpg.config import Config, ProtocolName
+
+Fidelity = Literal[
+    "reference",  # the test images themselves
+    "official weights",
+    "reimplementation",
+    "approximation",
+    "external",  # someone's own outputs
+    "reported only",
+]
+
+BASELINES = ("sharp", "blurred")
+NOT_IMPLEMENTED = "not implemented yet"
+# The network behind P and d_VGG: the paper's, or what stands in for it.
+VGGFACE, SURROGATE = "VGGFace", "surrogate"
+HIGHER_IS_BETTER = {"psnr": True, "ssim": True, "d_vgg": False, "lpips": False}
+DECIMALS = {"psnr": 2, "ssim": 3, "d_vgg": 2, "lpips": 4}  # as the paper prints them
+# The paper's column groups: protocol of the test set and framing of its faces.
+TEST_SETS: dict[str, tuple[ProtocolName, str]] = {
+    "shen": ("a", "center"),
+    "mspl_center": ("b", "center"),
+    "mspl_random": ("b", "random"),
+}
+MEAN = "mean"  # subset name: mean over the subsets of the test set
+
+
+class Column(NamedTuple):
+    """One column group: a test set (key of ``TEST_SETS``) and a subset of it, or ``MEAN``."""
+
+    protocol: str
+    subset: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the paper's key and the run that fills it (None: nothing can)."""
+
+    key: str
+    run: str | None
+    fidelity: Fidelity = "reimplementation"
+    prior: bool = False  # trained with the prior network P
+    missing: str = NOT_IMPLEMENTED
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the paper; ``conventions`` maps its metric names to per-image columns."""
+
+    name: str
+    title: str
+    protocol: ProtocolName  # further runs trained on this protocol are appended to the table
+    columns: tuple[Column, ...]
+    conventions: dict[str, str]
+    rows: tuple[Row, ...]
+    appends: bool = True
+
+
+_REFERENCES = (Row("sharp", "sharp", "reference"), Row("blurred", "blurred", "reference"))
+
+TABLES = (
+    Table(
+        name="table1",
+        title="Table 1: Shen test set",
+        protocol="a",
+        columns=(Column("shen", "helen"), Column("shen", "celeba")),
+        conventions={
+            "psnr": "psnr",
+            "ssim": "ssim_matlab_rgb",
+            "d_vgg": "d_vgg_lab",
+            "lpips": "lpips_alex",  # assumed: the paper's scale here is not that of Table 2
+        },
+        rows=(
+            *_REFERENCES,
+            Row("shen2018", "shen2018"),
+            Row("lu2019", "lu2019"),
+            Row("xia2019", "xia2019"),
+            Row("yasarla2020", "yasarla2020"),
+            Row("shen2020", None, missing="reported only: no code or images exist"),
+            Row("lee2020", "lee2020_a", prior=True),
+            Row("li2020", "li2020"),
+            Row("wang2021", "wang2021"),
+            Row("dfpg_a", "dfpg_a", prior=True),
+        ),
+    ),
+    Table(
+        name="table2",
+        title="Table 2: MSPL test set",
+        protocol="b",
+        columns=tuple(
+            Column(test_set, subset)
+            for test_set in ("mspl_center", "mspl_random")
+            for subset in ("celeba", "celeba_hq", "ffhq")
+        ),
+        conventions={
+            "psnr": "psnr",
+            "ssim": "ssim_matlab_rgb",
+            "d_vgg": "d_vgg_lab",
+            "lpips": "lpips_vgg",  # assumed
+        },
+        rows=(
+            *_REFERENCES,
+            Row("shen2018", "shen2018"),  # the protocol A runs, not retrained, as in the paper
+            Row("lu2019", "lu2019"),
+            Row("zhang2019", "zhang2019_generic"),
+            Row("zhang2019_retrained", "zhang2019_b"),
+            Row("xia2019", "xia2019"),
+            Row("yasarla2020", "yasarla2020"),
+            Row("yasarla2020_retrained", "yasarla2020_b"),
+            Row("lee2020", "lee2020_b", prior=True),
+            Row("dfpg_b", "dfpg_b", prior=True),
+        ),
+    ),
+    Table(
+        name="table4",
+        title="Table 4: ablation, mean over the subsets of MSPL-Center",
+        protocol="b",
+        columns=(Column("mspl_center", MEAN),),
+        conventions={
+            "psnr": "psnr",
+            "ssim": "ssim_matlab_rgb",
+            "d_vgg": "d_vgg_lab",
+            "lpips": "lpips_vgg",
+        },
+        rows=(
+            *_REFERENCES,
+            Row("b1", "b1"),
+            *(Row(f"b{number}", f"b{number}", prior=True) for number in range(2, 6)),
+            Row("b6", "dfpg_b", prior=True),
+        ),
+        appends=False,
+    ),
+)
+
+
+def rows_of(table: Table, config: Config) -> tuple[Row, ...]:
+    """Rows of a table: the paper's, then runs of ``params.yaml`` that no table names."""
+    if not table.appends:
+        return table.rows
+    named = {row.run for other in TABLES for row in other.rows}
+    further = (
+        Row(name, name)
+        for name, run in config.runs.items()
+        if name not in named and run.protocol == table.protocol
+    )
+    return (*table.rows, *further)
+
+
+def evaluated_on(config: Config, run: str) -> tuple[ProtocolName, ...]:
+    """Protocols whose test sets a run is scored on: its tables', and the one it trains on."""
+    found = {config.runs[run].protocol}
+    found |= {
+        TEST_SETS[column.protocol][0]
+        for table in TABLES
+        for row in table.rows
+        for column in table.columns
+        if row.run == run
+    }
+    return tuple(sorted(found))

@@ -1,0 +1,68 @@
+"""A table's CSV as Markdown in the paper's layout, for terminals and the README."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from dfpg.errors import UserError
+from dfpg.layout import DECIMALS, TABLES
+
+HEADINGS = {"psnr": "PSNR (dB) ↑", "ssim": "SSIM ↑", "d_vgg": "d_VGG ↓", "lpips": "LPIPS ↓"}
+TEST_SETS = {
+    "shen": "Shen test set",
+    "mspl_center": "MSPL-Center",
+    "mspl_random": "MSPL-Random",
+}
+
+
+def render(path: Path) -> str:
+    """Markdown of one results table: a part per column group, one line per row.
+
+    A cell reads ``value [low, high] (published)``; a row without values gives its reason.
+
+    Raises:
+        UserError: the file is missing or is no table of results.
+    """
+    groups: dict[tuple[str, str], dict[str, dict[str, dict[str, str]]]] = {}
+    try:
+        for record in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            rows = groups.setdefault((record["protocol"], record["subset"]), {})
+            rows.setdefault(record["row"], {})[record["metric"]] = record
+        titles = {table.name: table.title for table in TABLES}
+        parts = [f"**{titles[path.stem]}** (value [interval] (published value))"]
+        parts += [_group(*group, rows) for group, rows in groups.items()]
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: no table of results; run the tables stage first") from error
+    return "\n\n".join(parts) + "\n"
+
+
+def _group(protocol: str, subset: str, rows: dict[str, dict[str, dict[str, str]]]) -> str:
+    metrics = list(next(iter(rows.values())))
+    sources = {cell["source"] for cells in rows.values() for cell in cells.values()} - {""}
+    title = f"{TEST_SETS[protocol]}, {'; '.join(sorted(sources)) or subset}"
+    lines = [
+        _line(["row", *(HEADINGS[metric] for metric in metrics), "note"]),
+        _line(["---"] * (len(metrics) + 2)),
+    ]
+    for name, cells in rows.items():
+        notes = {cell["reason"] for cell in cells.values() if not cell["value"]}
+        shown = [_cell(cells[metric]) for metric in metrics]
+        lines.append(_line([name, *shown, "; ".join(sorted(notes))]))
+    return f"{title}\n\n" + "\n".join(lines)
+
+
+def _cell(record: dict[str, str]) -> str:
+    digits = DECIMALS[record["metric"]]
+    text = "-"
+    if record["value"]:
+        text = f"{float(record['value']):.{digits}f}"
+    if record["ci_low"]:
+        low, high = float(record["ci_low"]), float(record["ci_high"])
+        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{text} ({record['published']})" if record["published"] else text
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,261 @@
+"""The paper's tables with intervals, beside the published figures; no torch, seconds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dfpg.config import Config
+from dfpg.errors import UserError
+from dfpg.estimates import Bounds, Estimate, estimate, load_scores
+from dfpg.files import write_text
+from dfpg.layout import BASELINES, NOT_IMPLEMENTED, TABLES, Column, Row, Table, rows_of
+from dfpg.published import ERRATA, Key, figures
+from dfpg.statistics import holm
+from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
+
+Record = dict[str, str]
+NO_VALUE = Bounds(math.nan, math.nan, math.nan)
+
+
+def build_tables(config: Config, artifacts: Path, out: Path) -> None:
+    """Write the results of all runs whose per-image CSV exists.
+
+    Writes ``table1.csv``, ``table2.csv``, ``table4.csv`` (one record per row, column group and
+    metric), ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of
+    the paper), ``gains.csv`` (every row against ``blurred``), ``training.csv`` and ``prior.json``.
+
+    Args:
+        config: the profile.
+        artifacts: folder with ``per_image``, ``priors`` and ``history``.
+        out: the results' folder.
+
+    Raises:
+        UserError: the baselines or the prior's card are missing, or two runs were scored on
+            different images.
+    """
+    scores = load_scores(config, artifacts / "per_image")
+    card = read_card(artifacts / "priors" / "card.json")
+    tables: dict[str, list[Record]] = {}
+    gains: list[Record] = []
+    for table in TABLES:
+        estimates = {column: estimate(config, scores, table, column) for column in table.columns}
+        tables[table.name] = long_table(config, table, estimates)
+        gains += gains_over_blurred(config, table, estimates)
+    files = {f"{name}.csv": _csv(records) for name, records in tables.items()}
+    files |= {
+        "metrics.json": _json(metrics(tables)),
+        "deviations.csv": _csv(deviations(tables)),
+        "gains.csv": _csv(gains),
+        "training.csv": _csv(training(config, artifacts / "history")),
+        "prior.json": _json(card),
+    }
+    for name, text in files.items():
+        write_text(out / name, text)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of the prior network in use, a JSON object.
+
+    Raises:
+        UserError: the card is missing or damaged.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no readable card; run the priors stage first") from error
+    if not isinstance(card, dict):
+        raise UserError(f"{path}: no JSON object; run the priors stage again")
+    return card
+
+
+def long_table(
+    config: Config, table: Table, estimates: Mapping[Column, Estimate | None]
+) -> list[Record]:
+    """One record per row, column group and metric; a row never vanishes, it has a reason."""
+    return [
+        _record(config, table, row, column, metric, estimates[column])
+        for row in rows_of(table, config)
+        for column in table.columns
+        for metric in table.conventions
+    ]
+
+
+def metrics(tables: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    """Finite values as table -> row -> protocol/subset -> metric, for ``dvc metrics diff``."""
+    nested: dict[str, Any] = {}
+    for name, records in tables.items():
+        for record in records:
+            if record["value"]:
+                column = f"{record['protocol']}/{record['subset']}"
+                cells = nested.setdefault(name, {}).setdefault(record["row"], {})
+                cells.setdefault(column, {})[record["metric"]] = float(record["value"])
+    return nested
+
+
+def deviations(tables: Mapping[str, Sequence[Record]]) -> list[Record]:
+    """One record per figure that the paper prints: published, reproduced, verdict, erratum."""
+    found = {
+        Key(name, record["row"], record["protocol"], record["subset"], record["metric"]): record
+        for name, records in tables.items()
+        for record in records
+    }
+    copied = ("value", "ci_low", "ci_high", "deviation", "verdict", "reason")
+    absent = dict.fromkeys(copied, "")
+    absent |= {"verdict": NOT_COMPARABLE, "reason": NOT_IMPLEMENTED}
+    return [
+        key._asdict()
+        | {"published": figure.text}
+        | {name: found.get(key, absent)[name] for name in copied}
+        | {"erratum": ERRATA.get(key, "")}
+        for key, figure in figures().items()
+    ]
+
+
+def gains_over_blurred(
+    config: Config, table: Table, estimates: Mapping[Column, Estimate | None]
+) -> list[Record]:
+    """Paired gain of every trained row over ``blurred``; Holm's family: one column and metric."""
+    trained = [row for row in rows_of(table, config) if row.run not in BASELINES]
+    records = []
+    for column, found in estimates.items():
+        if found is None:
+            continue
+        for metric, convention in table.conventions.items():
+            rows = [row for row in trained if (row.run, convention) in found.gains]
+            keys = [(str(row.run), convention) for row in rows]
+            adjusted = holm([found.p[key] for key in keys])
+            for row, key, p_holm in zip(rows, keys, adjusted.tolist(), strict=True):
+                gain = found.gains[key]
+                records.append(
+                    {
+                        "table": table.name,
+                        "row": row.key,
+                        "run": key[0],
+                        "protocol": column.protocol,
+                        "subset": column.subset,
+                        "metric": metric,
+                        "convention": convention,
+                        "gain": _number(gain.mean),
+                        "ci_low": _number(gain.low),
+                        "ci_high": _number(gain.high),
+                        "verdict": _direction(gain),
+                        "p": _p_value(found.p[key]),
+                        "p_holm": _p_value(p_holm),
+                        "n_images": str(found.images),
+                        "n_people": str(found.people),
+                    }
+                )
+    return records
+
+
+def training(config: Config, history: Path) -> list[Record]:
+    """What each run was given, and the last figures of its history where there is one."""
+    records = []
+    for name, run in sorted(config.runs.items()):
+        path = history / f"{name}.csv"
+        lines = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+        last = {f"last_{key}": value for key, value in (lines[-1] if lines else {}).items()}
+        records.append(
+            {
+                "run": name,
+                "method": run.method,
+                "protocol": run.protocol,
+                "steps": str(run.steps),
+                "images": str(run.steps * config.training.batch_size),
+                "lr": f"{run.lr:g}",
+                "profile": config.profile,
+            }
+            | last
+        )
+    return records
+
+
+def _record(
+    config: Config,
+    table: Table,
+    row: Row,
+    column: Column,
+    metric: str,
+    found: Estimate | None,
+) -> Record:
+    convention = table.conventions[metric]
+    key = (row.run or "", convention)
+    present = found is not None and key in found.values
+    bounds = found.values[key] if found and present else NO_VALUE
+    figure = figures().get(Key(table.name, row.key, column.protocol, column.subset, metric))
+    verdict, reason = "", _why_empty(config, row, found, bounds, present)
+    if figure and reason:
+        verdict = NOT_COMPARABLE
+    elif figure:
+        hindrances = obstacles(config, column, metric)
+        verdict, reason = judge(bounds, figure.value, metric, hindrances)
+    return {
+        "row": row.key,
+        "run": row.run or "",
+        "protocol": column.protocol,
+        "subset": column.subset,
+        "metric": metric,
+        "convention": convention,
+        "value": _number(bounds.mean),
+        "ci_low": _number(bounds.low),
+        "ci_high": _number(bounds.high),
+        "n_images": str(found.images) if found and present else "",
+        "n_people": str(found.people) if found and present else "",
+        "published": figure.text if figure else "",
+        "deviation": _number(bounds.mean - figure.value) if figure else "",
+        "verdict": verdict,
+        "reason": reason,
+        "fidelity": row.fidelity if present else "reported only",
+        "source": "; ".join(slots(config, column)) if present else "",
+        "prior": prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
+        "profile": config.profile,
+    }
+
+
+def _why_empty(
+    config: Config, row: Row, found: Estimate | None, bounds: Bounds, present: bool
+) -> str:
+    """Why a record has no finite value; empty where it has one."""
+    if present:
+        finite = math.isfinite(bounds.mean)
+        return "" if finite else "infinite: restored images equal the sharp ones"
+    if row.run not in (*config.runs, *BASELINES):
+        return row.missing
+    return "no such test images in this profile" if found is None else "not evaluated on them"
+
+
+def _direction(gain: Bounds) -> str:
+    """Whether the interval of a gain excludes zero, and on which side."""
+    if gain.low > 0:
+        return "better"
+    return "worse" if gain.high < 0 else "undecided"
+
+
+def _number(value: float) -> str:
+    """Five decimals; empty where there is no finite number."""
+    return f"{round(value, 5) + 0.0:.5f}" if math.isfinite(value) else ""
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.2e}" if math.isfinite(value) else ""
+
+
+def _csv(records: Sequence[Record]) -> str:
+    """Records with the union of their columns, in the order in which these first appear."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    """JSON of finite numbers, keys in the order given."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"

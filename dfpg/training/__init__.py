@@ -1,0 +1,1 @@
+"""One explicit training loop, exact resume, device and precision."""

@@ -1,0 +1,152 @@
+"""Training batches: content is a pure function of (seed, protocol, step) and the batch size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dfpg.blur.degrade import add_noise, blur
+from dfpg.blur.kernels import KernelBank, canvas_size
+from dfpg.blur.views import face_views
+from dfpg.config import NOMINAL_SIZES, Config, ProtocolName
+from dfpg.errors import UserError
+from dfpg.faces.dataset import FaceSet
+from dfpg.seeds import generator
+
+NO_BLUR = 0  # nominal size of an image that is not blurred
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        sharp: [N, 3, H, W] in [-1, 1].
+        blurred: same shape, blurred and noisy; noise may leave [-1, 1].
+        kernels: [N, K, K], K the largest canvas; a delta where there is no blur.
+        size: nominal kernel sizes [N], int64; 0 = no blur.
+        faces: indices [N] into the face set, int64.
+    """
+
+    sharp: Tensor
+    blurred: Tensor
+    kernels: Tensor
+    size: Tensor
+    faces: Tensor
+
+
+class BatchSource:
+    """Makes the batch of any step, in any order, the same for every method of a protocol.
+
+    Everything random is drawn on the CPU; sampling and blur run on ``device``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        protocol: ProtocolName,
+        faces: FaceSet,
+        kernels: KernelBank,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        """Check that faces and kernels fit the protocol.
+
+        Raises:
+            UserError: no faces, or kernels of another family or image size.
+        """
+        self.protocol: ProtocolName = protocol
+        self.settings = config.protocols[protocol]
+        if not len(faces.pictures):
+            raise UserError(
+                f"protocols.{protocol}.source: {self.settings.source} has no training faces"
+            )
+        canvas = {k: canvas_size(k, config.image_size) for k in NOMINAL_SIZES}
+        if kernels.family != self.settings.kernels or any(
+            kernels.train[k].shape[-1] != canvas[k] for k in NOMINAL_SIZES
+        ):
+            raise UserError(
+                f"protocols.{protocol}.kernels: the {kernels.family} kernels at hand are not the "
+                f"{self.settings.kernels} kernels for {config.image_size} px: "
+                "run `dvc repro kernels`"
+            )
+        self.seed = config.seed
+        self.image_size = config.image_size
+        self.batch_size = batch_size
+        self.device = device
+        self.canvas = max(canvas.values())
+        self._pictures = torch.from_numpy(faces.pictures)
+        self._kernels = {
+            k: torch.from_numpy(centred(kernels.train[k], self.canvas)) for k in NOMINAL_SIZES
+        }
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+
+    def batch(self, step: int) -> Batch:
+        """Batch of ``step`` (0, 1, ...)."""
+        faces = torch.from_numpy(self.face_indices(step))
+        sizes = self.sizes(step)
+        kernels = self._draw_kernels(step, sizes).to(self.device)
+        sharp = face_views(
+            self._pictures[faces].to(self.device),
+            self.settings.crop,
+            self.settings.augmentation,
+            self.image_size,
+            self._stream(step, "view"),
+        )
+        noise = torch.from_numpy(
+            self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
+        )
+        blurred = add_noise(
+            blur(sharp, kernels), noise.to(self.device), self.settings.noise, white=2
+        )
+        return Batch(
+            sharp=sharp,
+            blurred=blurred,
+            kernels=kernels,
+            size=torch.from_numpy(sizes).to(self.device),
+            faces=faces.to(self.device),
+        )
+
+    def face_indices(self, step: int) -> NDArray[np.int64]:
+        """Faces [N] of a step: every face comes once per epoch, in an order of that epoch."""
+        first = step * self.batch_size
+        places = np.arange(first, first + self.batch_size)
+        epochs, rows = np.divmod(places, len(self._pictures))
+        pairs = zip(epochs.tolist(), rows.tolist(), strict=True)
+        return np.array([self._epoch(epoch)[row] for epoch, row in pairs])
+
+    def sizes(self, step: int) -> NDArray[np.int64]:
+        """Nominal kernel sizes [N] of a step, 0 = no blur: one for all, or one per image."""
+        keys = (NO_BLUR, *NOMINAL_SIZES) if self.settings.no_blur else NOMINAL_SIZES
+        count = 1 if self.settings.size_draw == "batch" else self.batch_size
+        drawn = self._stream(step, "size").choice(keys, count)
+        return np.broadcast_to(drawn, self.batch_size).astype(np.int64)
+
+    def _stream(self, step: int, *axes: str) -> np.random.Generator:
+        return generator(self.seed, "batch", self.protocol, step, *axes)
+
+    def _draw_epoch(self, epoch: int) -> NDArray[np.int64]:
+        stream = generator(self.seed, "batch", self.protocol, "epoch", epoch)
+        return stream.permutation(len(self._pictures))
+
+    def _draw_kernels(self, step: int, sizes: NDArray[np.int64]) -> Tensor:
+        shares = self._stream(step, "kernel").random(self.batch_size)
+        kernels = torch.zeros(self.batch_size, self.canvas, self.canvas)
+        for row, (size, share) in enumerate(zip(sizes.tolist(), shares, strict=True)):
+            if size == NO_BLUR:
+                kernels[row, self.canvas // 2, self.canvas // 2] = 1
+            else:
+                bank = self._kernels[size]
+                kernels[row] = bank[int(share * len(bank))]
+        return kernels
+
+
+def centred(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.float32]:
+    """Kernels [N, K, K] in the middle of an odd, larger canvas: [N, canvas, canvas]."""
+    margin = (canvas - kernels.shape[-1]) // 2
+    return np.pad(kernels, ((0, 0), (margin, margin), (margin, margin)))

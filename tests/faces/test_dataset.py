@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfpg.errors import UserError
+from dfpg.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces, load_folder, read_index
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def index():
+    return read_index(ROOT / EMBEDDED)
+
+
+@pytest.fixture
+def copy(tmp_path, index) -> Path:
+    (tmp_path / "faces").mkdir()
+    index[index["split"] == "val"].head(4).to_csv(tmp_path / "faces.csv", index=False)
+    for name in index[index["split"] == "val"]["file"].head(4):
+        shutil.copy(ROOT / EMBEDDED / "faces" / name, tmp_path / "faces")
+    return tmp_path
+
+
+def test_embedded_faces_are_as_many_as_promised(index):
+    people = index.groupby("split")["person"].nunique()
+    assert people.sum() >= 400
+    assert people["test"] >= 100
+    assert (index.groupby("person").size() == 4).all()
+    size = sum(path.stat().st_size for path in (ROOT / EMBEDDED).rglob("*") if path.is_file())
+    assert size < 25e6
+
+
+def test_no_person_is_in_two_splits(index):
+    assert (index.groupby("person")["split"].nunique() == 1).all()
+
+
+def test_landmarks_are_where_a_face_has_them(index):
+    points = index[list(LANDMARK_COLUMNS)].to_numpy().reshape(-1, 5, 2)
+    left_eye, right_eye, nose, left_mouth, right_mouth = points.transpose(1, 0, 2)
+    assert (left_eye[:, 0] < right_eye[:, 0]).all()
+    assert (left_mouth[:, 0] < right_mouth[:, 0]).all()
+    assert (nose[:, 1] > (left_eye[:, 1] + right_eye[:, 1]) / 2).all()
+    assert (left_mouth[:, 1] > nose[:, 1]).mean() > 0.99
+    assert points.min() > 0
+    assert points.max() < 160
+
+
+def test_pictures_are_reduced_with_their_landmarks(copy):
+    full = load_folder(copy, "val", None)
+    half = load_folder(copy, "val", 80)
+    assert full.pictures.shape == (4, 160, 160, 3)
+    assert half.pictures.shape == (4, 80, 80, 3)
+    assert np.allclose(full.landmarks, 2 * half.landmarks)
+    blocks = full.pictures.reshape(4, 80, 2, 80, 2, 3).mean((2, 4))
+    assert np.abs(blocks - half.pictures).mean() < 3
+
+
+def test_order_is_by_file_name(copy):
+    names = load_folder(copy, "val", None).names
+    assert list(names) == sorted(names)
+
+
+@pytest.mark.parametrize(("source", "split"), [("celeba", "train"), ("embedded", "all")])
+def test_unknown_source_or_split_is_refused(source, split):
+    with pytest.raises(UserError, match=source if source == "celeba" else split):
+        load_faces(source, split)
+
+
+def test_truncated_picture_is_named(copy):
+    path = next((copy / "faces").iterdir())
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=f"{path.name}: damaged image"):
+        load_folder(copy, "val", None)
+
+
+def test_index_without_a_column_is_refused(copy):
+    (copy / "faces.csv").write_text("file,person\n")
+    with pytest.raises(UserError, match=r"faces\.csv: no column"):
+        load_folder(copy, "val", None)
+
+
+def test_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"faces\.csv: missing"):
+        read_index(tmp_path / "nothing")

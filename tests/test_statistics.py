@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dfpg.seeds import generator
+from dfpg.statistics import Stratum, draw_people, holm, make_stratum, mean_interval, paired_p
+
+
+def crossed(people, images, seed, columns=1, spread=1.0):
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(people), images)
+    values = rng.normal(0, spread, (people, columns))[who] + rng.normal(size=(len(who), columns))
+    return values, [f"p{number:03d}" for number in who]
+
+
+def test_draws_are_resamples_of_all_people_and_seeded():
+    draws = draw_people(12, 500, 0, "b", "ffhq")
+    assert draws.shape == (500, 12)
+    assert (draws.sum(axis=1) == 12).all()
+    assert draws.mean() == pytest.approx(1)
+    assert draws.var() == pytest.approx(1 - 1 / 12, abs=0.05)
+    np.testing.assert_array_equal(draws, draw_people(12, 500, 0, "b", "ffhq"))
+    assert (draws != draw_people(12, 500, 0, "b", "celeba")).any()
+    assert (draws != draw_people(12, 500, 1, "b", "ffhq")).any()
+
+
+def test_mean_is_over_images_not_over_people():
+    stratum = make_stratum([[1.0], [1.0], [1.0], [5.0]], ["a", "a", "a", "b"], 50, 0)
+    assert mean_interval([stratum]).mean[0] == pytest.approx(2.0)
+
+
+def test_interval_equals_a_plain_loop_over_resampled_people():
+    values, people = crossed(9, 4, 3)
+    values, people = values[:-3], people[:-3]  # people with different numbers of images
+    stratum = make_stratum(values, people, 300, 5, "loop")
+    names = sorted(set(people))
+    groups = [[v[0] for v, who in zip(values, people, strict=True) if who == n] for n in names]
+
+    def mean_and_error(sample):
+        count = sum(map(len, sample))
+        mean = sum(map(sum, sample)) / count
+        square = sum((sum(group) - mean * len(group)) ** 2 for group in sample)
+        return mean, np.sqrt(square * len(sample) / (len(sample) - 1)) / count
+
+    mean, error = mean_and_error(groups)
+    pivots = []
+    for draw in stratum.draws.astype(int):
+        again = [group for group, times in zip(groups, draw, strict=True) for _ in range(times)]
+        other, spread = mean_and_error(again)
+        pivots.append((other - mean) / spread)
+    interval = mean_interval([stratum], 0.9)
+    assert interval.low[0] == pytest.approx(mean - np.quantile(pivots, 0.95) * error)
+    assert interval.high[0] == pytest.approx(mean - np.quantile(pivots, 0.05) * error)
+
+
+def test_interval_of_many_people_approaches_the_normal_one():
+    values, people = crossed(400, 1, 0, columns=3)
+    interval = mean_interval([make_stratum(values, people, 8000, 0)])
+    half = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    np.testing.assert_allclose(interval.high - interval.low, 2 * half, rtol=0.06)
+
+
+def test_interval_widens_where_the_pictures_of_a_person_agree():
+    values, people = crossed(30, 8, 1, spread=3.0)
+    by_person = mean_interval([make_stratum(values, people, 500, 0)])
+    alone = [f"{number:04d}" for number in range(len(people))]
+    by_image = mean_interval([make_stratum(values, alone, 500, 0)])
+    assert (by_person.high - by_person.low)[0] > 2 * (by_image.high - by_image.low)[0]
+
+
+def test_columns_are_independent_of_their_neighbours_and_of_row_order():
+    values, people = crossed(15, 3, 2, columns=4)
+    together = mean_interval([make_stratum(values, people, 200, 0)])
+    order = np.random.default_rng(0).permutation(len(people))
+    shuffled = [people[number] for number in order]
+    single = mean_interval([make_stratum(values[order][:, [2]], shuffled, 200, 0)])
+    assert single.low[0] == pytest.approx(together.low[2])
+    assert single.high[0] == pytest.approx(together.high[2])
+
+
+def test_interval_moves_and_scales_with_the_values():
+    values, people = crossed(20, 2, 4)
+    plain = mean_interval([make_stratum(values, people, 400, 0)])
+    moved = mean_interval([make_stratum(3 * values + 50, people, 400, 0)])
+    assert moved.low[0] == pytest.approx(3 * plain.low[0] + 50)
+    assert moved.high[0] == pytest.approx(3 * plain.high[0] + 50)
+
+
+def test_strata_count_equally_and_narrow_the_interval():
+    one, people = crossed(40, 1, 5)
+    two, others = crossed(40, 5, 6)
+    strata = [make_stratum(one, people, 3000, 0, "x"), make_stratum(two + 4, others, 3000, 0, "y")]
+    interval = mean_interval(strata)
+    assert interval.mean[0] == pytest.approx((one.mean() + two.mean() + 4) / 2)
+    widths = [np.ptp([part.low[0], part.high[0]]) for part in (mean_interval([s]) for s in strata)]
+    assert interval.high[0] - interval.low[0] == pytest.approx(np.hypot(*widths) / 2, rel=0.08)
+
+
+def test_constant_values_have_an_interval_of_no_width():
+    stratum = make_stratum(np.full((12, 1), 0.1), [str(n % 5) for n in range(12)], 100, 0)
+    interval = mean_interval([stratum])
+    assert interval.low[0] == pytest.approx(0.1)
+    assert interval.high[0] == pytest.approx(0.1)
+
+
+def test_infinite_column_and_single_person_have_no_bounds():
+    values, people = crossed(6, 2, 0, columns=2)
+    values[3, 0] = np.inf
+    interval = mean_interval([make_stratum(values, people, 100, 0)])
+    assert interval.mean[0] == np.inf
+    assert np.isnan(interval.low[0])
+    assert np.isfinite(interval.low[1])
+    alone = mean_interval([make_stratum(values[:, [1]], ["one"] * 12, 100, 0)])
+    assert np.isfinite(alone.mean[0])
+    assert np.isnan(alone.low[0])
+
+
+@pytest.mark.parametrize("people", [40, 60, 100])
+@pytest.mark.parametrize("skewed", [False, True])
+def test_interval_covers_what_it_says(people, skewed):
+    """Twelve hundred experiments as columns: 1 to 4 images a person; binomial noise is 0.6 %."""
+    rng = generator(0, "coverage", people, int(skewed))
+    columns = 1200
+    counts = rng.integers(1, 5, people)
+    shape = (people, columns)
+    person = rng.exponential(1, shape) if skewed else 1 + rng.normal(size=shape)
+    noise = rng.normal(size=shape) * np.sqrt(counts)[:, None]
+    sums = person * counts[:, None] + noise
+    draws = draw_people(people, 1000, 0)
+    interval = mean_interval([Stratum(sums, counts.astype(float), draws)])
+    covered = np.mean((interval.low <= 1) & (interval.high >= 1))
+    assert 0.93 <= covered <= 0.97
+
+
+def test_paired_p_is_the_paired_t_test_with_one_image_per_person():
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(2, 25, 3))
+    two += np.array([0.0, 0.5, 2.0])
+    stratum = make_stratum(two - one, [f"{n:02d}" for n in range(25)], 10, 0)
+    np.testing.assert_allclose(paired_p([stratum]), stats.ttest_rel(two, one).pvalue)
+
+
+def test_paired_p_counts_people_and_not_copies_of_their_pictures():
+    values, people = crossed(20, 1, 7)
+    once = paired_p([make_stratum(values, people, 10, 0)])
+    repeated = paired_p([make_stratum(np.repeat(values, 9, 0), np.repeat(people, 9), 10, 0)])
+    np.testing.assert_allclose(once, repeated)
+
+
+def test_paired_p_of_equal_methods_is_one_and_of_no_test_is_nan():
+    same = make_stratum(np.zeros((8, 1)), [str(n) for n in range(8)], 10, 0)
+    assert paired_p([same])[0] == 1
+    alone = make_stratum(np.ones((3, 1)), ["a"] * 3, 10, 0)
+    assert np.isnan(paired_p([alone])[0])
+
+
+def test_holm_by_hand():
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 = 0.02, 0.03, 0.06, 0.04; then never falling.
+    adjusted = holm([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(adjusted, [0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_leaves_out_what_was_not_tested_and_stops_at_one():
+    np.testing.assert_allclose(holm([0.02, np.nan, 0.9]), [0.04, np.nan, 0.9])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1.0, 1.0])
+    assert holm([]).size == 0
+
+
+def test_a_table_of_thirty_rows_takes_seconds():
+    values, people = crossed(100, 80, 0, columns=30 * 9)
+    started = time.perf_counter()
+    interval = mean_interval([make_stratum(values, people, 2000, 0)])
+    assert np.isfinite(interval.low).all()
+    assert time.perf_counter() - started < 10
