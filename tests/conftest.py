@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Small tensors: one thread is faster, and workers of pytest-xdist share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from dfpg.config import Config

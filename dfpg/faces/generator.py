@@ -46,7 +46,7 @@ class FaceGenerator:
             ) from error
         for name in (MAPPING_FILE, SYNTHESIS_FILE):
             if not (folder / name).is_file():
-                raise UserError(f"{folder / name} is missing: run `dfpg fetch --generator`")
+                raise UserError(f"{folder / name} is missing: run `dfpg fetch mobilestylegan`")
         core = openvino.Core()
         options = {"INFERENCE_PRECISION_HINT": "f32"}
         self._mapping = core.compile_model(str(folder / MAPPING_FILE), "CPU", options)

@@ -1,0 +1,184 @@
+"""The ``dfpg`` command: thin, imports late. Bad input ends in one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfpg.errors import UserError
+
+app = typer.Typer(
+    help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
+faces_app = typer.Typer(help="Faces of people who do not exist.", no_args_is_help=True)
+app.add_typer(profile_app, name="profile")
+app.add_typer(faces_app, name="faces")
+
+
+@app.command()
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Optional assets to fetch as well; see licences.")
+    ] = None,
+) -> None:
+    """Fetch, verify and unpack the pinned assets."""
+    from dfpg.priors.assets import fetch as fetch_assets
+
+    fetch_assets()
+    if names:
+        fetch_assets(names)
+
+
+@app.command()
+def licences() -> None:
+    """Print licence, origin and terms of every asset."""
+    from dfpg.priors.assets import licence_table
+
+    typer.echo(licence_table())
+
+
+@app.command()
+def verify() -> None:
+    """Check data, assets and params.yaml (stage `verify`)."""
+    from dfpg import pipeline
+
+    pipeline.verify()
+
+
+@app.command()
+def kernels(
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw a sheet of kernels into this PNG.")
+    ] = None,
+) -> None:
+    """Make the blur kernels and print their figures (stage `kernels`)."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.kernels(sheet))
+
+
+@app.command()
+def testsets(protocol: Annotated[str, typer.Argument(help="a or b")]) -> None:
+    """Synthesise one protocol's test set (stage `testsets`)."""
+    from dfpg import pipeline
+
+    pipeline.testsets(protocol)
+
+
+@app.command()
+def priors() -> None:
+    """Make the prior network (stage `priors`)."""
+    from dfpg import pipeline
+
+    pipeline.priors()
+
+
+@app.command()
+def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
+    """Train one run; a stopped training resumes (stage `train`)."""
+    from dfpg import pipeline
+
+    pipeline.train(run)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
+) -> None:
+    """Restore and score the test sets with one trained run (stage `evaluate`)."""
+    from dfpg import pipeline
+
+    pipeline.evaluate(run)
+
+
+@app.command()
+def tables(
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
+    ] = False,
+) -> None:
+    """Make results/ from the per-image scores (stage `tables`)."""
+    from dfpg import pipeline
+
+    if show:
+        typer.echo(pipeline.show_tables())
+    else:
+        pipeline.tables()
+
+
+@app.command()
+def environment() -> None:
+    """Record machine and versions in results/ (stage `environment`)."""
+    from dfpg import pipeline
+
+    pipeline.environment()
+
+
+@app.command()
+def compare(first: Path, second: Path) -> None:
+    """Say whether two result folders agree, value by value, within the stated tolerances."""
+    from dfpg.compare import compare as compare_folders
+
+    report = compare_folders(first, second)
+    typer.echo(str(report))
+    raise typer.Exit(0 if report.agree else 1)
+
+
+@profile_app.command("use")
+def profile_use(name: str) -> None:
+    """Write a profile's resolved values into params.yaml."""
+    from dfpg.profile import describe_profile, use_profile
+
+    use_profile(name)
+    typer.echo(f"params.yaml is now profile {name}\n{describe_profile(name)}")
+
+
+@profile_app.command("list")
+def profile_list() -> None:
+    """Say what each profile is for, what it needs and how long it takes."""
+    from dfpg.profile import NAMES, describe_profile
+
+    typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+
+
+@faces_app.command("generate")
+def faces_generate(
+    out: Annotated[Path, typer.Option(help="New folder for pictures and index.")],
+    people: Annotated[int, typer.Option(min=1, help="People to keep, four pictures each.")] = 440,
+    seed: Annotated[int, typer.Option(help="Seed of the styles; the embedded faces use 0.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of a picture in px.")] = 160,
+) -> None:
+    """Generate people, drop failures by rule, write pictures and index."""
+    from dfpg.faces.create import create_faces
+
+    dropped = create_faces(out, people, seed, size)
+    typer.echo(f"{out}: {people} people kept, {dropped.total()} dropped {dict(dropped)}")
+
+
+@faces_app.command("sheet")
+def faces_sheet(
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    folder: Annotated[Path, typer.Option(help="Folder with faces/ and faces.csv.")] = Path("data"),
+    people: Annotated[int, typer.Option(min=1, help="People to show per split.")] = 16,
+) -> None:
+    """Draw a contact sheet."""
+    from dfpg.faces.sheet import draw_sheet
+
+    typer.echo(f"{out}: {draw_sheet(folder, out, people)} pictures")
+
+
+def main() -> None:
+    """Entry point: a :class:`UserError` becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"dfpg: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,49 @@
+"""Metrics: one file each, the convention in the name. Images are uint8 RGB [N, 3, H, W]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dfpg.metrics.common import Features, Metric
+
+if TYPE_CHECKING:
+    import torch
+
+    from dfpg.config import Config
+    from dfpg.priors.vggface import PriorNetwork
+
+__all__ = ["Features", "Metric", "build_metrics"]
+
+
+def build_metrics(
+    config: Config, prior: PriorNetwork, device: torch.device | str = "cpu"
+) -> dict[str, Metric]:
+    """Every metric of the per-image CSV by name, in the order of its columns.
+
+    Args:
+        config: ``evaluation.d_vgg_canonical`` says whether that metric is wanted.
+        prior: network of d_VGG; it is moved to ``device``.
+        device: where the metrics run; images must be there.
+
+    Raises:
+        UserError: the LPIPS assets are not fetched.
+    """
+    from dfpg.metrics import d_vgg, lpips
+    from dfpg.metrics.psnr import Psnr
+    from dfpg.metrics.ssim import SSIM_MATLAB_RGB, SSIM_SKIMAGE, SSIM_WANG_RGB
+
+    prior = prior.to(device)
+    vgg = lpips.load_network("vgg", device)  # one network, two input ranges
+    metrics: list[Metric] = [
+        Psnr(),
+        SSIM_MATLAB_RGB,
+        SSIM_WANG_RGB,
+        SSIM_SKIMAGE,
+        lpips.lpips_alex(lpips.load_network("alex", device)),
+        lpips.lpips_vgg(vgg),
+        lpips.lpips_vgg_lab(vgg),
+        d_vgg.d_vgg_lab(prior),
+    ]
+    if config.evaluation.d_vgg_canonical:
+        metrics.append(d_vgg.d_vgg_canonical(prior))
+    return {metric.name: metric for metric in metrics}

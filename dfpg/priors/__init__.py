@@ -1,0 +1,1 @@
+"""Pretrained networks that others use, and where they come from."""

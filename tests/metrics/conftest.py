@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from drawings import blur_box, draw_faces
+
+from dfpg.metrics import build_metrics
+from dfpg.priors.assets import asset_path
+from dfpg.priors.vggface import PriorNetwork, load_trunk
+
+
+@pytest.fixture(scope="session")
+def sharp():
+    return draw_faces(2, 48)
+
+
+@pytest.fixture(scope="session")
+def blurred(sharp):
+    return blur_box(sharp)
+
+
+@pytest.fixture(scope="session")
+def prior():
+    return PriorNetwork(load_trunk(asset_path("vgg16_imagenet")))
+
+
+@pytest.fixture(scope="session")
+def metrics(config, prior):
+    return build_metrics(config, prior)
