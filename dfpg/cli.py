@@ -176,9 +176,9 @@ def faces_sheet(
 
 
 def main() -> None:
-    """Entry point: a :class:`UserError` becomes one line on stderr and exit code 2."""
+    """Entry point: a :class:`UserError` becomes one line on stderr and its exit code."""
     try:
         app()
     except UserError as error:
         print(f"dfpg: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)

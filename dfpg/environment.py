@@ -38,7 +38,7 @@ def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
         config: names the profile, the seed and the wanted precision.
         root: the project's root, for the commit.
     """
-    from dfpg.training.device import describe_device
+    from dfpg.device import describe_device
 
     return {
         "profile": config.profile,

@@ -4,5 +4,7 @@
 class UserError(Exception):
     """Bad input: one line that says what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with ``exit_code``.
     """
+
+    exit_code = 2

@@ -16,10 +16,19 @@ from dfpg.files import write_text
 NAMES = ("smoke", "embedded", "research", "paper")
 
 
-def _read(name: str) -> Any:
-    yaml = YAML()  # round trip: keeps comments
+def _yaml() -> YAML:
+    """Reads and writes with comments; writes null as ``null``."""
+    yaml = YAML()
     yaml.width = 200
-    return yaml.load(files("dfpg.profiles").joinpath(f"{name}.yaml").read_text())
+    yaml.representer.add_representer(
+        type(None),
+        lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"),
+    )
+    return yaml
+
+
+def _read(name: str) -> Any:
+    return _yaml().load(files("dfpg.profiles").joinpath(f"{name}.yaml").read_text())
 
 
 def _merge(target: Any, changes: Any, where: str) -> None:
@@ -45,10 +54,8 @@ def resolve_profile(name: str) -> tuple[Config, str]:
         raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
     merged = _read("base")
     _merge(merged, _read(name), f"profile {name}")
-    yaml = YAML()
-    yaml.width = 200
     stream = io.StringIO()
-    yaml.dump(merged, stream)
+    _yaml().dump(merged, stream)
     text = stream.getvalue()
     return parse_config(YAML(typ="safe", pure=True).load(text), Path(f"profile {name}")), text
 

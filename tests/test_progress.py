@@ -4,9 +4,7 @@ from dfpg import progress
 from dfpg.progress import Progress
 
 
-def test_without_a_terminal_there_are_whole_lines_with_rate_and_remaining_time(
-    capsys, monkeypatch
-):
+def test_without_a_terminal_there_are_whole_lines_with_rate_and_remaining_time(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.0)
     with Progress("train", 20, "step", initial=5) as bar:
         for _ in range(15):

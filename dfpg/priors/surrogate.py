@@ -28,6 +28,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.blur.views import face_views
 from dfpg.config import Augmentation, Config, Surrogate
+from dfpg.device import Precision, resolve_precision, select_device, set_deterministic
 from dfpg.errors import UserError
 from dfpg.files import atomic_write, sha256, write_text
 from dfpg.priors.assets import asset_path
@@ -45,7 +46,6 @@ from dfpg.priors.vggface import (
 )
 from dfpg.progress import Progress
 from dfpg.seeds import derive_seed, generator
-from dfpg.training.device import Precision, resolve_precision, select_device, set_deterministic
 
 if TYPE_CHECKING:
     from dfpg.faces.dataset import FaceSet

@@ -1,0 +1,1 @@
+"""Compared systems: one file per method, network and training objective together."""

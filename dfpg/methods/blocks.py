@@ -1,0 +1,93 @@
+"""Blocks that several methods share. Features are [N, n, H, W]; no block changes their shape."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of every LeakyReLU (METHODS section 1.2)
+
+
+def conv3(channels: int) -> nn.Conv2d:
+    """3x3 convolution that keeps shape and channels."""
+    return nn.Conv2d(channels, channels, 3, padding=1)
+
+
+class ChannelAttention(nn.Module):
+    """CA of Eq. 4: squeeze-and-excitation with reduction 16 (at least one hidden channel)."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` times its channel weights, which lie in (0, 1)."""
+        pooled = x.mean(dim=(2, 3), keepdim=True)
+        return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(pooled))))
+
+
+class ResBlock(nn.Module):
+    """Residual channel-attention block: x + CA(conv(LReLU(conv(x)))) (METHODS section 1.2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv3(channels), nn.LeakyReLU(SLOPE), conv3(channels))
+        self.attention = ChannelAttention(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` plus the residual."""
+        out: Tensor = self.attention(self.body(x))
+        return x + out
+
+
+class ResGroup(nn.Module):
+    """``blocks`` residual blocks and the sum with the group's input, without a last convolution."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(ResBlock(channels) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` plus the blocks' output, which itself contains ``x``."""
+        out: Tensor = self.blocks(x)
+        return x + out
+
+
+def affine_branch(channels: int) -> nn.Sequential:
+    """conv-LReLU-conv that predicts one affine parameter map."""
+    return nn.Sequential(conv3(channels), nn.LeakyReLU(SLOPE), conv3(channels))
+
+
+class _Affine(nn.Module):
+    """Two branches that predict the maps of a spatial affine transform."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = affine_branch(channels)
+        self.shift = affine_branch(channels)
+
+    def transform(self, feature: Tensor, condition: Tensor) -> Tensor:
+        """Affine transform; its scale alpha is the branch + 1, as in the released code.
+
+        Eq. 1 and 2 leave the 1 to the branch.
+        """
+        out: Tensor = feature * (self.scale(condition) + 1) + self.shift(condition)
+        return out
+
+
+class SSFT(_Affine):
+    """Self spatial feature transform, Eq. 1: alpha(E) * E + beta(E)."""
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``feature`` E transformed by itself."""
+        return self.transform(feature, feature)
+
+
+class SFT(_Affine):
+    """Spatial feature transform, Eq. 2: alpha(P) * D + beta(P)."""
+
+    def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
+        """``feature`` D transformed by ``prior`` P, both of the same shape."""
+        return self.transform(feature, prior)

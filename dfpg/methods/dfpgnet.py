@@ -1,0 +1,376 @@
+"""DFPGnet (Jung, Lee and Heo, WACV 2022) and its ablations B1 to B6.
+
+Equations and table numbers are the paper's; layer sizes are in METHODS section 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple, cast
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from dfpg.config import Frozen, Positive
+from dfpg.methods import losses
+from dfpg.methods.base import (
+    Batch,
+    Method,
+    Phase,
+    PriorInput,
+    Setting,
+    frozen,
+    initialise,
+    orthonormal_ends,
+    zero,
+)
+from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
+from dfpg.seeds import derive_seed
+
+PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
+PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
+
+Weight = Annotated[float, Field(ge=0)]
+PriorFusion = Literal["add", "concat"]
+Output = Literal["tanh", "linear"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of Table 4.
+
+    Attributes:
+        perceptual: VGGFace perceptual loss ("Per").
+        prior_stream: the stream that predicts P-hat, supervised by the prior loss ("DFP").
+        transforms: SSFT before and SFT behind that stream ("FT").
+        discriminator: of features, without channel attention ("Dis") or with it ("CA-Dis").
+        weighted_prior: prior loss on channel-attention weighted features ("Pr").
+    """
+
+    perceptual: bool = False
+    prior_stream: bool = False
+    transforms: bool = False
+    discriminator: Literal["none", "plain", "attention"] = "none"
+    weighted_prior: bool = False
+
+
+VARIANTS: dict[str, Variant] = {
+    "b1": Variant(),
+    "b2": Variant(perceptual=True),
+    "b3": Variant(prior_stream=True),
+    "b4": Variant(prior_stream=True, transforms=True),
+    "b5": Variant(prior_stream=True, transforms=True, discriminator="plain"),
+    "b6": Variant(
+        prior_stream=True, transforms=True, discriminator="attention", weighted_prior=True
+    ),
+}
+
+
+class DFPGNetOptions(Frozen):
+    """Block ``methods.dfpgnet`` of params.yaml, overridden by a run's ``options``."""
+
+    variant: Literal["b1", "b2", "b3", "b4", "b5", "b6"]
+    width: Annotated[int, Field(ge=4)]
+    blocks: Positive
+    prior_blocks: Positive
+    init: Literal["released", "identity"]
+    output: Output
+    lambda_prior: Weight
+    lambda_adversarial: Weight
+    lambda_perceptual: Weight
+    perceptual_input: PriorInput
+    prior_reduction: losses.PriorReduction
+    prior_scale: Literal["rms", "none"]
+    prior_fusion: PriorFusion
+
+    @field_validator("output")
+    @classmethod
+    def _identity_needs_linear_output(cls, value: Output, info: ValidationInfo) -> Output:
+        if info.data.get("init") == "identity" and value == "tanh":
+            raise ValueError("init identity needs output linear: tanh cannot return its input")
+        return value
+
+
+class Restored(NamedTuple):
+    """Output of the generator: image [N, 3, H, W] and P-hat (empty without a prior stream)."""
+
+    image: Tensor
+    prior: list[Tensor]
+
+
+class Add(nn.Module):
+    """B3's way from the prior to the decoder: the sum, without parameters (assumed)."""
+
+    def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
+        """``feature + prior``."""
+        return feature + prior
+
+
+class Concat(nn.Module):
+    """B3's other way (assumed): 1x1 convolution of both."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.merge = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
+        """A feature of the same shape as each of the two."""
+        out: Tensor = self.merge(torch.cat([feature, prior], dim=1))
+        return out
+
+
+class Generator(nn.Module):
+    """Generator G: encoder M_E, prior stream P, decoder M_D (Fig. 2, METHODS section 1.2).
+
+    Widths are ``width``, 2 and 4 times ``width``. The prior network's features have 64, 128 and
+    256 channels; where the stream is narrower, a 1x1 convolution per level leads from it to the
+    supervised P-hat. The decoder takes the stream's own feature. At width 64 there is none.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        width: int,
+        blocks: int,
+        prior_blocks: int,
+        prior_fusion: PriorFusion,
+        output: Output,
+    ) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width)
+        fine, middle, coarse = widths
+        self.output = output
+        self.from_rgb = nn.Conv2d(3, fine, 3, padding=1)
+        self.en1 = ResGroup(fine, blocks)
+        self.down1 = nn.Conv2d(fine, middle, 4, stride=2, padding=1)
+        self.en2 = ResGroup(middle, blocks)
+        self.down2 = nn.Conv2d(middle, coarse, 4, stride=2, padding=1)
+        self.en3 = ResGroup(coarse, blocks)
+        self.middle = ResGroup(coarse, blocks)
+        self.de1 = ResGroup(coarse, blocks)
+        self.up1 = nn.ConvTranspose2d(coarse, middle, 4, stride=2, padding=1)
+        self.de2 = ResGroup(middle, blocks)
+        self.up2 = nn.ConvTranspose2d(middle, fine, 4, stride=2, padding=1)
+        self.de3 = ResGroup(fine, blocks)
+        self.to_rgb = nn.Conv2d(fine, 3, 1)
+        self.prior = nn.ModuleList()
+        self.project = nn.ModuleList()
+        self.fuse = nn.ModuleList()
+        if variant.prior_stream:
+            for n, channels in zip(widths, PRIOR_CHANNELS, strict=True):
+                group = ResGroup(n, prior_blocks)
+                self.prior.append(nn.Sequential(SSFT(n), group) if variant.transforms else group)
+                self.project.append(nn.Identity() if n == channels else nn.Conv2d(n, channels, 1))
+                plain = Add() if prior_fusion == "add" else Concat(n)
+                self.fuse.append(SFT(n) if variant.transforms else plain)
+
+    def forward(self, blurred: Tensor) -> Restored:
+        """Restore [N, 3, H, W] in [-1, 1], H and W multiples of 4."""
+        e0 = self.from_rgb(blurred)
+        e1 = self.en1(e0)
+        e2 = self.en2(self.down1(e1))
+        e3 = self.en3(self.down2(e2))
+        prior = [stream(e) for stream, e in zip(self.prior, (e1, e2, e3), strict=False)]
+        d1 = self.de1(self._fused(2, self.middle(e3), prior))
+        d2 = self.de2(self._fused(1, self.up1(d1), prior))
+        d0 = self.de3(self._fused(0, self.up2(d2), prior))
+        image = self.to_rgb(d0 + e0)
+        if self.output == "tanh":
+            image = torch.tanh(image)
+        return Restored(image, [p(x) for p, x in zip(self.project, prior, strict=True)])
+
+    def _fused(self, level: int, feature: Tensor, prior: list[Tensor]) -> Tensor:
+        if not prior:
+            return feature
+        out: Tensor = self.fuse[level](feature, prior[level])
+        return out
+
+    def start_as_identity(self, seed: int) -> None:
+        """Make the untrained network return its input (needs ``output`` linear).
+
+        First and last convolution are orthonormal, and what is added to E_0 before the last one is
+        zero: the last up-sampling, the transforms' last layers and the residual branches' are. In
+        B3 with ``add`` the prior feature reaches the sum as a multiple of E_0; the last
+        convolution is divided by the whole. The hidden units of the channel attention (at narrow
+        widths one per block) start above 0, where their rectifier passes gradients.
+        """
+        adds = 0.0
+        for module in self.modules():
+            if isinstance(module, ResBlock):
+                zero(module.body[-1])
+                nn.init.constant_(cast(Tensor, module.attention.squeeze.bias), 0.1)
+            elif isinstance(module, SSFT | SFT):
+                zero(module.scale[-1])
+                zero(module.shift[-1])
+            elif isinstance(module, Concat):
+                n = module.merge.out_channels
+                zero(module.merge)
+                nn.init.eye_(module.merge.weight[:, :n, 0, 0])
+            elif isinstance(module, Add):
+                adds = 8.0  # each group doubles: en1, the prior group, de3
+        zero(self.up2)
+        orthonormal_ends(self.from_rgb, self.to_rgb, seed, share=1 / (1 + adds))
+
+
+class Discriminator(nn.Module):
+    """Channel-attention feature discriminator D^c, Eq. 5 (Fig. 4a); sizes assumed.
+
+    Its widths follow the prior network's channels, not the generator's width. Every convolution
+    has spectral norm and no bias. Without ``attention`` it is that of B5.
+    """
+
+    def __init__(self, attention: bool) -> None:
+        super().__init__()
+        one, two, three = PRIOR_CHANNELS
+        self.attention = nn.ModuleList(
+            ChannelAttention(n) if attention else nn.Identity() for n in PRIOR_CHANNELS
+        )
+        self.features = nn.ModuleList(
+            [
+                self._conv(one, one, 2),
+                self._conv(one + two, two, 2),
+                self._conv(two + three, three, 2),
+            ]
+        )
+        self.head = nn.Sequential(
+            self._conv(three, 2 * three, 1), nn.Conv2d(2 * three, 1, 4, padding=1, bias=False)
+        )
+
+    @staticmethod
+    def _conv(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=False),
+            nn.LeakyReLU(SLOPE),
+        )
+
+    def normalise_spectra(self, seed: int) -> None:
+        """Put spectral norm on all convolutions outside the attention; once, when initialised."""
+        with torch.random.fork_rng(devices=[]):  # the first singular vectors are guessed at random
+            torch.manual_seed(derive_seed(seed, "init", "spectral"))
+            for part in (self.features, self.head):
+                for layer in part.modules():
+                    if isinstance(layer, nn.Conv2d):
+                        spectral_norm(layer)
+
+    def forward(self, prior: Sequence[Tensor]) -> Tensor:
+        """Logits [N, 1, h, w], high for a prior of sharp images."""
+        weighted = [ca(p) for ca, p in zip(self.attention, prior, strict=True)]
+        f1 = self.features[0](weighted[0])
+        f2 = self.features[1](torch.cat([weighted[1], f1], dim=1))
+        f3 = self.features[2](torch.cat([weighted[2], f2], dim=1))
+        logits: Tensor = self.head(f3)
+        return logits
+
+
+class DFPGNet(Method):
+    """DFPGnet and its ablations: networks, losses (Eq. 6 to 10) and their order."""
+
+    Options = DFPGNetOptions
+    options: DFPGNetOptions
+    multiple = 4
+
+    def __init__(self, name: str, options: DFPGNetOptions, setting: Setting) -> None:
+        super().__init__(name, options, setting)
+        self.variant = VARIANTS[options.variant]
+        generator = Generator(
+            self.variant,
+            options.width,
+            options.blocks,
+            options.prior_blocks,
+            options.prior_fusion,
+            options.output,
+        )
+        if options.init == "identity":
+            initialise(generator, setting.seed, scale=1.0)
+            generator.start_as_identity(setting.seed)
+        else:
+            initialise(generator, setting.seed, scale=0.1)
+        self.networks["generator"] = generator
+        if self.variant.discriminator != "none" and setting.prior is not None:
+            discriminator = Discriminator(self.variant.discriminator == "attention")
+            initialise(discriminator, setting.seed, scale=1.0)
+            discriminator.normalise_spectra(setting.seed)
+            self.networks["discriminator"] = discriminator
+
+    @classmethod
+    def needs_prior(cls, options: DFPGNetOptions) -> bool:
+        """All but B1 look at the prior network's features."""
+        variant = VARIANTS[options.variant]
+        return variant.perceptual or variant.prior_stream
+
+    def infer(self, blurred: Tensor) -> Tensor:
+        """Restored image, not yet clamped."""
+        image: Tensor = self.networks["generator"](blurred).image
+        return image
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        """D, then G; both look at one pass of the generator."""
+        restored: Restored = self.networks["generator"](batch.blurred)
+        target = self.target_prior(batch.sharp) if self.variant.prior_stream else []
+        if self.variant.discriminator != "none":
+            # No layer mixes the images of a batch: one pass over both is two passes.
+            pairs = zip(target, restored.prior, strict=True)
+            both = [torch.cat([real, fake.detach().float()]) for real, fake in pairs]
+            real, fake = self.networks["discriminator"](both).float().chunk(2)
+            figures = {
+                "d_real": real.detach().sigmoid().mean(),
+                "d_fake": fake.detach().sigmoid().mean(),
+            }
+            yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
+        parts = self.generator_losses(batch, restored, target)
+        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+
+    def generator_losses(
+        self, batch: Batch, restored: Restored, target: list[Tensor]
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weight and value of the terms of Eq. 10 (and of B2's perceptual loss) that apply.
+
+        The discriminator and its channel attention get no gradient from them (Fig. 4b).
+        """
+        options, variant = self.options, self.variant
+        parts = {"pixel": (1.0, losses.pixel_loss(restored.image, batch.sharp))}
+        if variant.perceptual:
+            parts["perceptual"] = (options.lambda_perceptual, self._perceptual(batch, restored))
+        if variant.discriminator != "none":
+            discriminator = cast(Discriminator, self.networks["discriminator"])
+            with frozen(discriminator):
+                adversarial = losses.adversarial_loss(discriminator(restored.prior))
+                attention = list(discriminator.attention) if variant.weighted_prior else None
+                prior = self._prior_loss(restored, target, attention)
+            parts["adversarial"] = (options.lambda_adversarial, adversarial)
+            parts["prior"] = (options.lambda_prior, prior)
+        elif variant.prior_stream:
+            parts["prior"] = (options.lambda_prior, self._prior_loss(restored, target, None))
+        return parts
+
+    @torch.no_grad()
+    def target_prior(self, sharp: Tensor) -> list[Tensor]:
+        """Ground-truth prior P of sharp images [N, 3, H, W] in [-1, 1].
+
+        With ``prior_scale: rms`` every level of every image has root mean square 1 (assumed): how
+        large the features are depends on the prior network and its input, and D would otherwise
+        tell P from P-hat by size alone. The prior loss is normalised in any case. ``none`` leaves
+        the features as they are, as the paper's text does.
+        """
+        features = self._features(sharp, self.setting.prior_taps, self.setting.prior_input)
+        return losses.unit_scale(features) if self.options.prior_scale == "rms" else features
+
+    def _prior_loss(
+        self, restored: Restored, target: list[Tensor], attention: list[nn.Module] | None
+    ) -> Tensor:
+        return losses.prior_loss(restored.prior, target, attention, self.options.prior_reduction)
+
+    def _perceptual(self, batch: Batch, restored: Restored) -> Tensor:
+        taps, values = [PERCEPTUAL_TAP], self.options.perceptual_input
+        with torch.no_grad():
+            truth = self._features(batch.sharp, taps, values)
+        return losses.perceptual_loss(self._features(restored.image, taps, values), truth)
+
+    def _features(self, images: Tensor, taps: Sequence[str], values: PriorInput) -> list[Tensor]:
+        if self.setting.prior is None:
+            raise ValueError(f"{self.name} was built for inference: it has no prior network")
+        return self.setting.prior.features(images, taps, values)

@@ -1,0 +1,189 @@
+"""Exact training state in one file: a checkpoint is whole or it does not exist."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dfpg.errors import UserError
+from dfpg.files import atomic_write
+
+KEPT = 2
+
+
+@dataclass
+class History:
+    """Rows of ``history.csv`` and the sums of the row that is being gathered."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Take one step's losses into the current row."""
+        self.count += 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def close_row(self, step: int, lr: float, **figures: float) -> None:
+        """End the row at ``step``: means of the losses since the last row, then ``figures``."""
+        means = {name: total / self.count for name, total in self.sums.items()}
+        self.rows.append({"step": step, "lr": lr, **means, **figures})
+        self.sums, self.count = {}, 0
+
+    def csv(self) -> str:
+        """CSV of all rows: six significant digits and no times, so equal runs give equal bytes."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        lines = [
+            ",".join(f"{row[name]:.6g}" if name in row else "" for name in names)
+            for row in self.rows
+        ]
+        return "\n".join([",".join(names), *lines]) + "\n"
+
+
+@dataclass
+class TrainingState:
+    """All that a later step depends on. ``average`` is the generator's EMA, or empty."""
+
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, Optimizer]
+    average: dict[str, Tensor]
+    history: History = field(default_factory=History)
+    step: int = 0
+
+
+def save_checkpoint(folder: Path, state: TrainingState) -> None:
+    """Write ``checkpoint-<step>.safetensors`` atomically, then drop all but the last two.
+
+    Raises:
+        UserError: the disk is full or refuses; earlier checkpoints are as they were.
+    """
+    tensors, values = _flatten(state)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    facts = {
+        "step": state.step,
+        "history": vars(state.history),
+        "values": values,
+        "crc32": _checksum(tensors),
+    }
+    data = save(tensors, metadata={"dfpg": json.dumps(facts)})
+    with atomic_write(folder / f"checkpoint-{state.step:09d}.safetensors") as stream:
+        stream.write(data)
+    for path in _checkpoints(folder)[KEPT:]:
+        path.unlink()
+
+
+def load_checkpoint(folder: Path, state: TrainingState) -> bool:
+    """Bring ``state`` to the newest readable checkpoint, in place; False if there is none.
+
+    A damaged file is removed with one line on stderr, and the one before it is taken.
+    """
+    for path in _checkpoints(folder):
+        try:
+            tensors, facts = _read(path)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            print(f"{path}: damaged checkpoint ({error}); using the one before", file=sys.stderr)
+            path.unlink(missing_ok=True)
+            continue
+        except OSError as error:
+            raise UserError(f"{path}: cannot read ({error.strerror or error})") from error
+        _unflatten(state, tensors, facts["values"])
+        state.step = facts["step"]
+        state.history = History(**facts["history"])
+        return True
+    return False
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a checkpoint, verified.
+
+    Raises:
+        SafetensorError, ValueError, KeyError, TypeError: damaged.
+    """
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads((file.metadata() or {})["dfpg"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if facts["crc32"] != _checksum(tensors):
+        raise ValueError("checksum differs")
+    return tensors, facts
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32 over all values; the file format itself only guards the header and the length."""
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
+    return value
+
+
+def _flatten(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Named tensors, and the optimisers' few values that are none."""
+    tensors = {"rng/cpu": torch.get_rng_state()}
+    values: dict[str, Any] = {}
+    if torch.cuda.is_available():
+        tensors["rng/cuda"] = torch.cuda.get_rng_state()
+    for name, network in state.networks.items():
+        tensors |= {f"network/{name}/{key}": t for key, t in network.state_dict().items()}
+    for name, optimiser in state.optimisers.items():
+        for index, entries in optimiser.state_dict()["state"].items():
+            for key, value in entries.items():
+                target: dict[str, Any] = tensors if isinstance(value, Tensor) else values
+                target[f"optimiser/{name}/{index}/{key}"] = value
+    tensors |= {f"average/{key}": t for key, t in state.average.items()}
+    return tensors, values
+
+
+def _unflatten(state: TrainingState, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    """Reverse of :func:`_flatten`. Learning rates and the like come from the config anew."""
+    torch.set_rng_state(tensors["rng/cpu"])
+    if torch.cuda.is_available() and "rng/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng/cuda"])
+    for name, network in state.networks.items():
+        network.load_state_dict(_under(f"network/{name}/", tensors))
+    for key, value in _under("average/", tensors).items():
+        state.average[key].copy_(value)
+    for name, optimiser in state.optimisers.items():
+        prefix = f"optimiser/{name}/"
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        entries: dict[int, dict[str, Any]] = {}
+        for path, value in (_under(prefix, tensors) | _under(prefix, values)).items():
+            index, key = path.split("/", 1)
+            entries.setdefault(int(index), {})[key] = _laid_out(value, parameters[int(index)])
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _under(prefix: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries whose name starts with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in entries.items()
+        if name.startswith(prefix)
+    }
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """An optimiser's tensor in its parameter's memory layout.
+
+    Files hold plain layout, networks are channels_last; vector code rounds alike only where the
+    layouts of all operands agree.
+    """
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dfpg.methods.base import frozen
+from dfpg.methods.blocks import SFT, SSFT, ChannelAttention
+from dfpg.methods.dfpgnet import (
+    VARIANTS,
+    DFPGNet,
+    DFPGNetOptions,
+    Discriminator,
+    Generator,
+    Variant,
+)
+
+Make = Callable[..., DFPGNet]
+LOSSES = {
+    "b1": {"pixel"},
+    "b2": {"pixel", "perceptual"},
+    "b3": {"pixel", "prior"},
+    "b4": {"pixel", "prior"},
+    "b5": {"pixel", "prior", "adversarial"},
+    "b6": {"pixel", "prior", "adversarial"},
+}
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def paper_generator(variant: str, fusion: str = "add", **size: int) -> Generator:
+    sizes = {"width": 64, "blocks": 5, "prior_blocks": 10} | size
+    with torch.device("meta"):
+        return Generator(VARIANTS[variant], **sizes, prior_fusion=fusion, output="tanh")
+
+
+def giga_macs(network: nn.Module, *inputs: Any) -> float:
+    with FlopCounterMode(display=False) as counter:
+        network(*inputs)
+    return counter.get_total_flops() / 2e9
+
+
+def step(method: DFPGNet, pair: Any, optimisers: dict[str, Any]) -> dict[str, Tensor]:
+    figures: dict[str, Tensor] = {}
+    for phase in method.phases(pair):
+        optimisers[phase.optimiser].zero_grad()
+        phase.loss.backward()
+        optimisers[phase.optimiser].step()
+        figures |= phase.figures
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("variant", "fusion", "size"),
+    [
+        ("b1", "add", 22_860_523),
+        ("b2", "add", 22_860_523),
+        ("b3", "add", 44_661_379 - 2 * (147_712 + 590_336 + 2_360_320)),
+        ("b3", "concat", 44_661_379 - 2 * 3_098_368 + 2 * (64**2 + 128**2 + 256**2) + 448),
+        ("b4", "add", 44_661_379),
+        ("b5", "add", 44_661_379),
+        ("b6", "add", 44_661_379),
+    ],
+)
+def test_generator_has_the_published_size(variant: str, fusion: str, size: int) -> None:
+    assert parameters(paper_generator(variant, fusion)) == size
+
+
+def test_discriminator_has_the_assumed_size_with_and_without_attention() -> None:
+    assert parameters(Discriminator(attention=True)) == 4_148_188
+    assert parameters(Discriminator(attention=False)) == 4_148_188 - 11_228
+
+
+def test_cost_at_128_px_is_the_published_one() -> None:
+    images = torch.empty(1, 3, 128, 128, device="meta")
+    assert giga_macs(paper_generator("b6"), images) == pytest.approx(95.2, abs=0.05)
+    assert giga_macs(paper_generator("b1"), images) == pytest.approx(44.5, abs=0.05)
+    with torch.device("meta"):
+        discriminator = Discriminator(attention=True)
+        levels = [torch.empty(1, 64 << i, 128 >> i, 128 >> i) for i in range(3)]
+    assert giga_macs(discriminator, levels) == pytest.approx(1.55, abs=0.005)
+
+
+def test_layers_have_the_published_sizes() -> None:
+    generator = paper_generator("b6")
+    expected = {
+        "from_rgb": 1_792, "en1": 372_180, "down1": 131_200, "en2": 1_486_760, "down2": 524_544,
+        "en3": 5_943_120, "middle": 5_943_120, "de1": 5_943_120, "up1": 524_416, "de2": 1_486_760,
+        "up2": 131_136, "de3": 372_180, "to_rgb": 195,
+        "prior": 892_072 + 3_563_856 + 14_246_560, "fuse": 2_360_320 + 590_336 + 147_712,
+        "project": 0,
+    }  # fmt: skip
+    assert {name: parameters(child) for name, child in generator.named_children()} == expected
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_supervised_prior_has_the_prior_networks_shape_at_any_width(width: int) -> None:
+    generator = paper_generator("b6", width=width, blocks=1, prior_blocks=1)
+    image, prior = generator(torch.empty(2, 3, 32, 48, device="meta"))
+    assert image.shape == (2, 3, 32, 48)
+    shapes = [tuple(level.shape) for level in prior]
+    assert shapes == [(2, 64, 32, 48), (2, 128, 16, 24), (2, 256, 8, 12)]
+
+
+def test_decoder_takes_the_streams_own_feature_not_its_projection(make: Make, pair: Any) -> None:
+    generator = make(init="released").networks["generator"]
+    before = generator(pair.blurred)
+    with torch.no_grad():
+        for layer in generator.project:
+            layer.weight.mul_(2)
+    after = generator(pair.blurred)
+    assert torch.equal(before.image, after.image)
+    torch.testing.assert_close(after.prior[1], 2 * before.prior[1])
+
+
+def test_tanh_bounds_the_output(make: Make, pair: Any) -> None:
+    network = make(init="released", output="tanh").networks["generator"]
+    with torch.no_grad():
+        network.to_rgb.bias.fill_(2.0)
+        assert network(100 * pair.blurred).image.abs().max() <= 1
+
+
+def test_variants_are_the_rows_of_table_4() -> None:
+    columns = ["perceptual", "prior_stream", "transforms", "discriminator", "weighted_prior"]
+    assert [field.name for field in fields(Variant)] == columns
+    assert VARIANTS["b2"] == replace(VARIANTS["b1"], perceptual=True)
+    assert VARIANTS["b3"] == replace(VARIANTS["b1"], prior_stream=True)
+    assert VARIANTS["b4"] == replace(VARIANTS["b3"], transforms=True)
+    assert VARIANTS["b5"] == replace(VARIANTS["b4"], discriminator="plain")
+    assert VARIANTS["b6"] == replace(VARIANTS["b5"], discriminator="attention", weighted_prior=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_differ_only_as_declared(make: Make, pair: Any, variant: str) -> None:
+    method, full, flags = make(variant=variant), make(), VARIANTS[variant]
+    modules = [type(m) for m in method.networks["generator"].modules()]
+    assert (SFT in modules, SSFT in modules) == (flags.transforms, flags.transforms)
+    own, reference = (m.networks["generator"].state_dict() for m in (method, full))
+    shared = own.keys() & reference.keys()
+    same = {name for name in shared if torch.equal(own[name], reference[name])}
+    # B3 with "add" divides the last convolution; see Generator.start_as_identity.
+    assert shared - same <= ({"to_rgb.weight"} if variant == "b3" else set())
+    assert ("discriminator" in method.networks) == (flags.discriminator != "none")
+    if flags.discriminator != "none":
+        attention = [type(m) for m in method.networks["discriminator"].attention]
+        assert attention == [ChannelAttention if variant == "b6" else nn.Identity] * 3
+    *before, last = method.phases(pair)
+    assert [phase.optimiser for phase in before] == ["discriminator"] * len(before)
+    assert (last.optimiser, set(last.figures)) == ("generator", LOSSES[variant])
+
+
+def test_total_loss_is_the_weighted_sum_of_equation_10(make: Make, pair: Any) -> None:
+    *_, phase = make(lambda_prior=0.7, lambda_adversarial=0.3).phases(pair)
+    parts = phase.figures
+    expected = parts["pixel"] + 0.7 * parts["prior"] + 0.3 * parts["adversarial"]
+    torch.testing.assert_close(phase.loss.detach(), expected)
+
+
+def test_b6_weights_its_prior_loss_by_the_discriminators_attention(make: Make, pair: Any) -> None:
+    values = {}
+    for variant in ("b5", "b6"):
+        *_, phase = make(variant=variant).phases(pair)
+        values[variant] = phase.figures["prior"].item()
+    assert values["b5"] != values["b6"]
+
+
+@pytest.mark.parametrize("fusion", ["add", "concat"])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("width", [8, 24])
+def test_identity_start_returns_its_input(
+    make: Make, pair: Any, variant: str, fusion: str, width: int
+) -> None:
+    method = make(variant=variant, prior_fusion=fusion, width=width, blocks=2, prior_blocks=3)
+    assert (method.restore(pair.blurred) - pair.blurred).abs().max() < 1e-5
+
+
+def test_released_start_does_not_return_its_input(make: Make, pair: Any) -> None:
+    method = make(init="released", output="tanh")
+    assert (method.restore(pair.blurred) - pair.blurred).abs().mean() > 0.05
+
+
+def test_released_initialisation_has_a_tenth_of_kaimings_spread(make: Make) -> None:
+    method = make(init="released", width=32)
+    weight = method.networks["generator"].en3.blocks[0].body[0].weight
+    assert weight.std().item() == pytest.approx(0.1 * (2 / (128 * 9)) ** 0.5, rel=0.02)
+    original = method.networks["discriminator"].head[0][0].parametrizations.weight.original
+    assert original.std().item() == pytest.approx((2 / (256 * 16)) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(("init", "width"), [("identity", 8), ("released", 64)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradient_reaches_every_parameter_within_three_steps(
+    make: Make, pair: Any, variant: str, init: str, width: int
+) -> None:
+    method = make(variant=variant, init=init, width=width).train()
+    optimisers = method.optimisers(1e-3, 1e-3)
+    reached: set[tuple[str, str]] = set()
+    wanted = {(n, p) for n, net in method.networks.items() for p, _ in net.named_parameters()}
+    for _ in range(3):
+        for phase in method.phases(pair):
+            optimisers[phase.optimiser].zero_grad()
+            phase.loss.backward()
+            network = method.networks[phase.optimiser]
+            reached |= {
+                (phase.optimiser, name)
+                for name, p in network.named_parameters()
+                if p.grad is not None and p.grad.abs().max() > 0
+            }
+            optimisers[phase.optimiser].step()
+    assert wanted == reached
+
+
+def test_generator_step_leaves_the_discriminator_without_gradient(make: Make, pair: Any) -> None:
+    method = make()
+    discriminator = method.networks["discriminator"]
+    attention = list(discriminator.attention.parameters())
+    phases = method.phases(pair)
+    phase = next(phases)
+    phase.loss.backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in attention)
+    assert all(p.grad is None for p in method.networks["generator"].parameters())
+    discriminator.zero_grad()
+    phase = next(phases)
+    phase.loss.backward()
+    assert all(p.grad is None for p in discriminator.parameters())
+    assert all(p.requires_grad for p in discriminator.parameters())
+
+
+def test_adversarial_gradient_reaches_the_prior_through_the_frozen_attention(
+    make: Make, pair: Any
+) -> None:
+    method = make()
+    discriminator = method.networks["discriminator"]
+    levels = [level.requires_grad_() for level in method.target_prior(pair.sharp)]
+    with frozen(discriminator):
+        loss = discriminator(levels).sum()
+    loss.backward()
+    assert all(level.grad.abs().max() > 0 for level in levels)
+    assert all(p.grad is None for p in discriminator.parameters())
+
+
+def test_both_phases_share_one_pass_of_the_generator(make: Make, pair: Any) -> None:
+    method, passes = make(), []
+    method.networks["generator"].register_forward_hook(lambda *_: passes.append(1))
+    list(method.phases(pair))
+    assert len(passes) == 1
+
+
+def test_generator_phase_sees_the_discriminator_already_stepped(make: Make, pair: Any) -> None:
+    def adversarial(lr: float) -> float:
+        method = make()
+        return step(method, pair, method.optimisers(1e-3, lr))["adversarial"].item()
+
+    assert adversarial(0.05) != adversarial(0.0)
+
+
+def test_discriminator_learns_to_tell_the_priors_apart(make: Make, pair: Any) -> None:
+    method = make()
+    optimisers = method.optimisers(0.0, 1e-3)
+    first = step(method, pair, optimisers)
+    for _ in range(8):
+        last = step(method, pair, optimisers)
+    assert last["d_real"] - last["d_fake"] > first["d_real"] - first["d_fake"] + 0.2
+
+
+def test_discriminators_convolutions_have_spectral_norm_one(make: Make) -> None:
+    discriminator = make().networks["discriminator"]
+    levels = [torch.ones(1, 64, 16, 16), torch.ones(1, 128, 8, 8), torch.ones(1, 256, 4, 4)]
+    with torch.no_grad():
+        for _ in range(30):  # one power iteration each
+            discriminator.features[0](levels[0])
+            discriminator.head(torch.ones(1, 256, 4, 4))
+    for layer in (
+        discriminator.features[0][0],
+        *(discriminator.head[0][:1]),
+        discriminator.head[1],
+    ):
+        norm = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item()
+        assert norm == pytest.approx(1, abs=0.02)
+    wrapped = [m for m in discriminator.modules() if hasattr(m, "parametrizations")]
+    assert len(wrapped) == 5
+    assert all(layer.bias is None for layer in wrapped)
+
+
+def test_prior_scale_makes_levels_unit_or_leaves_them(make: Make, pair: Any, prior: Any) -> None:
+    raw = prior.features(pair.sharp, ("relu1_2", "relu2_2", "relu3_3"), "canonical")
+    assert all(map(torch.equal, make(prior_scale="none").target_prior(pair.sharp), raw))
+    scaled = make(prior_scale="rms").target_prior(pair.sharp)
+    assert scaled[2].square().mean().item() == pytest.approx(1, rel=1e-5)
+
+
+def test_prior_network_is_asked_for_the_configured_taps_and_inputs(
+    make: Make, pair: Any, prior: Any
+) -> None:
+    list(make(variant="b6").phases(pair))
+    assert prior.calls == [(("relu1_2", "relu2_2", "relu3_3"), "canonical")]
+    prior.calls.clear()
+    list(make(variant="b2").phases(pair))
+    assert prior.calls == [(("conv3_2",), "lab")] * 2
+    prior.calls.clear()
+    list(make(variant="b1").phases(pair))
+    assert prior.calls == []
+
+
+def test_equal_seeds_give_equal_networks_and_others_do_not(make: Make) -> None:
+    def weights(seed: int) -> list[Tensor]:
+        networks = make(seed=seed).networks.values()
+        return [value for network in networks for value in network.state_dict().values()]
+
+    one, same, other = weights(1), weights(1), weights(2)
+    assert all(map(torch.equal, one, same))
+    assert not all(map(torch.equal, one, other))
+
+
+@pytest.mark.parametrize("variant", ["b1", "b3", "b6"])
+def test_training_improves_on_the_blurred_input(make: Make, pair: Any, variant: str) -> None:
+    method = make(variant=variant, width=16).train()
+    optimisers = method.optimisers(2e-3, 1e-4)
+    for _ in range(20):
+        step(method, pair, optimisers)
+    blurred, restored = (
+        (x - pair.sharp).square().mean() for x in (pair.blurred, method.restore(pair.blurred))
+    )
+    assert 10 * torch.log10(blurred / restored) > 0.3  # dB
+
+
+def test_inference_needs_no_prior_and_training_says_so(make: Make, pair: Any) -> None:
+    method = make(inference=True)
+    assert set(method.networks) == {"generator"}
+    assert method.restore(pair.blurred).shape == pair.blurred.shape
+    with pytest.raises(ValueError, match="built for inference"):
+        next(method.phases(pair))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variant": "b7"},
+        {"widht": 8},
+        {"width": 0},
+        {"lambda_prior": -1.0},
+        {"blocks": 2.5},
+        {"output": "tanh"},
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        DFPGNetOptions(**(options | change))

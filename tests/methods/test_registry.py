@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dfpg.config import Config, Run
+from dfpg.errors import UserError
+from dfpg.methods.base import save_weights
+from dfpg.methods.registry import METHODS, build_method, build_restorer, needs_prior, run_options
+
+
+@pytest.fixture
+def small(config: Config, options: dict[str, Any]) -> Config:
+    """Runs b1 ... b6 of tiny networks."""
+    runs = {
+        name: Run(
+            method="dfpgnet", protocol="b", steps=1, lr=1e-4, lr_discriminator=1e-5,
+            options={"variant": name},
+        )
+        for name in ("b1", "b2", "b3", "b4", "b5", "b6")
+    }  # fmt: skip
+    shared = {key: value for key, value in options.items() if key != "variant"}
+    return config.model_copy(update={"runs": runs, "methods": {"dfpgnet": shared}})
+
+
+def with_options(config: Config, run: str, **options: Any) -> Config:
+    changed = config.runs[run].model_copy(update={"options": config.runs[run].options | options})
+    return config.model_copy(update={"runs": config.runs | {run: changed}})
+
+
+def with_shared(config: Config, **options: Any) -> Config:
+    return config.model_copy(update={"methods": {"dfpgnet": config.methods["dfpgnet"] | options}})
+
+
+def test_every_run_of_the_profile_builds(config: Config, prior: Any) -> None:
+    for name, run in config.runs.items():
+        method = build_method(config, name, prior)
+        assert method.name == run.method in METHODS
+        assert "generator" in method.networks
+
+
+def test_a_runs_own_option_wins_over_its_methods(small: Config) -> None:
+    config = with_options(small, "b1", width=12)
+    assert run_options(config, "b1").model_dump()["width"] == 12
+    assert run_options(config, "b6").model_dump()["width"] == 8
+
+
+def test_only_b1_trains_without_the_prior_network(small: Config) -> None:
+    assert {name for name in small.runs if not needs_prior(small, name)} == {"b1"}
+
+
+def test_building_twice_gives_equal_weights_and_leaves_the_global_stream(
+    small: Config, prior: Any
+) -> None:
+    before = torch.get_rng_state()
+    one, two = (build_method(small, "b6", prior) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, network in one.networks.items():
+        other = two.networks[name].state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in network.state_dict().items())
+
+
+def test_a_weights_file_alone_restores_as_the_method_that_wrote_it(
+    small: Config, prior: Any, pair: Any, tmp_path: Path
+) -> None:
+    method = build_method(with_shared(small, init="released", output="tanh"), "b6", prior)
+    save_weights(tmp_path / "w.safetensors", method, steps=3)
+    restorer = build_restorer(tmp_path / "w.safetensors", torch.device("cpu"))
+    torch.testing.assert_close(restorer.restore(pair.blurred), method.restore(pair.blurred))
+    assert set(restorer.networks) == {"generator"}
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "message"),
+    [
+        ({"widht": 8}, {}, r"params.yaml: methods.dfpgnet.widht: unknown key"),
+        ({}, {"widht": 8}, r"params.yaml: runs.b1.options.widht: unknown key"),
+        ({"width": "24"}, {}, r"methods.dfpgnet.width: .*integer.*got '24'"),
+        ({}, {"prior_scale": "max"}, r"runs.b1.options.prior_scale: .*got 'max'"),
+        ({"output": "tanh"}, {}, r"methods.dfpgnet.output: .*identity needs output linear"),
+    ],
+)
+def test_a_bad_option_is_named_with_its_path(
+    small: Config, shared: dict[str, Any], own: dict[str, Any], message: str
+) -> None:
+    config = with_options(with_shared(small, **shared), "b1", **own)
+    with pytest.raises(UserError, match=message) as error:
+        build_method(config, "b1", None)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_option_is_named(small: Config) -> None:
+    methods = {"dfpgnet": {k: v for k, v in small.methods["dfpgnet"].items() if k != "blocks"}}
+    with pytest.raises(UserError, match=r"methods.dfpgnet.blocks: Field required"):
+        run_options(small.model_copy(update={"methods": methods}), "b1")
+
+
+def test_unknown_runs_and_methods_are_refused_with_the_known_ones(small: Config) -> None:
+    with pytest.raises(UserError, match=r"runs.b9: no such run; there are b1, b2"):
+        build_method(small, "b9", None)
+    strange = small.runs["b1"].model_copy(update={"method": "dfpg"})
+    config = small.model_copy(update={"runs": {"b1": strange}})
+    with pytest.raises(
+        UserError, match=r"runs.b1.method: unknown method 'dfpg'; there are dfpgnet"
+    ):
+        build_method(config, "b1", None)
+
+
+def test_weights_with_options_unknown_here_are_refused(
+    small: Config, prior: Any, tmp_path: Path
+) -> None:
+    method = build_method(small, "b1", prior)
+    path = tmp_path / "w.safetensors"
+    method.options = method.options.model_copy(update={"width": -8})
+    save_weights(path, method, steps=1)
+    with pytest.raises(UserError, match=r"w.safetensors: width: "):
+        build_restorer(path, torch.device("cpu"))

@@ -1,0 +1,119 @@
+"""The whole graph with the smoke profile, in a temporary clone; run by `make smoke`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from dfpg.priors.assets import FOLDER
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.smoke
+
+
+def run(folder: Path, *command: str) -> str:
+    result = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment()
+    )
+    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def environment() -> dict[str, str]:
+    binaries = Path(sys.executable).parent
+    return {
+        **os.environ,
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        "DFPG_ASSETS": str(ROOT / FOLDER),
+    }
+
+
+def executed(output: str) -> set[str]:
+    """Names of the stages that `dvc repro` ran, or would run."""
+    return {
+        line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")
+    }
+
+
+def change_learning_rate(folder: Path, name: str) -> None:
+    yaml = YAML()
+    path = folder / "params.yaml"
+    params = yaml.load(path)
+    params["runs"][name]["lr"] *= 2
+    yaml.dump(params, path)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A clone in which `dvc repro` has run once with the smoke profile."""
+    folder = tmp_path_factory.mktemp("smoke") / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    run(folder, sys.executable, "-m", "dfpg", "fetch")
+    run(folder, sys.executable, "-m", "dfpg", "profile", "use", "smoke")
+    start = time.monotonic()
+    run(folder, "dvc", "repro")
+    print(f"\nsmoke: dvc repro took {time.monotonic() - start:.0f} s")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_every_table_has_every_row_with_a_value(clone):
+    rows = {
+        "table1": {"sharp", "blurred", "dfpg_a"},
+        "table2": {"sharp", "blurred", "dfpg_b"},
+        "table4": {"blurred", "b1", "b2", "b3", "b4", "b5", "b6"},
+    }
+    for name, expected in rows.items():
+        table = pd.read_csv(clone / "results" / f"{name}.csv")
+        measured = table[(table["metric"] == "ssim") & table["value"].notna()]
+        assert expected <= set(measured["row"]), name
+        assert (measured["ci_low"] <= measured["ci_high"]).all()
+        assert (table["profile"] == "smoke").all()
+
+
+def test_metrics_are_what_dvc_shows(clone):
+    shown = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
+    files = shown[""]["data"]
+    metrics = files["results/metrics.json"]["data"]
+    assert metrics == json.loads((clone / "results" / "metrics.json").read_text())
+    assert metrics["table4"]["b6"]
+
+
+def test_second_run_executes_nothing_in_five_seconds(clone):
+    start = time.monotonic()
+    output = run(clone, "dvc", "repro")
+    took = time.monotonic() - start
+    print(f"\nsmoke: dvc repro with nothing to do took {took:.1f} s")
+    assert executed(output) == set()
+    assert took < 5
+
+
+def test_a_learning_rate_retrains_its_run_alone(clone):
+    change_learning_rate(clone, "b1")
+    try:
+        planned = executed(run(clone, "dvc", "repro", "--dry"))
+    finally:
+        run(clone, sys.executable, "-m", "dfpg", "profile", "use", "smoke")
+    assert {stage for stage in planned if stage.startswith("train")} == {"train@b1"}
+    assert not {stage for stage in planned if stage.startswith(("kernels", "testsets", "priors"))}
+
+
+def test_the_tree_that_was_cloned_stays_as_it_was():
+    before = subprocess.run(
+        ["git", "status", "--porcelain", "params.yaml", "dvc.lock", "results"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert before == ""

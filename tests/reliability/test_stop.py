@@ -1,0 +1,249 @@
+"""Stopping on request, a full disk, a second process, an orphan of a killed dvc."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from toys import Toy, ToyBatches, start, toy_config, train_toy, wait_until
+
+from dfpg.errors import UserError
+from dfpg.training import state
+from dfpg.training.checkpoint import TrainingState, load_checkpoint
+from dfpg.training.state import StateFolder, StoppedError
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("scratch/checkpoint-*.safetensors"))
+
+
+class SignalAt(ToyBatches):
+    """Sends this process a signal while the batch of a step is made."""
+
+    def __init__(self, step: int, number: int) -> None:
+        super().__init__()
+        self.step, self.number = step, number
+
+    def batch(self, step: int):
+        if step == self.step:
+            os.kill(os.getpid(), self.number)
+        return super().batch(step)
+
+
+@pytest.mark.parametrize("step", [0, 12, 29])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_step_saves_and_resumes_exactly(
+    tmp_path: Path, number: int, step: int
+) -> None:
+    config = toy_config(30, checkpoint_every=1000)
+    expected = train_toy(tmp_path / "whole", config, dropout=0.2)
+    handler = signal.getsignal(number)
+    with pytest.raises(StoppedError, match=f"stopped at step {step + 1} of 30") as caught:
+        train_toy(tmp_path, config, dropout=0.2, batches=SignalAt(step, number))
+    assert caught.value.exit_code == 128 + number
+    assert "\n" not in str(caught.value)
+    assert signal.getsignal(number) is handler
+    assert len(checkpoints(tmp_path)) == 1
+    assert not (tmp_path / "toy.safetensors").exists()
+    batches = ToyBatches()
+    assert train_toy(tmp_path, config, dropout=0.2, batches=batches) == expected
+    assert batches.served == list(range(step + 1, 30))
+
+
+def test_sigterm_from_outside_gives_a_clean_exit_code(tmp_path: Path) -> None:
+    process = start(tmp_path, toy_config(10**6, checkpoint_every=3))
+    wait_until(lambda: bool(checkpoints(tmp_path)))
+    process.terminate()
+    process.join()
+    assert process.exitcode == 143
+    assert "checkpoint saved, run again to resume" in (tmp_path / "stderr").read_text()
+    assert not (tmp_path / "toy.safetensors").exists()
+
+
+def test_a_second_signal_does_not_wait_for_the_step(tmp_path: Path) -> None:
+    class Twice(SignalAt):
+        def batch(self, step: int):
+            super().batch(step)
+            return super().batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_toy(tmp_path, toy_config(30), batches=Twice(5, signal.SIGINT))
+    assert train_toy(tmp_path, toy_config(30)) == train_toy(tmp_path / "whole", toy_config(30))
+
+
+def test_a_full_disk_gives_one_line_and_keeps_the_earlier_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = toy_config(30, checkpoint_every=5)
+    expected = train_toy(tmp_path / "whole", config)
+    synced = []
+
+    def fsync(handle: int) -> None:
+        synced.append(handle)
+        if len(synced) > 4:  # two for each checkpoint: file and folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(UserError, match="No space left on device") as caught:
+            train_toy(tmp_path, config)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in checkpoints(tmp_path)] == [
+        "checkpoint-000000005.safetensors",
+        "checkpoint-000000010.safetensors",
+    ]
+    assert not list(tmp_path.rglob("*.tmp"))
+    batches = ToyBatches()
+    assert train_toy(tmp_path, config, batches=batches) == expected
+    assert batches.served[0] == 10
+
+
+def small_files_only() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+
+def test_a_write_that_the_kernel_cuts_short_gives_one_line(tmp_path: Path) -> None:
+    process = start(tmp_path, toy_config(30, checkpoint_every=5), small_files_only)
+    process.join()
+    assert process.exitcode == 2
+    assert "cannot write (File too large)" in (tmp_path / "stderr").read_text()
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
+    assert not checkpoints(tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_full_disk_while_writing_outputs_keeps_the_earlier_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = train_toy(tmp_path, toy_config(10))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(UserError, match="full"):
+        train_toy(tmp_path, toy_config(20, checkpoint_every=100))
+    now = (tmp_path / "toy.safetensors").read_bytes(), (tmp_path / "toy.csv").read_bytes()
+    assert now == earlier
+
+
+def test_a_second_process_on_the_same_state_refuses_and_names_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "PATIENCE_S", 0.2)
+    process = start(tmp_path, toy_config(10**6, checkpoint_every=3))
+    wait_until(lambda: bool(checkpoints(tmp_path)))
+    with pytest.raises(UserError, match=f"process {process.pid} is training this run"):
+        train_toy(tmp_path, toy_config(10**6))
+    assert process.is_alive()
+    process.kill()
+    process.join()
+    with StateFolder(tmp_path / "scratch"):
+        pass  # the lock of a killed process is free
+
+
+def test_nothing_is_written_where_the_state_was_taken_away(tmp_path: Path) -> None:
+    class TakenAway(ToyBatches):
+        def batch(self, step: int):
+            if step == 3:
+                (tmp_path / "scratch" / "lock").unlink()
+            return super().batch(step)
+
+    with pytest.raises(UserError, match="removed or replaced"):
+        train_toy(tmp_path, toy_config(10, checkpoint_every=100), batches=TakenAway())
+    assert not (tmp_path / "toy.safetensors").exists()
+    assert not (tmp_path / "toy.csv").exists()
+
+
+def stage_pid(folder: Path) -> int:
+    """Process that holds the state; waits until it trains."""
+    lock = folder / "scratch" / "lock"
+    wait_until(lambda: lock.exists() and lock.read_text().strip() != "")
+    return int(lock.read_text())
+
+
+def assert_left_without_outputs(folder: Path, pid: int) -> None:
+    wait_until(lambda: not psutil.pid_exists(pid))
+    assert "dvc is gone" in (folder / "stderr").read_text()
+    assert not (folder / "toy.safetensors").exists()
+    assert not (folder / "toy.csv").exists()
+    method = Toy()
+    saved = TrainingState(method.networks, method.optimisers(0.1, 0.1), {})
+    saved.average = {
+        k: torch.clone(v) for k, v in method.networks["generator"].state_dict().items()
+    }
+    assert load_checkpoint(folder / "scratch", saved)
+
+
+def environment() -> dict[str, str]:
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+
+
+# What DVC does: a shell runs the command, and the stage's processes carry DVC_STAGE.
+STAND_IN = """
+import os, subprocess, sys
+subprocess.Popen(["/bin/sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": "train@toy"}).wait()
+"""
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["shell_stays", "shell_replaced"])
+def test_an_orphan_stops_without_outputs(tmp_path: Path, between: bool) -> None:
+    stage = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "1000000"])
+    command = f"{stage}; true" if between else f"exec {stage}"
+    dvc = subprocess.Popen(
+        [sys.executable, "-c", STAND_IN, command], env=environment(), start_new_session=True
+    )
+    pid = stage_pid(tmp_path)
+    assert (psutil.Process(pid).ppid() == dvc.pid) is not between
+    dvc.kill()  # and nobody reaps it: it stays as a zombie until the end of the test
+    assert_left_without_outputs(tmp_path, pid)
+    dvc.wait()
+
+
+def test_an_orphan_of_a_real_dvc_repro_stops_without_outputs(tmp_path: Path) -> None:
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    command = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "1000000"])
+    (tmp_path / "dvc.yaml").write_text(
+        f"stages:\n  toy:\n    cmd: {command}\n    outs: [toy.csv]\n"
+    )
+    repro = subprocess.Popen(
+        [*dvc, "repro", "-q"], cwd=tmp_path, env=environment(), start_new_session=True
+    )
+    pid = stage_pid(tmp_path)
+    repro.kill()
+    assert_left_without_outputs(tmp_path, pid)
+    repro.wait()
+
+
+def test_a_stage_whose_dvc_died_before_it_began_does_not_train(tmp_path: Path) -> None:
+    stage = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "20"])
+    flag = shlex.quote(str(tmp_path / "go"))
+    command = f"while [ ! -e {flag} ]; do sleep 0.05; done; {stage}; echo $? > {flag}"
+    dvc = subprocess.Popen(
+        [sys.executable, "-c", STAND_IN, command], env=environment(), start_new_session=True
+    )
+    wait_until(lambda: bool(psutil.Process(dvc.pid).children()))
+    dvc.kill()
+    dvc.wait()
+    (tmp_path / "go").touch()
+    wait_until(lambda: (tmp_path / "go").read_text() != "")
+    assert (tmp_path / "go").read_text().strip() == "129"
+    assert not (tmp_path / "toy.safetensors").exists()
+
+
+def test_a_stage_under_a_living_dvc_trains_to_the_end(tmp_path: Path) -> None:
+    stage = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "20"])
+    subprocess.run(
+        [sys.executable, "-c", STAND_IN, f"{stage}; true"], env=environment(), check=True
+    )
+    assert (tmp_path / "toy.safetensors").exists(), (tmp_path / "stderr").read_text()

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import csv
+import io
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load, load_file
+from torch import nn
+from toys import Toy, ToyBatches, start, toy_config, train_toy
+
+from dfpg.device import process_group
+from dfpg.errors import UserError
+from dfpg.files import write_text
+from dfpg.methods.base import Phase, load_weights
+from dfpg.training.loop import autocast
+
+
+def rows(history: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(history.decode())))
+
+
+class Linear(Toy):
+    """Loss w . 1 with plain SGD: every weight is known in closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.ones_(layer.weight)
+        self.networks = {"generator": layer}
+        self.rates: list[float] = []
+
+    def optimisers(self, lr, _lr_discriminator):
+        return {"generator": torch.optim.SGD(self.networks["generator"].parameters(), lr)}
+
+    def phases(self, _batch):
+        yield Phase("generator", self.networks["generator"].weight.sum(), {})
+
+
+def train_linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **training) -> bytes:
+    method = Linear()
+    monkeypatch.setattr("toys.Toy", lambda: method)
+    return train_toy(tmp_path, toy_config(10, {"lr": 0.1}, **training), validation=None)
+
+
+def test_learning_rate_decays_in_closed_form(tmp_path, monkeypatch):
+    weights, history = train_linear(
+        tmp_path, monkeypatch, lr_decay=0.5, decay_every=3, ema=0.0, validate_every=1
+    )
+    rates = [0.1 * 0.5 ** (step // 3) for step in range(10)]
+    assert [float(row["lr"]) for row in rows(history)] == pytest.approx(rates)
+    # d(loss)/dw = 1, so w falls by the learning rate of every step.
+    assert load(weights)["weight"].flatten().tolist() == pytest.approx([1 - sum(rates)] * 3)
+
+
+def test_moving_average_has_its_closed_form(tmp_path, monkeypatch):
+    weights, _ = train_linear(tmp_path, monkeypatch, lr_decay=1.0, ema=0.8)
+    # w_k = 1 - 0.1 k; a_n = 0.8^n w_0 + sum_k 0.2 * 0.8^(n - k) w_k
+    expected = 0.8**10 + sum(0.2 * 0.8 ** (10 - k) * (1 - 0.1 * k) for k in range(1, 11))
+    assert load(weights)["weight"].flatten().tolist() == pytest.approx([expected] * 3)
+
+
+def test_history_holds_the_means_since_the_last_row(tmp_path):
+    config = toy_config(25, validate_every=10)
+    single = toy_config(25, validate_every=1)
+    _, history = train_toy(tmp_path / "ten", config)
+    _, each = train_toy(tmp_path / "one", single)
+    assert [row["step"] for row in rows(history)] == ["10", "20", "25"]
+    losses = [float(row["pixel"]) for row in rows(each)]
+    means = [sum(losses[:10]) / 10, sum(losses[10:20]) / 10, sum(losses[20:]) / 5]
+    assert [float(row["pixel"]) for row in rows(history)] == pytest.approx(means, rel=1e-4)
+    assert rows(history)[1]["validation_psnr"] == rows(each)[19]["validation_psnr"]
+
+
+def test_validation_sees_the_average_and_leaves_the_weights_alone(tmp_path):
+    seen = {}
+
+    def look(method):
+        seen.update({k: v.clone() for k, v in method.networks["generator"].state_dict().items()})
+        return 0.0
+
+    with_look, _ = train_toy(tmp_path / "a", toy_config(20, validate_every=7), validation=look)
+    without, _ = train_toy(tmp_path / "b", toy_config(20, validate_every=7), validation=None)
+    assert with_look == without
+    assert all(torch.equal(value, seen[name]) for name, value in load(with_look).items())
+
+
+class Alternating(Linear):
+    """Discriminator d with loss d, then generator g with loss d g: g must see the stepped d."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        other = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.ones_(other.weight)
+        self.networks["discriminator"] = other
+
+    def optimisers(self, lr, lr_discriminator):
+        rates = {"generator": lr, "discriminator": lr_discriminator}
+        return {
+            name: torch.optim.SGD(network.parameters(), rates[name])
+            for name, network in self.networks.items()
+        }
+
+    def phases(self, _batch):
+        g, d = (network.weight for network in self.networks.values())
+        yield Phase("discriminator", d.sum(), {})
+        yield Phase("generator", (d * g).sum(), {})
+
+
+def test_phases_alternate_and_do_not_leak_gradients(tmp_path, monkeypatch):
+    method = Alternating()
+    monkeypatch.setattr("toys.Toy", lambda: method)
+    config = toy_config(5, {"lr": 0.1, "lr_discriminator": 0.03}, lr_decay=1.0, ema=0.0)
+    weights, _ = train_toy(tmp_path, config, validation=None)
+    d = [1 - 0.03 * k for k in range(1, 6)]  # the gradient that d g leaves in d counts for nothing
+    expected = 1 - 0.1 * sum(d)
+    assert load(weights)["weight"].flatten().tolist() == pytest.approx([expected] * 3)
+    assert method.networks["discriminator"].weight.flatten().tolist() == pytest.approx([d[-1]] * 3)
+
+
+def test_bf16_phases_do_not_use_weights_cached_before_a_step():
+    layer = nn.Linear(4, 4)
+    x = torch.ones(1, 4)
+
+    def phases():
+        yield Phase("generator", layer(x).sum(), {})
+        yield Phase("generator", layer(x).sum(), {})
+
+    losses = []
+    for phase in autocast(phases(), process_group(), "bf16"):
+        losses.append(phase.loss.item())
+        assert not torch.is_autocast_enabled("cpu")
+        phase.loss.backward()
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.zero_()
+    assert losses[0] != 0
+    assert losses[1] == 0
+
+
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU cannot compute bf16"
+)
+def test_bf16_trains_close_to_fp32_and_keeps_fp32_weights(tmp_path):
+    half, _ = train_toy(tmp_path / "bf16", toy_config(20, precision="bf16"))
+    full, _ = train_toy(tmp_path / "fp32", toy_config(20, precision="fp32"))
+    assert half != full
+    for name, value in load(full).items():
+        assert load(half)[name].dtype == torch.float32
+        assert load(half)[name] == pytest.approx(value, abs=0.02)
+
+
+def test_training_improves_on_its_start_and_the_weights_load(tmp_path):
+    config = toy_config(200, lr_decay=1.0)
+    _, history = train_toy(tmp_path, config)
+    assert float(rows(history)[-1]["validation_psnr"]) > float(rows(history)[0]["validation_psnr"])
+    assert load_weights(tmp_path / "toy.safetensors", Toy()).steps == 200
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_resume_is_exact_with_two_optimisers(tmp_path, ema, dropout):
+    config = toy_config(40, ema=ema, checkpoint_every=8, validate_every=9)
+    expected = train_toy(tmp_path / "whole", config, dropout=dropout)
+
+    class Breaks(ToyBatches):
+        def batch(self, step):
+            if step in fails:
+                fails.remove(step)
+                raise RuntimeError("power cut")
+            return super().batch(step)
+
+    fails = [5, 13, 30, 39]
+    for _ in list(fails):
+        with pytest.raises(RuntimeError):
+            train_toy(tmp_path, config, dropout=dropout, batches=Breaks())
+        torch.rand(3)  # what happens to the global generator in between does not matter
+    batches = ToyBatches()
+    assert train_toy(tmp_path, config, dropout=dropout, batches=batches) == expected
+    assert batches.served == list(range(32, 40))
+    assert not (tmp_path / "scratch").exists()
+
+
+@pytest.mark.parametrize("poison", [0, 11])
+def test_nan_stops_with_the_batch_saved_and_no_later_checkpoint(tmp_path, poison):
+    config = toy_config(20, checkpoint_every=1)
+    write_text(tmp_path / "toy.csv", "earlier")
+    with pytest.raises(UserError, match=rf"is nan at step {poison}.*lower runs.toy.lr") as caught:
+        train_toy(tmp_path, config, batches=ToyBatches(poison=poison))
+    assert "\n" not in str(caught.value)
+    saved = tmp_path / "scratch" / f"nonfinite-step-{poison:09d}.safetensors"
+    assert str(saved) in str(caught.value)
+    batch = load_file(saved)
+    assert batch["blurred"].isnan().sum() == 1
+    assert torch.equal(batch["sharp"], ToyBatches().batch(poison).sharp)
+    assert len(list((tmp_path / "scratch").glob("checkpoint-*"))) == min(poison, 2)
+    assert (tmp_path / "toy.csv").read_text() == "earlier"
+    # With the cause removed the run goes on as if nothing had happened.
+    assert train_toy(tmp_path, config) == train_toy(tmp_path / "whole", config)
+
+
+def test_infinite_gradient_of_a_finite_loss_stops(tmp_path, monkeypatch):
+    class Root(Linear):
+        def phases(self, _batch):
+            weight = self.networks["generator"].weight
+            yield Phase("generator", (weight - 1).sqrt().sum(), {})
+
+    method = Root()
+    monkeypatch.setattr("toys.Toy", lambda: method)
+    with pytest.raises(UserError, match="gradient_generator is inf at step 0"):
+        train_toy(tmp_path, toy_config(3), validation=None)
+
+
+def train_in_processes(folder: Path, count: int, batch_size: int = 4) -> list[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Every process writes its messages to a folder of its own, the outputs go where rank 0 runs.
+    config = toy_config(30, batch_size=batch_size, checkpoint_every=10)
+    processes = [
+        start(folder / f"rank{rank}", config, Rank(rank, count, port)) for rank in range(count)
+    ]
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+class Rank:
+    """Sets what ``accelerate launch --cpu`` sets."""
+
+    def __init__(self, rank: int, count: int, port: int) -> None:
+        facts = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        facts |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": 1}
+        self.environment = {name: str(value) for name, value in facts.items()}
+        self.environment["OMP_NUM_THREADS"] = "1"
+
+    def __call__(self) -> None:
+        os.environ.update(self.environment)
+
+
+def test_two_processes_give_the_weights_of_one(tmp_path):
+    weights, history = train_toy(tmp_path / "one", toy_config(30, checkpoint_every=10))
+    assert train_in_processes(tmp_path, 2) == [0, 0], (tmp_path / "rank0/stderr").read_text()
+    found = load_file(tmp_path / "rank0" / "toy.safetensors")
+    for name, value in load(weights).items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)
+    shared = rows((tmp_path / "rank0" / "toy.csv").read_bytes())
+    for mine, other in zip(rows(history), shared, strict=True):
+        assert {k: float(v) for k, v in other.items()} == pytest.approx(
+            {k: float(v) for k, v in mine.items()}, rel=1e-4
+        )
+    assert not (tmp_path / "rank1" / "toy.safetensors").exists()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    assert train_in_processes(tmp_path, 2, batch_size=3) == [2, 2]
+    message = (tmp_path / "rank0/stderr").read_text()
+    assert "training.batch_size: 3 cannot be shared evenly among 2 processes" in message
+
+
+def test_networks_are_channels_last_in_training(tmp_path):
+    layouts = []
+
+    def look(method):
+        weight = method.networks["generator"][0].weight
+        layouts.append(weight.is_contiguous(memory_format=torch.channels_last))
+        return 0.0
+
+    train_toy(tmp_path, toy_config(1), validation=look)
+    assert layouts == [True]
