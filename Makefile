@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help setup fetch repro test test-slow smoke lint clean
+.PHONY: help setup fetch repro test test-slow smoke bench lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ test-slow: setup ## run the long tests (about half an hour)
 smoke: setup ## run the whole graph with the smoke profile in a temporary clone (4 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke -s tests/pipeline
+
+bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
+	@python -m pytest bench --benchmark-only --benchmark-autosave \
+		--benchmark-columns=min,median,max,rounds --override-ini addopts=
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy

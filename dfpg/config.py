@@ -120,6 +120,7 @@ class Training(Frozen):
     precision: Literal["auto", "fp32", "bf16"]
     lr_decay: Annotated[float, Field(gt=0, le=1)]
     decay_every: Positive
+    warmup: Annotated[int, Field(ge=0)]  # steps of linear rise of the learning rates
     ema: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every: Positive
     validate_every: Positive

@@ -30,7 +30,14 @@ SIDE = 8
 
 def toy_config(steps: int, run: dict[str, Any] | None = None, **training: Any) -> Config:
     base = resolve_profile("smoke")[0]
-    values = {"batch_size": 4, "precision": "fp32", "lr_decay": 0.9, "decay_every": 7, "ema": 0.9}
+    values = {
+        "batch_size": 4,
+        "precision": "fp32",
+        "lr_decay": 0.9,
+        "decay_every": 7,
+        "warmup": 0,
+        "ema": 0.9,
+    }
     values |= {"checkpoint_every": 5, "validate_every": 10}
     first = next(iter(base.runs.values()))
     given = {"method": "toy", "steps": steps, "lr": 1e-2, "lr_discriminator": 3e-3, "options": {}}

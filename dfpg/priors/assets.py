@@ -182,9 +182,10 @@ def licences() -> list[Licence]:
 
 
 def licence_table() -> str:
-    """The rows of :func:`licences` as text, one block per asset."""
-    return "\n\n".join(
-        f"{row.asset}\n  licence   {row.licence}\n  origin    {row.origin}\n"
-        f"  terms     {row.terms}\n  used for  {row.used_for}"
+    """The rows of :func:`licences` as a Markdown table."""
+    lines = ["| asset | used for | licence | origin | terms |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{row.asset}` | {row.used_for} | {row.licence} | {row.origin} | {row.terms} |"
         for row in licences()
-    )
+    ]
+    return "\n".join(lines)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dfpg.config import Config
+from dfpg.config import Config, Training
 from dfpg.device import Precision, process_group, resolve_precision, set_deterministic
 from dfpg.errors import UserError
 from dfpg.files import atomic_write, write_text
@@ -52,8 +52,7 @@ def train(
 ) -> None:
     """Train one run and write its weights and history; resume where an earlier attempt stopped.
 
-    Learning rates are multiplied by ``lr_decay`` after every ``decay_every`` steps (paper section
-    4.1: x 0.99 per epoch). Started by ``accelerate launch``, every process takes its share of the
+    Learning rates follow :func:`learning_rate_factor` (paper section 4.1: x 0.99 per epoch). Started by ``accelerate launch``, every process takes its share of the
     same batches and gradients are averaged, so that the result is that of one process (batch
     normalisation aside).
 
@@ -99,7 +98,7 @@ def train(
             load_checkpoint(scratch, state)
         with shown(run_name, run.steps, state.step, world) as progress:
             while state.step < run.steps:
-                decay = training.lr_decay ** (state.step // training.decay_every)
+                decay = learning_rate_factor(training, state.step)
                 for optimiser in optimisers.values():
                     for group in optimiser.param_groups:
                         group["lr"] = group["initial_lr"] * decay
@@ -145,6 +144,12 @@ def train(
             save_weights(out, method, run.steps, average or None)
             folder.discard()
         world.wait_for_everyone()
+
+
+def learning_rate_factor(training: Training, step: int) -> float:
+    """Share of the initial learning rate at ``step``: linear rise, then exponential decay."""
+    rise = min(1.0, (step + 1) / training.warmup) if training.warmup else 1.0
+    return rise * training.lr_decay ** (step // training.decay_every)
 
 
 @contextmanager

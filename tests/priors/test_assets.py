@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +201,9 @@ def test_every_pinned_file_says_size_hash_and_licence():
 
 def test_fetched_assets_are_what_is_pinned():
     assert verify_assets() >= 5
+
+
+def test_the_documented_table_is_the_one_printed():
+    text = (Path(__file__).parents[2] / "docs" / "data_and_licences.md").read_text()
+    between = text.split("<!-- licences -->")[1].split("<!-- /licences -->")[0]
+    assert between.strip() == assets.licence_table()

@@ -16,7 +16,7 @@ from dfpg.device import process_group
 from dfpg.errors import UserError
 from dfpg.files import write_text
 from dfpg.methods.base import Phase, load_weights
-from dfpg.training.loop import autocast
+from dfpg.training.loop import autocast, learning_rate_factor
 
 
 def rows(history: bytes) -> list[dict[str, str]]:
@@ -44,6 +44,14 @@ def train_linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **training) ->
     method = Linear()
     monkeypatch.setattr("toys.Toy", lambda: method)
     return train_toy(tmp_path, toy_config(10, {"lr": 0.1}, **training), validation=None)
+
+
+def test_learning_rate_rises_linearly_to_its_decay(config):
+    training = config.training.model_copy(update={"warmup": 4, "lr_decay": 0.5, "decay_every": 6})
+    factors = [learning_rate_factor(training, step) for step in (0, 1, 3, 4, 5, 6, 12)]
+    assert factors == [0.25, 0.5, 1, 1, 1, 0.5, 0.25]
+    at_once = training.model_copy(update={"warmup": 0})
+    assert learning_rate_factor(at_once, 0) == 1
 
 
 def test_learning_rate_decays_in_closed_form(tmp_path, monkeypatch):
