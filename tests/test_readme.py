@@ -1,0 +1,39 @@
+"""The README shows what is committed under results/, not something typed by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dfpg.cli import app
+from dfpg.render import render
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    return README.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
+
+
+def test_table_in_the_readme_is_the_committed_one():
+    assert block("results") == render(ROOT / "results" / "table4.csv").strip()
+
+
+def test_every_link_leads_to_a_file():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").iterdir())]
+)
+def test_every_command_shown_exists(page):
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
+    shown = set(re.findall(r"`dfpg ([a-z]+)", (ROOT / page).read_text()))
+    assert shown <= known
