@@ -10,10 +10,10 @@ export PATH := $(BIN):$(PATH)
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.installed ## create .venv and install (3 to 5 minutes the first time)
+setup: $(VENV)/.installed ## create .venv and install (1 to 5 minutes the first time)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "== setting up $(VENV): 3 to 5 minutes the first time"
+	@echo "== setting up $(VENV): 1 to 5 minutes the first time"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
@@ -24,21 +24,21 @@ fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
 	@echo "== assets: about 90 MB the first time"
 	@python -m dfpg fetch
 
-repro: fetch ## run the whole pipeline on the embedded faces (about 30 minutes on 2 cores)
-	@echo "== dvc repro: about 30 minutes on 2 cores; stop and repeat as you like, it resumes"
+repro: fetch ## run the whole pipeline on the embedded faces (about 25 minutes on 2 cores)
+	@echo "== dvc repro: about 25 minutes on 2 cores; stop and repeat as you like, it resumes"
 	@start=$$SECONDS; dvc repro && echo "== reproduced in $$((SECONDS - start)) s; tables: results/" \
 		&& python -m dfpg tables --show
 
-test: setup ## run the tests (under 10 minutes on 2 cores)
-	@python -m dfpg fetch mobilestylegan
-	@echo "== tests: under 10 minutes on 2 cores"
+test: setup ## run the tests (2 to 5 minutes on 2 cores)
+	@python -m dfpg fetch mobilestylegan bisenet
+	@echo "== tests: 2 to 5 minutes on 2 cores"
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke'
 
 test-slow: setup ## run the long tests (about half an hour)
-	@python -m dfpg fetch mobilestylegan
+	@python -m dfpg fetch mobilestylegan bisenet
 	@OMP_NUM_THREADS=1 python -m pytest -m slow
 
-smoke: setup ## run the whole graph with the smoke profile in a temporary clone (4 minutes)
+smoke: setup ## run the whole graph with the smoke profile in a temporary clone (2 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke -s tests/pipeline
 

@@ -83,6 +83,16 @@ def priors() -> None:
 
 
 @app.command()
+def parsing(
+    sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
+) -> None:
+    """Parse the training faces for the semantic methods (needs `dfpg fetch bisenet`)."""
+    from dfpg import pipeline
+
+    pipeline.parsing(sheet)
+
+
+@app.command()
 def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
     """Train one run; a stopped training resumes (stage `train`)."""
     from dfpg import pipeline

@@ -22,6 +22,7 @@ RESULTS = Path("results")
 KERNELS = ARTIFACTS / "kernels"
 TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
+LABELS = ARTIFACTS / "parsing" / "labels.npy"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
 
@@ -84,15 +85,42 @@ def priors() -> None:
     build_prior(config, load_faces(source, "train"), load_faces(source, "test"), PRIORS)
 
 
+def parsing(sheet: Path | None) -> None:
+    """Parsing maps of the training faces, for the runs of semantic methods."""
+    from dfpg.device import resolve_precision, select_device
+    from dfpg.faces.dataset import load_faces
+    from dfpg.priors.assets import asset_path
+    from dfpg.priors.bisenet import load_bisenet
+    from dfpg.priors.parsing import draw_parsing_sheet, parse_faces, save_labels
+
+    config = load_config()
+    sources = {protocol.source for protocol in config.protocols.values()}
+    if len(sources) > 1:
+        raise UserError(
+            f"{PARAMS}: protocols: parsing maps need one training source for both protocols, "
+            f"not {' and '.join(sorted(sources))}"
+        )
+    faces = load_faces(sources.pop(), "train")
+    device = select_device()
+    network = load_bisenet(asset_path("bisenet")).to(device)
+    precision = resolve_precision(config.training.precision, device)
+    labels = parse_faces(faces.pictures, network, precision=precision)
+    save_labels(LABELS, labels)
+    if sheet is not None:
+        shown = slice(None, None, max(1, len(labels) // 24))
+        draw_parsing_sheet(faces.pictures[shown], labels[shown], sheet)
+
+
 def train(run: str) -> None:
     """Stage ``train``: train one run, resuming what an earlier attempt left behind."""
     from dfpg.device import select_device
     from dfpg.faces.dataset import load_faces
     from dfpg.methods.registry import build_method, needs_prior
+    from dfpg.priors.parsing import load_labels
     from dfpg.priors.vggface import load_prior
-    from dfpg.training.batches import BatchSource
     from dfpg.training.fingerprint import fingerprint, training_code
     from dfpg.training.loop import train as training_loop
+    from dfpg.training.views import WITH_LABELS, open_view
 
     config = load_config()
     prior = load_prior(PRIORS) if needs_prior(config, run) else None
@@ -101,12 +129,14 @@ def train(run: str) -> None:
     settings = config.protocols[protocol]
     bank = _kernels(settings.kernels)
     faces = load_faces(settings.source, "train")
-    batches = BatchSource(
-        config, protocol, faces, bank, config.training.batch_size, select_device()
-    )
+    view = getattr(type(method), "view", "plain")
+    labels = load_labels(LABELS) if view in WITH_LABELS else None
+    batches = open_view(view, config, run, faces, bank, select_device(), labels)
     inputs = [KERNELS / f"{settings.kernels}.safetensors", Path("data")]
     if prior is not None:
         inputs.append(PRIORS / "vgg16.safetensors")
+    if labels is not None:
+        inputs.append(LABELS)
     state = fingerprint(config, run, inputs, training_code(type(method)))
     training_loop(
         config,

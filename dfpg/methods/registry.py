@@ -13,6 +13,15 @@ from dfpg.config import PARAMS, Config, Frozen, validation_message
 from dfpg.errors import UserError
 from dfpg.methods.base import Method, PriorFeatures, Setting, load_weights, read_card
 from dfpg.methods.dfpgnet import DFPGNet
+from dfpg.methods.lee2020 import Lee2020
+from dfpg.methods.li2020 import Li2020
+from dfpg.methods.lu2019 import Lu2019
+from dfpg.methods.nafnet import NAFNet
+from dfpg.methods.restormer import Restormer
+from dfpg.methods.wang2021 import Wang2021
+from dfpg.methods.xia2019 import Xia2019
+from dfpg.methods.yasarla2020 import Yasarla2020
+from dfpg.methods.zhang2019 import Zhang2019
 from dfpg.priors.vggface import prior_taps
 from dfpg.seeds import derive_seed
 
@@ -27,6 +36,15 @@ class MethodEntry:
 
 METHODS: dict[str, MethodEntry] = {
     "dfpgnet": MethodEntry(DFPGNet, "DFPGnet (Jung et al., WACV 2022)"),
+    "lee2020": MethodEntry(Lee2020, "MSPL-GAN (Lee et al., IEEE Access 2020)"),
+    "li2020": MethodEntry(Li2020, "DFDNet (Li et al., ECCV 2020)"),
+    "lu2019": MethodEntry(Lu2019, "UID-GAN (Lu et al., CVPR 2019)"),
+    "nafnet": MethodEntry(NAFNet, "NAFNet (Chen et al., ECCV 2022)"),
+    "restormer": MethodEntry(Restormer, "Restormer (Zamir et al., CVPR 2022)"),
+    "wang2021": MethodEntry(Wang2021, "GFPGAN (Wang et al., CVPR 2021)"),
+    "xia2019": MethodEntry(Xia2019, "Unsupervised pairs (Xia and Chakrabarti, NeurIPS 2019)"),
+    "yasarla2020": MethodEntry(Yasarla2020, "UMSN (Yasarla et al., TIP 2020)"),
+    "zhang2019": MethodEntry(Zhang2019, "DMPHN 1-2-4 (Zhang et al., CVPR 2019)"),
 }
 
 

@@ -64,8 +64,10 @@ def training_code(method: type) -> list[Path]:
         "methods/base.py",
         "methods/blocks.py",
         "methods/losses.py",
+        "priors/parsing.py",
         "priors/vggface.py",
         "faces/dataset.py",
+        "faces/generic.py",
         "seeds.py",
     )
     return [

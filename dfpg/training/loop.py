@@ -52,9 +52,9 @@ def train(
 ) -> None:
     """Train one run and write its weights and history; resume where an earlier attempt stopped.
 
-    Learning rates follow :func:`learning_rate_factor` (paper section 4.1: x 0.99 per epoch). Started by ``accelerate launch``, every process takes its share of the
-    same batches and gradients are averaged, so that the result is that of one process (batch
-    normalisation aside).
+    Learning rates follow :func:`learning_rate_factor` (paper section 4.1: x 0.99 per epoch).
+    Started by ``accelerate launch``, every process takes its share of the same batches and
+    gradients are averaged, so that the result is that of one process (batch normalisation aside).
 
     Args:
         config: the whole configuration.

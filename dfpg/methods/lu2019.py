@@ -1,0 +1,430 @@
+"""UID-GAN: Unsupervised Domain-Specific Deblurring via Disentangled Representations.
+
+Lu, Chen and Chellappa, CVPR 2019. Domain I holds sharp pictures, domain B blurred ones of other
+people. Layer sizes, loss weights and the order of updates are those of the released code. Widths
+below are at ``width`` 64. Content codes are [N, 256, H/4, W/4], blur codes z are [N, latent].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, ClassVar, NamedTuple, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dfpg.config import Frozen, Positive
+from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen
+from dfpg.seeds import derive_seed
+
+SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
+BLUR_SLOPE = 0.2  # there
+PERCEPTUAL_TAP = "conv3_3"  # layer 14 of the network, before its ReLU
+DOMAINS = ("sharp", "blurred")  # I and B
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Lu2019Options(Frozen):
+    """Block ``methods.lu2019`` of params.yaml, overridden by a run's ``options``."""
+
+    width: Annotated[int, Field(ge=4, multiple_of=2)]
+    latent: Positive
+    discriminator_width: Annotated[int, Field(ge=4)]
+    discriminator_scales: Positive
+    generator_every: Positive
+    lambda_adversarial: Weight
+    lambda_kl: Weight
+    lambda_cycle: Weight
+    lambda_reconstruction: Weight
+    lambda_latent: Weight
+    lambda_perceptual: Weight
+    perceptual_input: PriorInput
+    weight_decay: Weight
+
+
+class InsResBlock(nn.Module):
+    """x + IN(conv(ReLU(IN(conv(x))))), reflected at the border."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(),
+            _conv(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` plus the residual."""
+        out: Tensor = self.body(x)
+        return x + out
+
+
+def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    padding = (size - 1) // 2
+    return nn.Conv2d(inputs, outputs, size, stride, padding, padding_mode="reflect")
+
+
+class ContentEncoder(nn.Module):
+    """E_c: one branch per domain, then one block that both share, which joins their codes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict({domain: self._branch(width) for domain in DOMAINS})
+        self.shared = InsResBlock(4 * width)
+
+    @staticmethod
+    def _branch(width: int) -> nn.Sequential:
+        layers: list[nn.Module] = [_conv(3, width, 7), nn.LeakyReLU(SLOPE)]
+        for n in (width, 2 * width):
+            layers += [_conv(n, 2 * n, 3, stride=2), nn.InstanceNorm2d(2 * n), nn.ReLU()]
+        return nn.Sequential(*layers, *(InsResBlock(4 * width) for _ in range(3)))
+
+    def forward(self, image: Tensor, domain: str) -> Tensor:
+        """Content of [N, 3, H, W] in [-1, 1], with noise N(0, 1) in training only."""
+        code: Tensor = self.shared(self.branches[domain](image))
+        return code + torch.randn_like(code) if self.training else code
+
+
+class BlurBlock(nn.Module):
+    """Residual block of the blur encoder: half the resolution by average pooling."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.LeakyReLU(BLUR_SLOPE),
+            nn.Conv2d(inputs, inputs, 3, padding=1),
+            nn.LeakyReLU(BLUR_SLOPE),
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.AvgPool2d(2),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] to [N, outputs, H/2, W/2]."""
+        out: Tensor = self.body(x) + self.shortcut(x)
+        return out
+
+
+class BlurEncoder(nn.Module):
+    """E_a: mean and log variance of the blur code of a blurred picture, each [N, latent]."""
+
+    def __init__(self, width: int, latent: int) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 3 * width, 4 * width)
+        self.features = nn.Sequential(
+            _conv(3, width, 4, stride=2),
+            *(BlurBlock(a, b) for a, b in pairwise(widths)),
+            nn.LeakyReLU(BLUR_SLOPE),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.mean = nn.Linear(4 * width, latent)
+        self.log_variance = nn.Linear(4 * width, latent)
+
+    def forward(self, blurred: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance for [N, 3, H, W], sides of at least 16 px."""
+        features = self.features(blurred)
+        return self.mean(features).float(), self.log_variance(features).float()
+
+
+class Decoder(nn.Module):
+    """Picture of one domain from content and blur code, which is joined anew at each resolution."""
+
+    def __init__(self, width: int, latent: int) -> None:
+        super().__init__()
+        first = 4 * width + latent
+        second = (first + latent) // 2
+        third = (second + latent) // 2
+        self.blocks = nn.Sequential(*(InsResBlock(first) for _ in range(3)))
+        self.up1 = self._up(first + latent, second)
+        self.up2 = self._up(second + latent, third)
+        self.to_rgb = nn.ConvTranspose2d(third + latent, 3, 1)
+
+    @staticmethod
+    def _up(inputs: int, outputs: int) -> nn.Sequential:
+        # One group: layer normalisation over C, H, W with one scale and shift per channel.
+        conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+        return nn.Sequential(conv, nn.GroupNorm(1, outputs), nn.ReLU())
+
+    def forward(self, content: Tensor, z: Tensor) -> Tensor:
+        """[N, 3, H, W] in [-1, 1]."""
+        x = self.up1(_join(self.blocks(_join(content, z)), z))
+        x = self.up2(_join(x, z))
+        return torch.tanh(self.to_rgb(_join(x, z)))
+
+
+def _join(x: Tensor, z: Tensor) -> Tensor:
+    plane = z.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+    return torch.cat([x, plane], dim=1)
+
+
+class Generator(nn.Module):
+    """E_c, E_a and G: all that deblurs; both of G's decoders take the code of the blurred image."""
+
+    def __init__(self, width: int, latent: int) -> None:
+        super().__init__()
+        self.content = ContentEncoder(width)
+        self.blur = BlurEncoder(width, latent)
+        self.shared = InsResBlock(4 * width)
+        self.decoders = nn.ModuleDict({domain: Decoder(width, latent) for domain in DOMAINS})
+
+    def decode(self, content: Tensor, z: Tensor, domain: str) -> Tensor:
+        """Picture [N, 3, H, W] of ``domain``."""
+        image: Tensor = self.decoders[domain](self.shared(content), z)
+        return image
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        """Deblurred picture; z is its mean, where the released test code draws it."""
+        return self.decode(self.content(blurred, "blurred"), self.blur(blurred)[0], "sharp")
+
+
+class Discriminator(nn.Module):
+    """Logits at several scales, each input half the last one; without normalisation."""
+
+    def __init__(self, width: int, scales: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(self._scale(width) for _ in range(scales))
+
+    @staticmethod
+    def _scale(width: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((3, width), *((n * width, 2 * n * width) for n in (1, 2, 4))):
+            layers += [_conv(inputs, outputs, 4, stride=2), nn.LeakyReLU(SLOPE)]
+        return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 1))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Logits [N, 1, h, w] per scale; the smallest scale needs sides of 16 px."""
+        logits = []
+        for scale in self.scales:
+            logits.append(scale(image).float())
+            image = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
+        return logits
+
+
+class Discriminators(nn.ModuleDict):
+    """Four discriminators, and the count of training steps that says whose turn it is."""
+
+    step: Tensor
+
+    def __init__(self, width: int, scales: int) -> None:
+        names = [f"{domain}_{kind}" for domain in DOMAINS for kind in ("encoded", "random")]
+        super().__init__({name: Discriminator(width, scales) for name in names})
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+
+class Fakes(NamedTuple):
+    """Pictures made from codes; ``z`` is drawn from N(0, 1), not encoded, for ``random``."""
+
+    content: dict[str, Tensor]
+    encoded: dict[str, Tensor]
+    random: dict[str, Tensor]
+
+
+def adversarial(logits: list[Tensor], real: bool) -> Tensor:
+    """Binary cross entropy, a mean per scale, summed over scales."""
+    return torch.stack([F.softplus(-x if real else x).mean() for x in logits]).sum()
+
+
+class Lu2019(Method):
+    """UID-GAN on unpaired batches.
+
+    The first half of a batch is encoded, the second serves the discriminators of pictures with a
+    random blur code as real ones. It has no start that returns its input: the picture is decoded,
+    through a tanh, from an instance-normalised code of a quarter of the resolution that no path
+    leads around. Targets are never seen, hence there is no plain-L1 objective either.
+    """
+
+    Options = Lu2019Options
+    options: Lu2019Options
+    multiple = 16
+    view: ClassVar[str] = "unpaired"
+
+    def __init__(self, name: str, options: Lu2019Options, setting: Setting) -> None:
+        super().__init__(name, options, setting)
+        self.networks["generator"] = Generator(options.width, options.latent)
+        if setting.prior is not None:
+            self.networks["discriminator"] = Discriminators(
+                options.discriminator_width, options.discriminator_scales
+            )
+        for network in self.networks.values():
+            _initialise(network, setting.seed)
+
+    @classmethod
+    def needs_prior(cls, _options: Lu2019Options) -> bool:
+        """The perceptual loss uses it."""
+        return True
+
+    def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:
+        """Adam with beta (0.5, 0.999) and weight decay, as released.
+
+        What an update does not reach has no gradient and stays: one optimiser serves both updates
+        of the generator, and one all discriminators.
+        """
+        rates = {"generator": lr, "discriminator": lr_discriminator}
+        return {
+            name: torch.optim.Adam(
+                network.parameters(),
+                lr=rates[name],
+                betas=(0.5, 0.999),
+                weight_decay=self.options.weight_decay,
+                fused=True,
+            )
+            for name, network in self.networks.items()
+        }
+
+    def infer(self, blurred: Tensor) -> Tensor:
+        """Deblurred image."""
+        image: Tensor = self.networks["generator"](blurred)
+        return image
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        """D; then, every ``generator_every`` steps, both updates of encoders and G."""
+        generator = cast(Generator, self.networks["generator"])
+        discriminators = cast(Discriminators, self.networks["discriminator"])
+        turn = int(discriminators.step) % self.options.generator_every == 0
+        count = len(batch.sharp)
+        pairs = {"sharp": batch.sharp, "blurred": batch.blurred}
+        real = {name: x[: (count + 1) // 2] for name, x in pairs.items()}
+        other = {name: x[count // 2 :] for name, x in pairs.items()}
+
+        with torch.set_grad_enabled(turn):
+            mean, log_variance = generator.blur(real["blurred"])
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            drawn = torch.randn_like(mean)
+            fakes = self._fakes(generator, real, z, drawn)
+        yield self._discriminate(discriminators, real, other, fakes)
+
+        discriminators.step += 1
+        if turn:
+            kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
+            yield self._encoded(generator, discriminators, real, fakes, z, kl)
+            yield self._random(generator, discriminators, real, drawn)
+
+    @staticmethod
+    def _fakes(generator: Generator, real: dict[str, Tensor], z: Tensor, drawn: Tensor) -> Fakes:
+        """Pictures of the other domain, named by the domain that they imitate."""
+        content = {name: generator.content(x, name) for name, x in real.items()}
+        crossed = {"sharp": content["blurred"], "blurred": content["sharp"]}
+        encoded = {name: generator.decode(c, z, name) for name, c in crossed.items()}
+        with torch.no_grad():  # only the discriminators see these
+            random = {name: generator.decode(c, drawn, name) for name, c in crossed.items()}
+        return Fakes(content, encoded, random)
+
+    @staticmethod
+    def _discriminate(
+        discriminators: Discriminators,
+        real: dict[str, Tensor],
+        other: dict[str, Tensor],
+        fakes: Fakes,
+    ) -> Phase:
+        terms, figures = [], {}
+        for domain in DOMAINS:
+            for kind, true, false in (
+                ("encoded", real, fakes.encoded),
+                ("random", other, fakes.random),
+            ):
+                judge = discriminators[f"{domain}_{kind}"]
+                loss = adversarial(judge(true[domain]), real=True)
+                loss = loss + adversarial(judge(false[domain].detach()), real=False)
+                figures[f"d_{domain}_{kind}"] = loss.detach()
+                terms.append(loss)
+        return Phase("discriminator", torch.stack(terms).sum(), figures)
+
+    def _encoded(
+        self,
+        generator: Generator,
+        discriminators: Discriminators,
+        real: dict[str, Tensor],
+        fakes: Fakes,
+        z: Tensor,
+        kl: Tensor,
+    ) -> Phase:
+        """All of E_c, E_a and G: GAN, KL, reconstruction, cross cycle and perceptual losses."""
+        options = self.options
+        again = {name: generator.content(x, name) for name, x in fakes.encoded.items()}
+        z_again, log_variance = generator.blur(fakes.encoded["blurred"])
+        z_again = z_again + torch.exp(0.5 * log_variance) * torch.randn_like(z_again)
+        # The content of a sharp picture lies in the blurred one made of it, and vice versa.
+        cycle = {
+            "sharp": generator.decode(again["blurred"], z_again, "sharp"),
+            "blurred": generator.decode(again["sharp"], z_again, "blurred"),
+        }
+        own = {name: generator.decode(fakes.content[name], z, name) for name in DOMAINS}
+        with frozen(discriminators):
+            judged = [
+                adversarial(discriminators[f"{name}_encoded"](x), real=True)
+                for name, x in fakes.encoded.items()
+            ]
+        parts = {
+            "adversarial": (options.lambda_adversarial, torch.stack(judged).sum()),
+            "kl": (options.lambda_kl, kl),
+            "cycle": (options.lambda_cycle, _l1(cycle, real)),
+            "reconstruction": (options.lambda_reconstruction, _l1(own, real)),
+            "perceptual": (
+                options.lambda_perceptual,
+                self._perceptual(fakes.encoded["sharp"], real["blurred"]),
+            ),
+        }
+        return _phase(parts)
+
+    def _random(
+        self,
+        generator: Generator,
+        discriminators: Discriminators,
+        real: dict[str, Tensor],
+        drawn: Tensor,
+    ) -> Phase:
+        """E_c and G only: GAN with random blur codes, their recovery, perceptual loss."""
+        options = self.options
+        blurred = generator.decode(generator.content(real["sharp"], "sharp"), drawn, "blurred")
+        sharp = generator.decode(generator.content(real["blurred"], "blurred"), drawn, "sharp")
+        with frozen(discriminators), frozen(generator.blur):
+            judged = [
+                adversarial(discriminators["sharp_random"](sharp), real=True),
+                adversarial(discriminators["blurred_random"](blurred), real=True),
+            ]
+            recovered = generator.blur(blurred)[0]
+        parts = {
+            "adversarial_random": (options.lambda_adversarial, torch.stack(judged).sum()),
+            "latent": (options.lambda_latent, (recovered - drawn).abs().mean()),
+            "perceptual_random": (
+                options.lambda_perceptual,
+                self._perceptual(sharp, real["blurred"]),
+            ),
+        }
+        return _phase(parts)
+
+    def _perceptual(self, deblurred: Tensor, blurred: Tensor) -> Tensor:
+        """Mean squared distance of features: the deblurred face shows what its input shows."""
+        if self.setting.prior is None:
+            raise ValueError(f"{self.name} was built for inference: it has no prior network")
+        taps, values = [PERCEPTUAL_TAP], self.options.perceptual_input
+        with torch.no_grad():
+            (target,) = self.setting.prior.features(blurred, taps, values)
+        (features,) = self.setting.prior.features(deblurred, taps, values)
+        return F.mse_loss(features.float(), target.float())
+
+
+def _initialise(network: nn.Module, seed: int) -> None:
+    """N(0, 0.02) and zero bias, as released; normalisations stay as PyTorch makes them."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            stream = torch.Generator().manual_seed(derive_seed(seed, "init", name))
+            nn.init.normal_(layer.weight, std=0.02, generator=stream)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+
+
+def _l1(images: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
+    terms = [(image.float() - targets[name]).abs().mean() for name, image in images.items()]
+    return torch.stack(terms).sum()
+
+
+def _phase(parts: dict[str, tuple[float, Tensor]]) -> Phase:
+    total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+    return Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})

@@ -1,0 +1,187 @@
+"""NAFNet (Chen, Chu, Zhang and Sun, "Simple Baselines for Image Restoration", ECCV 2022).
+
+Layers are those of the published GoPro configuration of width 32. At test time its authors replace
+the global pooling by a local one for images larger than the training crops; here both have the
+same size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dfpg.config import Frozen, Positive
+from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.losses import pixel_loss
+from dfpg.seeds import derive_seed
+
+LEVELS = 4
+Blocks = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]
+EPSILON = 1e-8  # added to the mean squared error under the logarithm
+
+
+class NAFNetOptions(Frozen):
+    """Block ``methods.nafnet`` of params.yaml, overridden by a run's ``options``."""
+
+    width: Positive
+    encoder_blocks: Blocks
+    middle_blocks: Positive
+    decoder_blocks: Blocks
+    objective: Literal["native", "l1"]
+    init: Literal["released", "identity"]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of every position."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, n, H, W] of mean 0 and variance 1 over n, then scaled and shifted."""
+        # Without a copy where x is channels_last.
+        channels = (self.weight.numel(),)
+        out = F.layer_norm(x.permute(0, 2, 3, 1), channels, self.weight, self.bias, eps=1e-6)
+        return out.permute(0, 3, 1, 2)
+
+
+def simple_gate(x: Tensor) -> Tensor:
+    """Product of the two halves of the channels."""
+    first, second = x.chunk(2, dim=1)
+    return first * second
+
+
+class NAFBlock(nn.Module):
+    """x + beta y(x), then + gamma z of it; no other non-linearity than the gates."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        n = channels
+        self.norm1 = ChannelNorm(n)
+        self.expand1 = nn.Conv2d(n, 2 * n, 1)
+        self.depthwise = nn.Conv2d(2 * n, 2 * n, 3, padding=1, groups=2 * n)
+        self.attention = nn.Conv2d(n, n, 1)  # simplified channel attention
+        self.project1 = nn.Conv2d(n, n, 1)
+        self.norm2 = ChannelNorm(n)
+        self.expand2 = nn.Conv2d(n, 2 * n, 1)
+        self.project2 = nn.Conv2d(n, n, 1)
+        self.beta = nn.Parameter(torch.zeros(1, n, 1, 1))
+        self.gamma = nn.Parameter(torch.zeros(1, n, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the shape of ``x``."""
+        y = simple_gate(self.depthwise(self.expand1(self.norm1(x))))
+        y = y * self.attention(y.mean(dim=(2, 3), keepdim=True))
+        x = x + self.beta * self.project1(y)
+        z = simple_gate(self.expand2(self.norm2(x)))
+        out: Tensor = x + self.gamma * self.project2(z)
+        return out
+
+
+def blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` blocks in a row."""
+    return nn.Sequential(*(NAFBlock(channels) for _ in range(count)))
+
+
+class Generator(nn.Module):
+    """U-net of four levels; the width doubles at each; skip connections and residual are sums."""
+
+    def __init__(
+        self,
+        width: int,
+        encoder_blocks: Sequence[int],
+        middle_blocks: int,
+        decoder_blocks: Sequence[int],
+    ) -> None:
+        super().__init__()
+        widths = [width << level for level in range(LEVELS)]
+        self.intro = nn.Conv2d(3, width, 3, padding=1)
+        self.encoders = nn.ModuleList(
+            blocks(n, count) for n, count in zip(widths, encoder_blocks, strict=True)
+        )
+        self.downs = nn.ModuleList(nn.Conv2d(n, 2 * n, 2, stride=2) for n in widths)
+        self.middle = blocks(2 * widths[-1], middle_blocks)
+        self.ups = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(2 * n, 4 * n, 1, bias=False), nn.PixelShuffle(2))
+            for n in reversed(widths)
+        )
+        self.decoders = nn.ModuleList(
+            blocks(n, count) for n, count in zip(reversed(widths), decoder_blocks, strict=True)
+        )
+        self.ending = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        """Restore [N, 3, H, W] in [-1, 1], H and W multiples of 16."""
+        x = self.intro(blurred)
+        skips = []
+        for encoder, down in zip(self.encoders, self.downs, strict=True):
+            x = encoder(x)
+            skips.append(x)
+            x = down(x)
+        x = self.middle(x)
+        for up, decoder in zip(self.ups, self.decoders, strict=True):
+            x = decoder(up(x) + skips.pop())
+        out: Tensor = blurred + self.ending(x)
+        return out
+
+
+class NAFNet(Method):
+    """NAFNet and its objective, the negative PSNR; ``objective: l1`` is the plain L1 distance.
+
+    ``init: released`` is PyTorch's default with residual factors of zero; ``identity`` sets the
+    last convolution to zero too. The published schedule (cosine) is replaced by the suite's.
+    """
+
+    Options = NAFNetOptions
+    options: NAFNetOptions
+    multiple = 1 << LEVELS
+
+    def __init__(self, name: str, options: NAFNetOptions, setting: Setting) -> None:
+        super().__init__(name, options, setting)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(setting.seed, "init"))
+            generator = Generator(
+                options.width,
+                options.encoder_blocks,
+                options.middle_blocks,
+                options.decoder_blocks,
+            )
+        if options.init == "identity":
+            zero(generator.ending)
+        self.networks["generator"] = generator
+
+    def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:  # noqa: ARG002
+        """AdamW, beta (0.9, 0.9)."""
+        parameters = self.networks["generator"].parameters()
+        decay = self.options.weight_decay
+        adam = torch.optim.AdamW(parameters, lr, (0.9, 0.9), weight_decay=decay, fused=True)
+        return {"generator": adam}
+
+    def infer(self, blurred: Tensor) -> Tensor:
+        """Restored image, not yet clamped."""
+        image: Tensor = self.networks["generator"](blurred)
+        return image
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        """One phase."""
+        restored = self.networks["generator"](batch.blurred)
+        if self.options.objective == "l1":
+            loss = pixel_loss(restored, batch.sharp)
+            yield Phase("generator", loss, {"pixel": loss.detach()})
+        else:
+            loss = psnr_loss(restored, batch.sharp)
+            yield Phase("generator", loss, {"psnr": -loss.detach()})
+
+
+def psnr_loss(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Minus the mean PSNR in dB of images [N, 3, H, W] in [-1, 1], not quantised."""
+    squared = ((restored.float() - sharp) / 2).square().mean(dim=(1, 2, 3))
+    return 10 * torch.log10(squared + EPSILON).mean()

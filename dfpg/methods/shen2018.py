@@ -1,0 +1,366 @@
+"""Semantic face deblurring (Shen, Lai, Xu, Kautz and Yang, CVPR 2018).
+
+Paper: "Deep Semantic Face Deblurring". The topology is that of the released demonstration
+(joanshen0508/Deep-Semantic-Face-Deblurring), whose weights, and with them the widths, are not in
+the repository: widths are assumed. No training code was released; what the paper leaves open is
+assumed, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dfpg.config import Frozen, Share
+from dfpg.methods import losses
+from dfpg.methods.base import (
+    Batch,
+    Method,
+    Phase,
+    PriorInput,
+    Setting,
+    frozen,
+    initialise,
+    zero,
+)
+from dfpg.methods.blocks import SLOPE
+from dfpg.priors.parsing import SHEN11, one_hot, to_shen11
+
+COLOURS = 3
+CLASSES = len(SHEN11)
+COMPONENTS = tuple(  # brows, eyes, nose, lips and the mouth with its teeth
+    index for index, name in enumerate(SHEN11) if name not in ("background", "skin", "hair")
+)
+PARSING_KERNELS = (3, 3, 5, 3, 3, 3)
+PARSING_WIDTHS = (1, 2, 4, 8, 8, 8)  # times the width (assumed)
+UNITS = 5  # residual units per scale
+TAPS = ("pool2", "pool5")
+
+Steps = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0)]
+Width = Annotated[int, Field(ge=4)]
+
+
+class LabelledBatch(Batch, Protocol):
+    """What this method reads of a batch of the view ``growing``."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Face parsing of the sharp images, uint8 [N, H, W], 19 classes."""
+
+
+class Shen2018Options(Frozen):
+    """Block ``methods.shen2018`` of params.yaml, overridden by a run's ``options``."""
+
+    width: Annotated[int, Field(ge=6)]  # the identity start needs two features per colour
+    parsing_width: Width
+    discriminator_width: Width
+    parsing_steps: Steps
+    parsing_sharp: Share
+    objective: Literal["native", "l1"]
+    init: Literal["released", "identity"]
+    pixels: Literal["unit", "centred"]
+    lambda_structural: Weight
+    lambda_perceptual: Weight
+    lambda_adversarial: Weight
+    perceptual_input: PriorInput
+
+
+def conv_norm(inputs: int, outputs: int, size: int) -> nn.Sequential:
+    """conv-BN-ReLU that keeps the image's size."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, padding=size // 2),
+        nn.BatchNorm2d(outputs, eps=1e-4),
+        nn.ReLU(),
+    )
+
+
+class Parsing(nn.Module):
+    """Parsing net: eleven class logits per pixel.
+
+    Six encoder stages with pooling between them, five decoder stages; the decoder's outputs, but
+    for the last one, are added to the encoder's of the same size.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [factor * width for factor in PARSING_WIDTHS]
+        inputs = [COLOURS, *widths[:-1]]
+        self.encoder = nn.ModuleList(
+            conv_norm(i, o, k) for i, o, k in zip(inputs, widths, PARSING_KERNELS, strict=True)
+        )
+        down = widths[::-1]
+        self.decoder = nn.ModuleList(
+            nn.Sequential(nn.ConvTranspose2d(i, o, 4, stride=2, padding=1), conv_norm(o, o, 3))
+            for i, o in pairwise(down)
+        )
+        self.head = nn.Conv2d(width, CLASSES, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[N, 3, H, W], H and W multiples of 32 -> logits [N, 11, H, W]."""
+        x, skips = image, []
+        for number, stage in enumerate(self.encoder):
+            x = stage(F.max_pool2d(x, 2) if number else x)
+            skips.append(x)
+        skips = skips[-2:0:-1]  # stages 5, 4, 3, 2
+        for stage, skip in zip(self.decoder, [*skips, None], strict=True):
+            x = stage(x) if skip is None else stage(x) + skip
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def conv5(inputs: int, outputs: int) -> nn.Conv2d:
+    """5x5 convolution that keeps the image's size."""
+    return nn.Conv2d(inputs, outputs, 5, padding=2)
+
+
+class Unit(nn.Module):
+    """Residual unit; it rectifies what it reads of the running sum, not the sum itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReLU(), conv5(channels, channels), nn.ReLU(), conv5(channels, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, n, H, W] -> same shape."""
+        out: Tensor = self.body(x)
+        return x + out
+
+
+class Stack(nn.Module):
+    """One scale of the deblurring net: an image from images and class maps, no normalisation."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        n = width
+        self.head = nn.Sequential(
+            nn.Conv2d(inputs, n, 11, padding=5), nn.ReLU(),
+            conv5(n, n), nn.ReLU(),
+            conv5(n, n), nn.ReLU(),
+        )  # fmt: skip
+        self.units = nn.Sequential(*(Unit(n) for _ in range(UNITS)))
+        self.tail = nn.Sequential(
+            nn.ReLU(), conv5(n, n), nn.ReLU(), conv5(n, n), nn.ReLU(), conv5(n, COLOURS)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 3, H, W]."""
+        out: Tensor = self.tail(self.units(self.head(x)))
+        return out
+
+    def start_as_identity(self, first: int) -> None:
+        """Return the three input channels from ``first`` on.
+
+        Two features per colour carry max(x, 0) and max(-x, 0), which every rectifier passes, and
+        the last layer takes their difference; the other features stay as initialised, unused by it.
+        """
+        convs = [layer for layer in (*self.head, *self.tail) if isinstance(layer, nn.Conv2d)]
+        for unit in self.units:
+            zero(cast(Unit, unit).body[-1])
+        zero(convs[-1])
+        with torch.no_grad():
+            for layer in convs[:-1]:
+                layer.weight[: 2 * COLOURS] = 0
+            for c in range(COLOURS):
+                for place, sign in ((c, 1.0), (c + COLOURS, -1.0)):
+                    convs[0].weight[place, first + c, 5, 5] = sign
+                    for layer in convs[1:-1]:
+                        layer.weight[place, place, 2, 2] = 1
+                    convs[-1].weight[c, place, 2, 2] = sign
+
+
+class Restored(NamedTuple):
+    """Output of the generator: images at full and at half size, in [-1, 1]."""
+
+    image: Tensor
+    half: Tensor
+
+
+class Generator(nn.Module):
+    """Parsing net and two scales of deblurring, each of which sees the class maps.
+
+    The networks work on pixel values in [0, 1], or in [-1, 1] if ``centred``.
+    """
+
+    steps: Tensor
+
+    def __init__(self, width: int, parsing_width: int, centred: bool) -> None:
+        super().__init__()
+        self.centred = centred
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # training steps taken
+        self.parsing = Parsing(parsing_width)
+        self.coarse = Stack(COLOURS + CLASSES, width)
+        self.up = nn.ConvTranspose2d(COLOURS, COLOURS, 4, stride=2, padding=1)
+        self.fine = Stack(2 * COLOURS + CLASSES, width)
+
+    def forward(self, blurred: Tensor) -> Restored:
+        """Restore [N, 3, H, W] in [-1, 1], H and W multiples of 32.
+
+        The parsing net gets no gradient from here.
+        """
+        image = self.pixels(blurred)
+        with torch.no_grad():
+            maps = self.parsing(image).float().softmax(dim=1)
+        half = self.coarse(torch.cat([F.avg_pool2d(image, 2), F.max_pool2d(maps, 2)], 1))
+        full = self.fine(torch.cat([self.up(half), image, maps], 1))
+        if self.centred:
+            return Restored(full, half)
+        return Restored(2 * full - 1, 2 * half - 1)
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """What the networks take of images in [-1, 1]."""
+        return images if self.centred else (images + 1) / 2
+
+    def deblurring(self) -> Iterator[nn.Parameter]:
+        """All parameters but the parsing net's."""
+        for part in (self.coarse, self.up, self.fine):
+            yield from part.parameters()
+
+    def start_as_identity(self) -> None:
+        """Make the untrained network return its input, at both scales."""
+        self.coarse.start_as_identity(first=0)
+        self.fine.start_as_identity(first=COLOURS)
+
+
+class Discriminator(nn.Sequential):
+    """DCGAN's: four strided convolutions, batch normalisation between them; sizes assumed."""
+
+    def __init__(self, width: int) -> None:
+        layers: list[nn.Module] = []
+        inputs = COLOURS
+        for outputs in (width, 2 * width, 4 * width, 8 * width):
+            layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
+            if inputs != COLOURS:
+                layers.append(nn.BatchNorm2d(outputs))
+            layers.append(nn.LeakyReLU(SLOPE))
+            inputs = outputs
+        super().__init__(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
+
+
+class Shen2018(Method):
+    """Semantic deblurring: networks, losses and their order in one run.
+
+    The first ``parsing_steps`` steps train the parsing net, on sharp and then on blurred images;
+    it is frozen afterwards (assumed), and the deblurring net is trained. That kernels grow from
+    step to step is the training view's. The local structural loss looks at the components of the
+    sharp image's labels (assumed). ``lambda_adversarial: 0`` is the paper's model without a
+    discriminator. ``objective: l1`` is the plain L1 distance of the output.
+
+    At the identity start the image goes through the network in six of its features, since there
+    is no skip connection from input to output. ``pixels: centred`` is for short budgets: the
+    demonstration's [0, 1] gives every feature a large mean, and learning is slow.
+    """
+
+    Options = Shen2018Options
+    options: Shen2018Options
+    multiple = 32
+    view: ClassVar[str] = "growing"
+
+    def __init__(self, name: str, options: Shen2018Options, setting: Setting) -> None:
+        super().__init__(name, options, setting)
+        centred = options.pixels == "centred"
+        generator = Generator(options.width, options.parsing_width, centred)
+        initialise(generator, setting.seed, scale=1.0)
+        if options.init == "identity":
+            generator.start_as_identity()
+        self.networks["generator"] = generator
+        native = options.objective == "native" and options.lambda_adversarial > 0
+        if native and setting.prior is not None:
+            discriminator = Discriminator(options.discriminator_width)
+            initialise(discriminator, setting.seed, scale=1.0)
+            self.networks["discriminator"] = discriminator
+
+    @classmethod
+    def needs_prior(cls, options: Shen2018Options) -> bool:
+        """Its own objective has a perceptual loss."""
+        return options.objective == "native"
+
+    def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:
+        """Adam, for the parsing net, the deblurring net and the discriminator."""
+        generator = cast(Generator, self.networks["generator"])
+        groups = {
+            "parsing": (list(generator.parsing.parameters()), lr),
+            "generator": (list(generator.deblurring()), lr),
+        }
+        if "discriminator" in self.networks:
+            own = list(self.networks["discriminator"].parameters())
+            groups["discriminator"] = (own, lr_discriminator)
+        return {
+            name: torch.optim.Adam(parameters, lr=rate, fused=True)
+            for name, (parameters, rate) in groups.items()
+        }
+
+    def infer(self, blurred: Tensor) -> Tensor:
+        """Restored image, not yet clamped."""
+        image: Tensor = self.networks["generator"](blurred).image
+        return image
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        """First the parsing net alone; later D, then G, both on one pass of the generator."""
+        generator = cast(Generator, self.networks["generator"])
+        labels = to_shen11(cast(LabelledBatch, batch).labels)
+        step = int(generator.steps)
+        generator.steps += 1
+        if step < self.options.parsing_steps:
+            generator.parsing.train()
+            first = step < self.options.parsing_sharp * self.options.parsing_steps
+            image = batch.sharp if first else batch.blurred
+            logits = generator.parsing(generator.pixels(image)).float()
+            loss = F.cross_entropy(logits, labels.long())
+            yield Phase("parsing", loss, {"parsing": loss.detach()})
+            return
+        generator.parsing.eval()
+        restored: Restored = generator(batch.blurred)
+        if self.options.objective == "l1":
+            loss = losses.pixel_loss(restored.image, batch.sharp)
+            yield Phase("generator", loss, {"pixel": loss.detach()})
+            return
+        if "discriminator" in self.networks:
+            discriminator = self.networks["discriminator"]
+            real = discriminator(batch.sharp).float()
+            fake = discriminator(restored.image.detach()).float()
+            figures = {
+                "d_real": real.detach().sigmoid().mean(),
+                "d_fake": fake.detach().sigmoid().mean(),
+            }
+            yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
+        parts = self._losses(batch.sharp, restored, labels)
+        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+
+    def _losses(
+        self, sharp: Tensor, restored: Restored, labels: Tensor
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weight and value of each term, for images in [0, 1]; ``labels`` of eleven classes."""
+        components = one_hot(labels, CLASSES)[:, COMPONENTS].sum(dim=1, keepdim=True)
+        error = (restored.image.float() - sharp).abs() / 2
+        half_error = (restored.half.float() - F.avg_pool2d(sharp, 2)).abs() / 2
+        parts = {
+            "content": (1.0, error.mean() + half_error.mean()),
+            "structural": (self.options.lambda_structural, (components * error).mean()),
+            "perceptual": (self.options.lambda_perceptual, self._perceptual(restored.image, sharp)),
+        }
+        if "discriminator" in self.networks:
+            discriminator = self.networks["discriminator"]
+            with frozen(discriminator):
+                adversarial = losses.adversarial_loss(discriminator(restored.image))
+            parts["adversarial"] = (self.options.lambda_adversarial, adversarial)
+        return parts
+
+    def _perceptual(self, image: Tensor, sharp: Tensor) -> Tensor:
+        """Mean squared distance of features, summed over the two layers."""
+        prior, values = self.setting.prior, self.options.perceptual_input
+        if prior is None:
+            raise ValueError(f"{self.name} was built for inference: it has no prior network")
+        with torch.no_grad():
+            truth = prior.features(sharp, TAPS, values)
+        pairs = zip(prior.features(image, TAPS, values), truth, strict=True)
+        return torch.stack([(a.float() - b.float()).square().mean() for a, b in pairs]).sum()

@@ -1,0 +1,518 @@
+"""GFPGAN: Towards Real-World Blind Face Restoration with Generative Facial Prior.
+
+Wang, Li, Zhang and Shan, CVPR 2021, in the released "clean" architecture without custom operators:
+a U-Net removes the degradation and predicts style codes and, per resolution, scale and shift for
+half of the channels of a StyleGAN2 decoder. Narrower pictures have fewer resolutions, else the
+same rule: 4 px to ``size``, each twice the last.
+
+An approximation in training: the face prior (the decoder) is trained here first, for
+``prior_steps`` steps, without StyleGAN2's path-length term and style mixing; the identity loss
+takes the mean features of the suite's prior network, not ArcFace's; the component discriminators
+and component style losses (eyes, mouth) are left out: they need landmarks of every training face.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dfpg.config import Frozen, Positive, Share
+from dfpg.errors import UserError
+from dfpg.methods import losses
+from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen, initialise
+from dfpg.seeds import derive_seed
+
+SLOPE = 0.2  # of every LeakyReLU
+MLP_LAYERS = 8  # z to w
+DEFAULT = 6**-0.5  # times Kaiming's deviation: PyTorch's default, as nothing is normalised
+# The last convolution of each block before its ReLU, as released (there of VGG-19), and its weight.
+PERCEPTUAL = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_3": 1.0, "conv4_3": 1.0, "conv5_3": 1.0}
+IDENTITY_TAP = "conv5_3"
+LAYOUT = "params_ema or params of GFPGANCleanv1-NoCE-C2.pth, GFPGANv1.3.pth or GFPGANv1.4.pth"
+
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Channels = Annotated[int, Field(ge=4, multiple_of=4)]
+
+
+class Wang2021Options(Frozen):
+    """Block ``methods.wang2021`` of params.yaml, overridden by a run's ``options``.
+
+    ``channels`` is the decoder's width up to 32 px, from where it halves (times ``multiplier``);
+    the U-Net has half. ``size`` null works at the profile's image size; else pictures are resized
+    to it and back. Pyramid steps count from the end of the prior's training.
+    """
+
+    objective: Literal["native", "l1"]
+    size: Annotated[int, Field(ge=8)] | None
+    channels: Channels
+    multiplier: Positive
+    style: Positive
+    discriminator_channels: Channels
+    prior_steps: Count
+    fix_prior: bool
+    pyramid_steps: Count
+    r1: Weight
+    r1_every: Positive
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    lambda_pixel: Weight
+    lambda_perceptual: Weight
+    lambda_style: Weight
+    lambda_adversarial: Weight
+    lambda_identity: Weight
+    lambda_pyramid: Weight
+    perceptual_input: PriorInput
+
+    @field_validator("size")
+    @classmethod
+    def _power_of_two(cls, size: int | None) -> int | None:
+        if size is not None and size & (size - 1):
+            raise ValueError("must be a power of two")
+        return size
+
+
+def widths(channels: int, multiplier: int, size: int) -> dict[int, int]:
+    """Channels at each resolution from 4 px to ``size``."""
+    sides = [2**level for level in range(2, size.bit_length())]
+    return {s: channels if s <= 32 else max(1, 32 * channels * multiplier // s) for s in sides}
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic, antialiased; unchanged where the size fits."""
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image.float(), size, mode="bicubic", antialias=True)
+
+
+def scaled(x: Tensor, factor: float) -> Tensor:
+    """Bilinear resampling by 2 or 0.5."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def leaky(x: Tensor) -> Tensor:
+    """LeakyReLU."""
+    return F.leaky_relu(x, SLOPE)
+
+
+class ModulatedConv(nn.Module):
+    """Convolution whose input channels are scaled by a style, StyleGAN2's with demodulation.
+
+    Input and output are scaled in place of the weights: equal, and one convolution per batch.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, style: int, demodulate: bool) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(style, inputs)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, size, size))
+        self.demodulate = demodulate
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """[N, inputs, h, w] and style codes [N, style] to [N, outputs, h, w]."""
+        scale = self.modulation(style)
+        out = F.conv2d(x * scale[:, :, None, None], self.weight, padding=self.weight.shape[-1] // 2)
+        if self.demodulate:
+            power = self.weight.float().square().sum(dim=(2, 3))
+            norm = F.linear(scale.float().square(), power).float()
+            out = out * torch.rsqrt(norm + 1e-8).to(out.dtype)[:, :, None, None]
+        return out
+
+
+class StyleConv(nn.Module):
+    """Modulated 3x3 convolution, noise of learned strength, bias, LeakyReLU."""
+
+    def __init__(self, inputs: int, outputs: int, style: int) -> None:
+        super().__init__()
+        self.modulated_conv = ModulatedConv(inputs, outputs, 3, style, demodulate=True)
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.bias = nn.Parameter(torch.zeros(1, outputs, 1, 1))
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        """``noise`` is [N or 1, 1, h, w]."""
+        out = self.modulated_conv(x, style) * math.sqrt(2)
+        return leaky(out + self.weight * noise + self.bias)
+
+
+class ToRGB(nn.Module):
+    """Adds a resolution's colours to the upsampled ones before."""
+
+    def __init__(self, inputs: int, style: int) -> None:
+        super().__init__()
+        self.modulated_conv = ModulatedConv(inputs, 3, 1, style, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+
+    def forward(self, x: Tensor, style: Tensor, image: Tensor | None) -> Tensor:
+        """RGB [N, 3, h, w]; ``image`` has half the resolution."""
+        out: Tensor = self.modulated_conv(x, style) + self.bias
+        return out if image is None else out + scaled(image, 2)
+
+
+class Constant(nn.Module):
+    """What the decoder starts from, [1, n, 4, 4]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(1, channels, 4, 4))
+
+
+class Decoder(nn.Module):
+    """StyleGAN2 generator whose features can be transformed in half of their channels."""
+
+    def __init__(self, width: dict[int, int], style: int) -> None:
+        super().__init__()
+        sides = list(width)
+        self.codes = 2 * len(sides)  # of style, per picture
+        layers: list[nn.Module] = [nn.Identity()]
+        for _ in range(MLP_LAYERS):
+            layers += [nn.Linear(style, style), nn.LeakyReLU(SLOPE)]
+        self.style_mlp = nn.Sequential(*layers)
+        self.constant_input = Constant(width[4])
+        self.style_conv1 = StyleConv(width[4], width[4], style)
+        self.to_rgb1 = ToRGB(width[4], style)
+        self.style_convs = nn.ModuleList()
+        self.to_rgbs = nn.ModuleList()
+        self.noises = nn.Module()
+        self.noises.register_buffer("noise0", torch.empty(1, 1, 4, 4))
+        for side in sides[1:]:
+            self.style_convs.append(StyleConv(width[side // 2], width[side], style))
+            self.style_convs.append(StyleConv(width[side], width[side], style))
+            self.to_rgbs.append(ToRGB(width[side], style))
+            for _ in range(2):
+                name = f"noise{len(list(self.noises.buffers()))}"
+                self.noises.register_buffer(name, torch.empty(1, 1, side, side))
+
+    def codes_of(self, z: Tensor) -> Tensor:
+        """Style codes [N, codes, style] of z [N, style]; z is brought to unit mean square."""
+        unit = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        w: Tensor = self.style_mlp(unit)
+        return w[:, None].expand(-1, self.codes, -1)
+
+    def forward(self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Picture [N, 3, size, size] from style codes and scale and shift from 8 px on.
+
+        Without conditions it is StyleGAN2. Noise is fresh in training, stored otherwise.
+        """
+        noises = [self._noise(noise, len(codes)) for noise in self.noises.buffers()]
+        x = self.constant_input.weight.repeat(len(codes), 1, 1, 1)
+        x = self.style_conv1(x, codes[:, 0], noises[0])
+        image: Tensor = self.to_rgb1(x, codes[:, 1], None)
+        for level, to_rgb in enumerate(self.to_rgbs):
+            first = 2 * level + 1  # the next resolution's first code is this one's for colours
+            x = self.style_convs[2 * level](scaled(x, 2), codes[:, first], noises[first])
+            if conditions:
+                own, given = x.chunk(2, dim=1)
+                scale, shift = conditions[level]
+                x = torch.cat([own, given * scale + shift], dim=1)
+            x = self.style_convs[2 * level + 1](x, codes[:, first + 1], noises[first + 1])
+            image = to_rgb(x, codes[:, first + 2], image)
+        return image
+
+    def _noise(self, stored: Tensor, count: int) -> Tensor:
+        if not self.training:
+            return stored
+        return torch.randn(count, *stored.shape[1:], device=stored.device)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with bilinear resampling by ``factor`` between them."""
+
+    def __init__(self, inputs: int, outputs: int, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, h, w] to [N, outputs, factor h, factor w]."""
+        out = leaky(self.conv2(scaled(leaky(self.conv1(x)), self.factor)))
+        skip: Tensor = self.skip(scaled(x, self.factor))
+        return out + skip
+
+
+class Generator(nn.Module):
+    """Degradation-removal U-Net and decoder; modules are named as in the released code."""
+
+    def __init__(self, channels: int, multiplier: int, style: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        wide = widths(channels, multiplier, size)
+        sides, width = list(wide), {side: max(1, n // 2) for side, n in wide.items()}
+        down, up = sides[:0:-1], sides[1:]
+        self.conv_body_first = nn.Conv2d(3, width[size], 1)
+        self.conv_body_down = nn.ModuleList(ResBlock(width[s], width[s // 2], 0.5) for s in down)
+        self.final_conv = nn.Conv2d(width[4], width[4], 3, padding=1)
+        self.conv_body_up = nn.ModuleList(ResBlock(width[s // 2], width[s], 2) for s in up)
+        self.to_rgb = nn.ModuleList(nn.Conv2d(width[s], 3, 1) for s in up)
+        self.decoder = Decoder(wide, style)
+        self.final_linear = nn.Linear(16 * width[4], self.decoder.codes * style)
+        self.condition_scale = nn.ModuleList(self._condition(width[s]) for s in up)
+        self.condition_shift = nn.ModuleList(self._condition(width[s]) for s in up)
+
+    @staticmethod
+    def _condition(channels: int) -> nn.Sequential:
+        convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
+        return nn.Sequential(convs[0], nn.LeakyReLU(SLOPE), convs[1])
+
+    def forward(self, blurred: Tensor, pyramid: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Picture [N, 3, size, size], and the U-Net's own pictures from 8 px on if ``pyramid``."""
+        x = leaky(self.conv_body_first(resized(blurred, (self.size, self.size))))
+        skips = []
+        for block in self.conv_body_down:
+            x = block(x)
+            skips.append(x)
+        x = leaky(self.final_conv(x))
+        codes = self.final_linear(x.flatten(1)).view(len(x), self.decoder.codes, -1)
+        conditions, pictures = [], []
+        for level, block in enumerate(self.conv_body_up):
+            x = block(x + skips[-1 - level])
+            conditions.append((self.condition_scale[level](x), self.condition_shift[level](x)))
+            if pyramid:
+                pictures.append(self.to_rgb[level](x))
+        image: Tensor = self.decoder(codes, conditions)
+        return image, pictures
+
+    def start(self, seed: int) -> None:
+        """Initial weights; the transforms' scale starts near 1 (assumed: the prior then acts)."""
+        initialise(self, seed, DEFAULT)
+        initialise(self.decoder.style_mlp, seed, scale=1.0)
+        stream = torch.Generator().manual_seed(derive_seed(seed, "init", "decoder"))
+        for module in self.modules():
+            if isinstance(module, ModulatedConv):
+                fan = module.weight[0].numel()
+                nn.init.normal_(module.weight, std=fan**-0.5, generator=stream)
+                width = module.modulation.in_features
+                nn.init.normal_(module.modulation.weight, std=width**-0.5, generator=stream)
+                nn.init.ones_(module.modulation.bias)
+        for to_rgb in (self.decoder.to_rgb1, *self.decoder.to_rgbs):
+            with torch.no_grad():  # near grey, as the sum over resolutions is large
+                cast(ToRGB, to_rgb).modulated_conv.weight.mul_(0.1)
+        nn.init.normal_(self.decoder.constant_input.weight, generator=stream)
+        for noise in self.decoder.noises.buffers():
+            noise.normal_(generator=stream)
+        for last, bias in ((self.condition_scale, 1.0), (self.condition_shift, 0.0)):
+            for branch in last:
+                layer = cast(nn.Conv2d, cast(nn.Sequential, branch)[-1])
+                with torch.no_grad():
+                    layer.weight.mul_(0.1)
+                nn.init.constant_(cast(Tensor, layer.bias), bias)
+
+
+class Discriminator(nn.Module):
+    """StyleGAN2's residual discriminator, with the batch's deviation as the last channel."""
+
+    step: Tensor
+
+    def __init__(self, channels: int, multiplier: int, size: int) -> None:
+        super().__init__()
+        width = widths(channels, multiplier, size)
+        self.first = nn.Conv2d(3, width[size], 1)
+        down = list(width)[:0:-1]
+        self.blocks = nn.ModuleList(ResBlock(width[s], width[s // 2], 0.5) for s in down)
+        self.last = nn.Conv2d(width[4] + 1, width[4], 3, padding=1)
+        self.linear = nn.Linear(16 * width[4], width[4])
+        self.logit = nn.Linear(width[4], 1)
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))  # of training
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [N, 1]."""
+        x = leaky(self.first(image))
+        for block in self.blocks:
+            x = block(x) / math.sqrt(2)
+        spread = (x.float().var(dim=0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
+        x = leaky(self.last(torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)))
+        logits: Tensor = self.logit(leaky(self.linear(x.flatten(1))))
+        return logits.float()
+
+
+class Wang2021(Method):
+    """GFPGAN on pictures degraded without motion blur.
+
+    There is no start that returns its input: the picture is the decoder's, built up from a
+    constant, and the U-Net reaches its finest features only through half the resolution.
+    """
+
+    Options = Wang2021Options
+    options: Wang2021Options
+    multiple = 1
+    view: ClassVar[str] = "blind"
+
+    def __init__(self, name: str, options: Wang2021Options, setting: Setting) -> None:
+        super().__init__(name, options, setting)
+        size = options.size or setting.image_size
+        if size < 8 or size & (size - 1):
+            raise UserError(
+                f"methods.{name}.size: the picture's side of {size} px is no power of two "
+                "of at least 8: give one, pictures are then resized to it and back"
+            )
+        generator = Generator(options.channels, options.multiplier, options.style, size)
+        generator.start(setting.seed)
+        self.networks["generator"] = generator
+        if options.objective == "native" and setting.prior is not None:
+            judge = Discriminator(options.discriminator_channels, options.multiplier, size)
+            initialise(judge, setting.seed, DEFAULT)
+            self.networks["discriminator"] = judge
+
+    @classmethod
+    def needs_prior(cls, options: Wang2021Options) -> bool:
+        """The perceptual, style and identity losses use it."""
+        return options.objective == "native"
+
+    def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:
+        """Adam with the betas of the options."""
+        rates, (one, two) = {"generator": lr, "discriminator": lr_discriminator}, self.options.betas
+        return {
+            name: torch.optim.Adam(n.parameters(), lr=rates[name], betas=(one, two), fused=True)
+            for name, n in self.networks.items()
+        }
+
+    def infer(self, blurred: Tensor) -> Tensor:
+        """Restored image of the input's size."""
+        image, _ = self.networks["generator"](blurred)
+        height, width = blurred.shape[-2:]
+        return resized(image, (height, width))
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        """First the face prior (D, decoder), from ``prior_steps`` on the whole (D, all)."""
+        generator = cast(Generator, self.networks["generator"])
+        sharp = resized(batch.sharp, (generator.size, generator.size))
+        if self.options.objective == "l1":
+            loss = losses.pixel_loss(generator(batch.blurred)[0], sharp)
+            yield Phase("generator", loss, {"pixel": loss.detach()})
+            return
+        judge = cast(Discriminator, self.networks["discriminator"])
+        step = int(judge.step)
+        judge.step += 1
+        since = step - self.options.prior_steps
+        if since < 0:
+            z = torch.randn(len(sharp), self.options.style, device=sharp.device)
+            fake, pictures = generator.decoder(generator.decoder.codes_of(z), []), []
+        elif self.options.fix_prior:
+            with frozen(generator.decoder):
+                fake, pictures = generator(batch.blurred, since < self.options.pyramid_steps)
+        else:
+            fake, pictures = generator(batch.blurred, since < self.options.pyramid_steps)
+        yield self._discriminate(judge, sharp, fake.detach(), step)
+        with frozen(judge):
+            adversarial = losses.adversarial_loss(judge(fake))
+        if since < 0:
+            yield Phase("generator", adversarial, {"prior_adversarial": adversarial.detach()})
+            return
+        parts = {
+            "pixel": (self.options.lambda_pixel, losses.pixel_loss(fake, sharp)),
+            "adversarial": (self.options.lambda_adversarial, adversarial),
+            **self._feature_losses(fake, sharp),
+        }
+        if pictures:
+            pyramid = pyramid_loss(pictures, sharp)
+            parts["pyramid"] = (self.options.lambda_pyramid, pyramid)
+        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+
+    def _discriminate(self, judge: Discriminator, sharp: Tensor, fake: Tensor, step: int) -> Phase:
+        """Logistic loss; every ``r1_every`` steps its gradient penalty R1, that many times."""
+        loss = losses.discriminator_loss(judge(sharp), judge(fake))
+        figures = {"d_loss": loss.detach()}
+        if step % self.options.r1_every == 0:
+            with torch.autocast(sharp.device.type, enabled=False):
+                penalty = gradient_penalty(judge, sharp)
+            loss = loss + 0.5 * self.options.r1 * self.options.r1_every * penalty
+            figures["r1"] = penalty.detach()
+        return Phase("discriminator", loss, figures)
+
+    def _feature_losses(self, fake: Tensor, sharp: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Perceptual and style loss on five layers, and the identity loss."""
+        prior, values = self.setting.prior, self.options.perceptual_input
+        if prior is None:
+            raise ValueError(f"{self.name} was built for inference: it has no prior network")
+        with torch.no_grad():
+            target = [x.float() for x in prior.features(sharp, list(PERCEPTUAL), values)]
+        found = [x.float() for x in prior.features(fake, list(PERCEPTUAL), values)]
+        terms = list(zip(PERCEPTUAL.values(), found, target, strict=True))
+        perceptual = torch.stack([w * F.l1_loss(a, b) for w, a, b in terms]).sum()
+        style = torch.stack([w * F.l1_loss(gram(a), gram(b)) for w, a, b in terms]).sum()
+        deep = list(PERCEPTUAL).index(IDENTITY_TAP)
+        own, true = (x[deep].mean(dim=(2, 3)) for x in (found, target))
+        identity = 1 - F.cosine_similarity(own, true).mean()
+        return {
+            "perceptual": (self.options.lambda_perceptual, perceptual),
+            "style": (self.options.lambda_style, style),
+            "identity": (self.options.lambda_identity, identity),
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load a released file; the row then says ``official weights``.
+
+        Accepted: a PyTorch file with the key ``params_ema`` or ``params`` and the clean
+        architecture's names, for 512 px and options ``size`` 512, ``channels`` and ``style`` 512,
+        ``multiplier`` 2 (v1.2, v1.3 and v1.4). The first release (v1) needs custom operators,
+        has other names and is refused.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of another size.
+        """
+        generator = self.networks["generator"]
+        state, expected = read_official(path), generator.state_dict()
+        for key, value in expected.items():
+            if key not in state:
+                raise UserError(f"{path}: no {key} (our name); accepted: {LAYOUT}")
+            if state[key].shape != value.shape:
+                found, wanted = list(state[key].shape), list(value.shape)
+                raise UserError(
+                    f"{path}: {key} is {found}, these options make it {wanted}; "
+                    "v1.2 to v1.4 need size 512, channels 512, style 512, multiplier 2"
+                )
+            if not bool(torch.isfinite(state[key]).all()):
+                raise UserError(f"{path}: {key} holds NaN or infinity: replace the file")
+        generator.load_state_dict({key: state[key] for key in expected})
+
+
+def read_official(path: Path) -> dict[str, Tensor]:
+    """Weights of a released file under our names, float32; nothing in it is executed."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; accepted: {LAYOUT}")
+    try:
+        raw: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser of foreign bytes may fail in any way
+        raise UserError(
+            f"{path}: damaged, or not a plain PyTorch file; accepted: {LAYOUT}"
+        ) from error
+    held = raw if isinstance(raw, Mapping) else {}
+    state = held.get("params_ema", held.get("params"))
+    if not isinstance(state, Mapping):
+        raise UserError(f"{path}: found neither params_ema nor params; accepted: {LAYOUT}")
+    named: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if isinstance(value, Tensor):
+            own = str(key).replace("stylegan_decoder.", "decoder.").replace("toRGB.", "to_rgb.")
+            modulated = own.endswith("modulated_conv.weight") and value.ndim == 5
+            named[own] = (value[0] if modulated else value).float()
+    return named
+
+
+def gradient_penalty(judge: nn.Module, sharp: Tensor) -> Tensor:
+    """R1: mean squared norm of D's gradient at real pictures."""
+    sharp = sharp.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(judge(sharp).sum(), sharp, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def gram(x: Tensor) -> Tensor:
+    """Gram matrix [N, C, C] of features, divided by their number C h w."""
+    flat = x.flatten(2)
+    return flat @ flat.mT / x[0].numel()
+
+
+def pyramid_loss(pictures: list[Tensor], sharp: Tensor) -> Tensor:
+    """L1 distance of the U-Net's pictures to the sharp one at each resolution, summed."""
+    terms = []
+    for picture in reversed(pictures):
+        terms.append(losses.pixel_loss(picture, sharp))
+        sharp = scaled(sharp, 0.5)
+    return torch.stack(terms).sum()

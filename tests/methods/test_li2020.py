@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.nn import functional as F  # noqa: N812
+
+from dfpg.errors import UserError
+from dfpg.methods.base import Setting, load_weights, save_weights
+from dfpg.methods.li2020 import (
+    Box,
+    Dictionary,
+    Discriminator,
+    Li2020,
+    Li2020Options,
+    Transfer,
+    box,
+    halved,
+    random_trunk,
+)
+from dfpg.priors.vggface import PriorNetwork
+
+SIDE = 32
+OPTIONS: dict[str, Any] = {
+    "objective": "native",
+    "init": "identity",
+    "output": "residual",
+    "size": None,
+    "width": 8,
+    "atoms": 5,
+    "dictionary_steps": 2,
+    "components": {
+        "left_eye": [0.354, 0.468, 0.179],
+        "right_eye": [0.644, 0.469, 0.179],
+        "nose": [0.497, 0.643, 0.112],
+        "mouth": [0.5, 0.762, 0.246],
+    },
+    "discriminator_width": 8,
+    "lambda_pixel": 100.0,
+    "lambda_perceptual": [0.5, 1.0, 2.0, 4.0],
+    "lambda_adversarial": [1.0, 1.0],
+}
+
+
+class Pair:
+    def __init__(self, count: int = 4) -> None:
+        noise = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+        self.sharp = F.interpolate(noise, size=SIDE, mode="bilinear").clamp(-1, 1)
+        self.blurred = F.avg_pool2d(F.pad(self.sharp, (3, 3, 3, 3), mode="reflect"), 7, 1)
+
+
+@pytest.fixture(scope="module")
+def trunk() -> PriorNetwork:
+    return random_trunk(1)
+
+
+@pytest.fixture
+def make(trunk: PriorNetwork) -> Callable[..., Li2020]:
+    def build(inference: bool = False, side: int = SIDE, **changes: Any) -> Li2020:
+        setting = Setting(side, 0, None if inference else trunk, (), "canonical")
+        torch.manual_seed(0)
+        return Li2020("li2020", Li2020Options(**(OPTIONS | changes)), setting)
+
+    return build
+
+
+Make = Callable[..., Li2020]
+
+
+def step(method: Li2020, optimisers: dict[str, torch.optim.Optimizer], batch: Any) -> list[Any]:
+    done = []
+    for phase in method.phases(batch):
+        optimisers[phase.optimiser].zero_grad(set_to_none=True)
+        phase.loss.backward()
+        optimisers[phase.optimiser].step()
+        done.append(phase)
+    return done
+
+
+def test_boxes_are_centred_on_their_place_and_stay_inside() -> None:
+    assert box([0.5, 0.25, 0.25], 32) == Box(top=4, left=12, side=8)
+    assert box([0.99, 0.01, 0.25], 32) == Box(top=0, left=24, side=8)
+    assert box([0.5, 0.5, 0.01], 4).side == 2
+    feature = torch.arange(36.0).view(1, 1, 6, 6)
+    assert Box(1, 2, 2).crop(feature).flatten().tolist() == [8, 9, 14, 15]
+
+
+def test_kmeans_fills_its_atoms_first_and_then_keeps_the_mean_of_what_each_got() -> None:
+    dictionary = Dictionary(2, 1, 1)
+    dictionary.learn(torch.tensor([0.0, 10.0, 2.0]).view(3, 1, 1, 1))
+    dictionary.learn(torch.tensor([1.0, 14.0]).view(2, 1, 1, 1))
+    assert dictionary.atoms.flatten().tolist() == [1.0, 12.0]
+    assert dictionary.counts.tolist() == [3, 2]
+
+
+def test_kmeans_finds_separate_clusters() -> None:
+    stream = torch.Generator().manual_seed(0)
+    centres = 20 * torch.randn(3, 4, 2, 2, generator=stream)
+    dictionary = Dictionary(3, 4, 2)
+    for _ in range(40):
+        dictionary.learn(centres + torch.randn(3, 4, 2, 2, generator=stream))
+    torch.testing.assert_close(dictionary.atoms, centres, atol=0.6, rtol=0)
+
+
+def test_match_equals_adain_and_inner_product_written_out() -> None:
+    stream = torch.Generator().manual_seed(0)
+    atoms, regions = (torch.randn(n, 6, 3, 3, generator=stream) for n in (7, 4))
+    dictionary = Dictionary(9, 6, 3)  # two atoms are never filled
+    dictionary.learn(atoms)
+    for region, found in zip(regions, dictionary.match(regions), strict=True):
+        mean, deviation = (
+            f(region.flatten(1), dim=1)[:, None, None]
+            for f in (torch.mean, lambda x, dim: x.std(dim, correction=0))
+        )
+        adapted = [
+            (a - a.mean((1, 2), keepdim=True))
+            / a.std((1, 2), keepdim=True, correction=0)
+            * deviation
+            + mean
+            for a in atoms
+        ]
+        best = max(adapted, key=lambda a: float((a * region).sum()))
+        torch.testing.assert_close(found, best, atol=1e-3, rtol=1e-3)
+
+
+def test_a_match_depends_on_the_pattern_not_on_its_brightness_or_contrast() -> None:
+    dictionary = Dictionary(4, 6, 3)
+    dictionary.learn(torch.randn(4, 6, 3, 3, generator=torch.Generator().manual_seed(0)))
+    region = 5 * dictionary.atoms[2:3] + 3
+    torch.testing.assert_close(dictionary.match(region), region, atol=1e-2, rtol=1e-3)
+
+
+def test_transfer_leaves_all_but_the_components_as_it_is() -> None:
+    transfer = Transfer([Box(1, 1, 2), Box(4, 3, 3)], 4, 3, 8)
+    feature = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    transfer.learn(feature)
+    changed = (transfer(feature) != feature).any(dim=1).any(dim=0)
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    inside[1:3, 1:3] = inside[4:7, 3:6] = True
+    assert torch.equal(changed, inside)
+
+
+def test_dictionaries_learn_for_the_stated_steps_only(make: Make) -> None:
+    method = make().train()
+    dictionary = method.networks["generator"].transfers[0].dictionaries[0]
+    totals = []
+    for _ in range(3):
+        list(method.phases(Pair()))
+        totals.append(int(dictionary.counts.sum()))
+    assert totals == [4, 8, 8]
+
+
+def test_the_encoder_is_the_prior_network_itself_and_never_trained(
+    make: Make, trunk: PriorNetwork
+) -> None:
+    method, before = make().train(), trunk.state()
+    assert method.networks["generator"].trunk is trunk
+    step(method, method.optimisers(1e-2, 1e-2), Pair())
+    assert all(torch.equal(value, before[key]) for key, value in trunk.state().items())
+
+
+def test_weights_bring_their_encoder_and_dictionaries(make: Make, tmp_path: Path) -> None:
+    method = make().train()
+    step(method, method.optimisers(1e-2, 1e-2), Pair())
+    save_weights(tmp_path / "w.safetensors", method, 1)
+    other = make(inference=True)
+    assert set(other.networks) == {"generator"}
+    load_weights(tmp_path / "w.safetensors", other)
+    assert torch.equal(other.restore(Pair().blurred), method.restore(Pair().blurred))
+
+
+def test_identity_start_returns_its_input_and_released_does_not(make: Make) -> None:
+    blurred = Pair().blurred
+    assert (make().restore(blurred) - blurred).abs().max() < 1e-5
+    released = make(init="released", output="tanh").restore(blurred)
+    assert (released - blurred).abs().max() > 0.1
+
+
+def test_training_improves_on_its_input(make: Make) -> None:
+    method, batch = make(objective="l1").train(), Pair()
+    optimisers = method.optimisers(3e-3, 1e-4)
+    for _ in range(40):
+        step(method, optimisers, batch)
+    before, after = (
+        (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
+    )
+    assert 10 * torch.log10(before / after) > 0.3  # dB
+
+
+def test_plain_l1_is_the_distance_of_output_and_sharp_picture(make: Make) -> None:
+    batch = Pair()
+    (phase,) = make(objective="l1").phases(batch)
+    torch.testing.assert_close(phase.loss, (batch.blurred - batch.sharp).abs().mean())
+
+
+def test_each_discriminator_sees_half_the_size_of_the_one_before() -> None:
+    judges = torch.nn.ModuleList(Discriminator(4) for _ in range(3))
+    pictures = halved(torch.rand(1, 3, 32, 32), judges)
+    assert [p.shape[-1] for p in pictures] == [32, 16, 8]
+    logits = [judge(p).shape[-1] for judge, p in zip(judges, pictures, strict=True)]
+    assert logits == [4, 2, 1]
+
+
+def test_pictures_of_any_size_are_worked_on_at_the_networks_size(make: Make) -> None:
+    method = make(side=20, size=32)
+    assert method.restore(torch.zeros(1, 3, 20, 31)).shape == (1, 3, 20, 31)
+    with pytest.raises(UserError, match="20 px is no multiple of 16"):
+        make(side=20)
+
+
+def test_official_weights_are_refused_in_one_line(make: Make) -> None:
+    with pytest.raises(UserError, match=r"net.pth: DFDNet's released weights") as error:
+        make().load_official(Path("net.pth"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"widht": 8}, {"output": "tanh"}, {"components": {"nose": [0.5]}}, {"lambda_perceptual": [1]}],
+)
+def test_bad_options_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        Li2020Options(**(OPTIONS | change))

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dfpg.errors import UserError
+from dfpg.methods.base import Setting
+from dfpg.methods.wang2021 import (
+    Generator,
+    ModulatedConv,
+    Wang2021,
+    Wang2021Options,
+    gradient_penalty,
+    gram,
+    pyramid_loss,
+    widths,
+)
+
+SIDE = 32
+OPTIONS: dict[str, Any] = {
+    "objective": "native",
+    "size": None,
+    "channels": 16,
+    "multiplier": 1,
+    "style": 16,
+    "discriminator_channels": 16,
+    "prior_steps": 1,
+    "fix_prior": False,
+    "pyramid_steps": 1,
+    "r1": 10.0,
+    "r1_every": 2,
+    "betas": [0.9, 0.99],
+    "lambda_pixel": 0.1,
+    "lambda_perceptual": 1.0,
+    "lambda_style": 50.0,
+    "lambda_adversarial": 0.1,
+    "lambda_identity": 10.0,
+    "lambda_pyramid": 1.0,
+    "perceptual_input": "canonical",
+}
+
+
+class Edges:
+    """A prior network of one random convolution."""
+
+    def __init__(self) -> None:
+        self.weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+
+    def to(self, _device: torch.device) -> Edges:
+        return self
+
+    def features(self, images: Tensor, taps: Any, input: Any) -> list[Tensor]:
+        assert input == "canonical"
+        return [F.conv2d(images, self.weight) for _ in taps]
+
+
+class Pair:
+    def __init__(self, count: int = 4) -> None:
+        noise = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+        self.sharp = F.interpolate(noise, size=SIDE, mode="bilinear").clamp(-1, 1)
+        self.blurred = F.avg_pool2d(F.pad(self.sharp, (3, 3, 3, 3), mode="reflect"), 7, 1)
+
+
+@pytest.fixture
+def make() -> Callable[..., Wang2021]:
+    def build(inference: bool = False, side: int = SIDE, **changes: Any) -> Wang2021:
+        setting = Setting(side, 0, None if inference else Edges(), (), "canonical")
+        torch.manual_seed(0)
+        return Wang2021("wang2021", Wang2021Options(**(OPTIONS | changes)), setting)
+
+    return build
+
+
+Make = Callable[..., Wang2021]
+
+
+def step(method: Wang2021, optimisers: dict[str, torch.optim.Optimizer], batch: Any) -> list[Any]:
+    done = []
+    for phase in method.phases(batch):
+        optimisers[phase.optimiser].zero_grad(set_to_none=True)
+        phase.loss.backward()
+        optimisers[phase.optimiser].step()
+        done.append(phase)
+    return done
+
+
+@pytest.mark.parametrize(("multiplier", "millions"), [(1, 76.2), (2, 86.44)])
+def test_parameters_at_512_px_are_the_released_ones(multiplier: int, millions: float) -> None:
+    with torch.device("meta"):
+        generator = Generator(512, multiplier, 512, 512)
+    count = sum(p.numel() for p in generator.parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+def test_widths_halve_above_32_px() -> None:
+    assert widths(512, 2, 256) == {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128}
+
+
+def test_modulated_convolution_equals_one_with_each_pictures_own_weights() -> None:
+    layer = ModulatedConv(3, 5, 3, 4, demodulate=True)
+    stream = torch.Generator().manual_seed(2)
+    nn.init.normal_(layer.weight, generator=stream)
+    x, style = torch.randn(2, 3, 6, 6, generator=stream), torch.randn(2, 4, generator=stream)
+    for n in range(2):
+        weight = layer.weight * layer.modulation(style[n])[None, :, None, None]
+        weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        expected = F.conv2d(x[n : n + 1], weight, padding=1)
+        torch.testing.assert_close(layer(x, style)[n : n + 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_prior_is_trained_first_and_then_the_whole(make: Make) -> None:
+    method = make(prior_steps=2).train()
+    optimisers = method.optimisers(1e-3, 1e-3)
+    generator = method.networks["generator"]
+
+    def trained() -> tuple[bool, bool]:
+        parts = (generator.conv_body_first, generator.decoder.to_rgb1)
+        return tuple(next(iter(part.parameters())).grad is not None for part in parts)
+
+    seen = []
+    for _ in range(3):
+        phases = step(method, optimisers, Pair())
+        assert [p.optimiser for p in phases] == ["discriminator", "generator"]
+        seen.append((*trained(), "pyramid" in phases[1].figures, "r1" in phases[0].figures))
+    assert seen == [(False, True, False, True), (False, True, False, False), (True,) * 4]
+    assert "pyramid" not in step(method, optimisers, Pair())[1].figures
+
+
+def test_a_fixed_prior_keeps_its_weights(make: Make) -> None:
+    method = make(prior_steps=0, fix_prior=True).train()
+    decoder = method.networks["generator"].decoder
+    before = {k: v.clone() for k, v in decoder.state_dict().items()}
+    step(method, method.optimisers(1e-2, 1e-2), Pair())
+    assert all(torch.equal(v, before[k]) for k, v in decoder.state_dict().items())
+    assert all(p.requires_grad for p in decoder.parameters())
+
+
+def test_transforms_change_half_of_the_channels_only(make: Make) -> None:
+    decoder = make().networks["generator"].decoder.eval()
+    codes, seen = decoder.codes_of(torch.ones(1, 16)), []
+    hook = decoder.style_convs[1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    sides = [8, 16, 32]
+    neutral = [(torch.ones(1, 8, s, s), torch.zeros(1, 8, s, s)) for s in sides]
+    torch.testing.assert_close(decoder(codes, neutral), decoder(codes, []))
+    decoder(codes, [(scale, shift + 1) for scale, shift in neutral])
+    hook.remove()
+    assert torch.equal(seen[0][:, :8], seen[2][:, :8])
+    torch.testing.assert_close(seen[0][:, 8:] + 1, seen[2][:, 8:])
+
+
+def test_gradient_penalty_of_a_linear_judge_is_its_squared_norm() -> None:
+    judge = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    expected = judge[1].weight.square().sum()
+    torch.testing.assert_close(gradient_penalty(judge, torch.rand(3, 3, 2, 2)), expected)
+
+
+def test_gram_matrix_and_pyramid_loss_in_closed_form() -> None:
+    x = torch.rand(2, 3, 4, 5)
+    expected = torch.einsum("nahw,nbhw->nab", x, x) / 60
+    torch.testing.assert_close(gram(x), expected)
+    sharp = torch.zeros(1, 3, 8, 8)
+    pictures = [torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 8, 8), -0.25)]
+    assert pyramid_loss(pictures, sharp).item() == 0.75
+
+
+def test_noise_is_fresh_in_training_and_stored_in_inference(make: Make) -> None:
+    generator, blurred = make().networks["generator"], Pair().blurred
+    for module in generator.decoder.style_convs:
+        nn.init.ones_(module.weight)
+    generator.train()
+    assert not torch.equal(generator(blurred)[0], generator(blurred)[0])
+    generator.eval()
+    assert torch.equal(generator(blurred)[0], generator(blurred)[0])
+
+
+def test_pictures_of_any_size_are_worked_on_at_the_networks_size(make: Make) -> None:
+    method = make(side=20, size=16)
+    assert method.networks["generator"].size == 16
+    assert method.restore(torch.zeros(1, 3, 20, 31)).shape == (1, 3, 20, 31)
+
+
+def test_a_size_that_is_no_power_of_two_is_refused(make: Make) -> None:
+    with pytest.raises(UserError, match="48 px is no power of two"):
+        make(side=48)
+    with pytest.raises(ValidationError, match="power of two"):
+        make(size=48)
+
+
+def test_plain_l1_trains_without_prior_network_and_discriminator(make: Make) -> None:
+    method, batch = make(objective="l1", inference=True).train(), Pair()
+    assert not method.needs_prior(method.options)
+    assert set(method.networks) == {"generator"}
+    optimisers = method.optimisers(3e-3, 0.0)
+    values = [step(method, optimisers, batch)[0].loss.item() for _ in range(30)]
+    assert values[-1] < 0.7 * values[0]
+
+
+def official(method: Wang2021, path: Path, key: str = "params_ema", **changes: Tensor) -> Path:
+    state = {}
+    for name, value in method.networks["generator"].state_dict().items():
+        own = name.replace("decoder.", "stylegan_decoder.").replace("to_rgb.", "toRGB.")
+        state[own] = value[None] if own.endswith("modulated_conv.weight") else value
+    torch.save({key: state | changes}, path)
+    return path
+
+
+@pytest.mark.parametrize("key", ["params_ema", "params"])
+def test_an_official_layout_loads(make: Make, tmp_path: Path, key: str) -> None:
+    one, two = make(), make()
+    for p in one.networks["generator"].parameters():
+        nn.init.normal_(p, generator=torch.Generator().manual_seed(3))
+    two.load_official(official(one, tmp_path / "g.pth", key))
+    assert torch.equal(two.restore(Pair().blurred), one.restore(Pair().blurred))
+
+
+def test_other_files_are_refused_in_one_line(make: Make, tmp_path: Path) -> None:
+    method, path = make(), tmp_path / "g.pth"
+
+    def refused(match: str) -> None:
+        with pytest.raises(UserError, match=match) as error:
+            method.load_official(path)
+        assert "\n" not in str(error.value)
+
+    refused("no such file")
+    path.write_bytes(b"PK")
+    refused("damaged")
+    torch.save({"state": {}}, path)
+    refused("neither params_ema nor params")
+    torch.save({"params": {}}, path)
+    refused("no conv_body_first.weight")
+    official(make(channels=32), path)
+    refused("multiplier 2")
+    official(method, path, **{"conv_body_first.bias": torch.full((8,), torch.nan)})
+    refused("NaN")
+
+
+@pytest.mark.parametrize("change", [{"widht": 8}, {"channels": 6}, {"betas": [0.5]}])
+def test_bad_options_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        Wang2021Options(**(OPTIONS | change))
