@@ -39,12 +39,11 @@ def measure(benchmark, device: torch.device) -> Callable[..., object]:
 
         result = benchmark.pedantic(synchronised, rounds=7, iterations=1, warmup_rounds=2)
         benchmark.extra_info.update(
-            describe_device(),
-            batch=BATCH,
-            image_size=SIZE,
-            images_per_s=round(BATCH / benchmark.stats.stats.median, 2),
-            torch=torch.__version__,
+            describe_device(), batch=BATCH, image_size=SIZE, torch=torch.__version__
         )
+        if benchmark.stats is not None:  # None with --benchmark-disable
+            median = benchmark.stats.stats.median
+            benchmark.extra_info["images_per_s"] = round(BATCH / median, 2)
         return result
 
     return run

@@ -77,8 +77,13 @@ def test_a_second_signal_does_not_wait_for_the_step(tmp_path: Path) -> None:
             super().batch(step)
             return super().batch(step)
 
-    with pytest.raises(KeyboardInterrupt):
-        train_toy(tmp_path, toy_config(30), batches=Twice(5, signal.SIGINT))
+    # A shell starts its background jobs with SIGINT ignored, and the tests may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_toy(tmp_path, toy_config(30), batches=Twice(5, signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert train_toy(tmp_path, toy_config(30)) == train_toy(tmp_path / "whole", toy_config(30))
 
 
