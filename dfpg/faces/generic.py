@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,6 +77,8 @@ def dead_leaves(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 def _leaf_numbers(rng: np.random.Generator, side: int) -> NDArray[np.int32]:
     """Number [side, side] of the leaf that is seen: 1 the lowest, 0 where there is none."""
+    import cv2
+
     numbers = np.zeros((side, side), np.int32)
     low, high = (radius ** (1 - POWER) for radius in RADII)
     radii = (low + (high - low) * rng.random(COUNT)) ** (1 / (1 - POWER)) * side
@@ -114,6 +115,8 @@ def _load_photographs() -> dict[str, NDArray[np.uint8]]:
 
 def _crop(rng: np.random.Generator, photograph: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """A square of random size and place, mirrored by chance, brought to ``side`` px."""
+    import cv2
+
     height, width = photograph.shape[:2]
     shares = rng.random(4)
     size = round(LEAST_CROP * (min(height, width) / LEAST_CROP) ** shares[0])
