@@ -30,12 +30,12 @@ repro: fetch ## run the whole pipeline on the embedded faces (about 25 minutes o
 		&& python -m dfpg tables --show
 
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
-	@python -m dfpg fetch mobilestylegan bisenet
+	@python -m dfpg fetch mobilestylegan
 	@echo "== tests: 2 to 5 minutes on 2 cores"
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke'
 
 test-slow: setup ## run the long tests (about half an hour)
-	@python -m dfpg fetch mobilestylegan bisenet
+	@python -m dfpg fetch mobilestylegan
 	@OMP_NUM_THREADS=1 python -m pytest -m slow
 
 smoke: setup ## run the whole graph with the smoke profile in a temporary clone (2 minutes)

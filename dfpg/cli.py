@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
-faces_app = typer.Typer(help="Faces of people who do not exist.", no_args_is_help=True)
+faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
 app.add_typer(faces_app, name="faces")
 
@@ -86,7 +86,7 @@ def priors() -> None:
 def parsing(
     sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
 ) -> None:
-    """Parse the training faces for the semantic methods (needs `dfpg fetch bisenet`)."""
+    """Parse the training faces for the semantic methods (stage `parsing`)."""
     from dfpg import pipeline
 
     pipeline.parsing(sheet)
@@ -158,6 +158,14 @@ def profile_list() -> None:
     from dfpg.profile import NAMES, describe_profile
 
     typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+
+
+@faces_app.command("prepare")
+def faces_prepare() -> None:
+    """Frame, split and pack the photographs of your own sources (stage `faces`)."""
+    from dfpg import pipeline
+
+    pipeline.faces()
 
 
 @faces_app.command("generate")

@@ -62,9 +62,13 @@ class Augmentation(Frozen):
 
 
 class Subset(Frozen):
-    """One column of the paper's tables and the face source that fills it here."""
+    """One column of the paper's tables and the face source that fills it here.
+
+    ``crop`` is the side of the centre view as a share of the picture; None: the protocol's.
+    """
 
     source: str
+    crop: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class TestSet(Frozen):
@@ -104,6 +108,13 @@ class Surrogate(Frozen):
     lr: Annotated[float, Field(gt=0)]
 
 
+class FaceSource(Frozen):
+    """A set of real photographs that the user has; ``path`` None: not at hand."""
+
+    reader: Literal["celeba", "celebamask_hq", "helen", "ffhq", "folder"]
+    path: str | None
+
+
 class Prior(Frozen):
     """Ground-truth deep feature prior P (paper section 4.1, METHODS section 1.4)."""
 
@@ -127,7 +138,10 @@ class Training(Frozen):
 
 
 class Run(Frozen):
-    """One trained row: a method, the protocol it trains on, and its own options."""
+    """One trained row: a method, the protocol it trains on, and its own options.
+
+    ``view`` names the training batches (``dfpg.training.views``); None: those of the method.
+    """
 
     method: str
     protocol: ProtocolName
@@ -135,6 +149,7 @@ class Run(Frozen):
     lr: Annotated[float, Field(gt=0)]
     lr_discriminator: Annotated[float, Field(gt=0)]
     options: dict[str, Any]
+    view: str | None = None
 
 
 class Evaluation(Frozen):
@@ -158,6 +173,7 @@ class Config(Frozen):
     seed: int
     image_size: Annotated[int, Field(ge=32, multiple_of=4)]
     kernels: Kernels
+    faces: dict[str, FaceSource]
     protocols: dict[ProtocolName, Protocol]
     prior: Prior
     training: Training

@@ -22,7 +22,8 @@ RESULTS = Path("results")
 KERNELS = ARTIFACTS / "kernels"
 TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
-LABELS = ARTIFACTS / "parsing" / "labels.npy"
+FACES = ARTIFACTS / "faces"
+PARSING = ARTIFACTS / "parsing"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
 
@@ -35,16 +36,33 @@ def verify() -> None:
     from dfpg.verify import verify_data
 
     config = load_config()
-    for name, protocol in config.protocols.items():
-        check_source(protocol.source, f"{PARAMS}: protocols.{name}.source")
-        for column, subset in protocol.test.subsets.items():
-            where = f"{PARAMS}: protocols.{name}.test.subsets.{column}.source"
-            check_source(subset.source, where)
+    for where, source in sources(config).items():
+        check_source(config, source, f"{PARAMS}: {where}")
     for run in config.runs:
         run_options(config, run)
     counts = {"data_files": verify_data(), "asset_files": verify_assets()}
     write_text(ARTIFACTS / "verified.json", json.dumps(counts) + "\n")
     print(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
+
+
+def sources(config: Config) -> dict[str, str]:
+    """Every face source that the profile uses, by the parameter that asks for it."""
+    found = {}
+    for name, protocol in config.protocols.items():
+        found[f"protocols.{name}.source"] = protocol.source
+        for column, subset in protocol.test.subsets.items():
+            found[f"protocols.{name}.test.subsets.{column}.source"] = subset.source
+    return found
+
+
+def faces() -> None:
+    """Stage ``faces``: prepare the photographs of every source but the embedded one."""
+    from dfpg.faces.dataset import EMBEDDED, JOIN
+    from dfpg.faces.prepare import prepare_faces
+
+    config = load_config()
+    names = {name for source in sources(config).values() for name in source.split(JOIN)}
+    prepare_faces(config, sorted(names - {EMBEDDED}), FACES)
 
 
 def kernels(sheet: Path | None) -> str:
@@ -69,8 +87,8 @@ def testsets(protocol: str) -> None:
     name = cast(ProtocolName, protocol)
     config = load_config()
     settings = config.protocols[name]
-    sources = {subset.source for subset in settings.test.subsets.values()}
-    faces = {source: load_faces(source, "test") for source in sorted(sources)}
+    used = {subset.source for subset in settings.test.subsets.values()}
+    faces = {source: load_faces(source, "test") for source in sorted(used)}
     rate = build_testset(config, name, _kernels(settings.kernels), faces, TESTSETS / name)
     print(f"test set {name}: {rate}")
 
@@ -86,37 +104,34 @@ def priors() -> None:
 
 
 def parsing(sheet: Path | None) -> None:
-    """Parsing maps of the training faces, for the runs of semantic methods."""
+    """Stage ``parsing``: maps of the training faces, one file per source."""
     from dfpg.device import resolve_precision, select_device
-    from dfpg.faces.dataset import load_faces
+    from dfpg.faces.dataset import JOIN, load_faces
     from dfpg.priors.assets import asset_path
     from dfpg.priors.bisenet import load_bisenet
-    from dfpg.priors.parsing import draw_parsing_sheet, parse_faces, save_labels
+    from dfpg.priors.parsing import draw_parsing_sheet, label_file, parse_faces, save_labels
 
     config = load_config()
-    sources = {protocol.source for protocol in config.protocols.values()}
-    if len(sources) > 1:
-        raise UserError(
-            f"{PARAMS}: protocols: parsing maps need one training source for both protocols, "
-            f"not {' and '.join(sorted(sources))}"
-        )
-    faces = load_faces(sources.pop(), "train")
     device = select_device()
     network = load_bisenet(asset_path("bisenet")).to(device)
     precision = resolve_precision(config.training.precision, device)
-    labels = parse_faces(faces.pictures, network, precision=precision)
-    save_labels(LABELS, labels)
-    if sheet is not None:
-        shown = slice(None, None, max(1, len(labels) // 24))
-        draw_parsing_sheet(faces.pictures[shown], labels[shown], sheet)
+    names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
+    for name in sorted(names):
+        faces = load_faces(name, "train")
+        labels = parse_faces(faces.pictures, network, precision=precision)
+        save_labels(label_file(PARSING, name), labels)
+        if sheet is not None:
+            shown = slice(None, None, max(1, len(labels) // 24))
+            path = sheet.with_stem(f"{sheet.stem}_{name}") if len(names) > 1 else sheet
+            draw_parsing_sheet(faces.pictures[shown], labels[shown], path)
 
 
 def train(run: str) -> None:
     """Stage ``train``: train one run, resuming what an earlier attempt left behind."""
     from dfpg.device import select_device
-    from dfpg.faces.dataset import load_faces
+    from dfpg.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, load_faces
     from dfpg.methods.registry import build_method, needs_prior
-    from dfpg.priors.parsing import load_labels
+    from dfpg.priors.parsing import label_file, load_labels
     from dfpg.priors.vggface import load_prior
     from dfpg.training.fingerprint import fingerprint, training_code
     from dfpg.training.loop import train as training_loop
@@ -127,16 +142,18 @@ def train(run: str) -> None:
     method = build_method(config, run, prior)
     protocol = config.runs[run].protocol
     settings = config.protocols[protocol]
+    names = settings.source.split(JOIN)
     bank = _kernels(settings.kernels)
     faces = load_faces(settings.source, "train")
-    view = getattr(type(method), "view", "plain")
-    labels = load_labels(LABELS) if view in WITH_LABELS else None
+    view = config.runs[run].view or method.view
+    labels = load_labels(PARSING, names) if view in WITH_LABELS else None
     batches = open_view(view, config, run, faces, bank, select_device(), labels)
-    inputs = [KERNELS / f"{settings.kernels}.safetensors", Path("data")]
+    inputs = [KERNELS / f"{settings.kernels}.safetensors"]
+    inputs += [FACES if name == EMBEDDED else PREPARED / name for name in names]
     if prior is not None:
         inputs.append(PRIORS / "vgg16.safetensors")
     if labels is not None:
-        inputs.append(LABELS)
+        inputs += [label_file(PARSING, name) for name in names]
     state = fingerprint(config, run, inputs, training_code(type(method)))
     training_loop(
         config,
@@ -145,6 +162,7 @@ def train(run: str) -> None:
         batches,
         out=ARTIFACTS / "weights" / f"{run}.safetensors",
         history=ARTIFACTS / "history" / f"{run}.csv",
+        cost=ARTIFACTS / "cost" / f"{run}.json",
         scratch=SCRATCH / state,
         validation=_validation(config, protocol, bank),
     )

@@ -35,6 +35,13 @@ def pick(path: Path, **wanted: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def config(config: Config) -> Config:
+    """A profile without the run of one of the paper's rows."""
+    runs = {name: run for name, run in config.runs.items() if name != "xia2019"}
+    return config.model_copy(update={"runs": runs})
+
+
+@pytest.fixture(scope="module")
 def artifacts(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_artifacts(config, tmp_path_factory.mktemp("artifacts"))
 

@@ -123,8 +123,9 @@ def run_toy(folder: Path, config: Config, **options: Any) -> None:
     torch.set_num_threads(1)
     batches = options.pop("batches", None) or ToyBatches(config.training.batch_size)
     validation = options.pop("validation", toy_psnr)
-    out, history = folder / "toy.safetensors", folder / "toy.csv"
-    train(config, RUN, Toy(**options), batches, out, history, folder / "scratch", validation)
+    out, history, cost = (folder / f"toy.{suffix}" for suffix in ("safetensors", "csv", "json"))
+    toy, scratch = Toy(**options), folder / "scratch"
+    train(config, RUN, toy, batches, out, history, cost, scratch, validation)
 
 
 def train_toy(folder: Path, config: Config, **options: Any) -> tuple[bytes, bytes]:

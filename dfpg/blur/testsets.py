@@ -128,6 +128,7 @@ def sharp_faces(
 ) -> Tensor:
     """Sharp faces uint8 [F, H, W, 3]: the centre view, or a random one without colour jitter."""
     settings = config.protocols[protocol]
+    crop = settings.test.subsets[subset].crop or settings.crop
     plain = settings.augmentation.model_copy(update={"color_jitter": 0.0})
     views = []
     for number, picture in enumerate(pictures):
@@ -137,7 +138,7 @@ def sharp_faces(
             else None
         )
         one = torch.from_numpy(picture[None])
-        views.append(face_views(one, settings.crop, plain, config.image_size, stream))
+        views.append(face_views(one, crop, plain, config.image_size, stream))
     return quantise(torch.cat(views)).permute(0, 2, 3, 1).contiguous()
 
 

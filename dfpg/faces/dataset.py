@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,11 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.files import read_image
 
 Split = Literal["train", "val", "test"]
-EMBEDDED = Path("data")
+EMBEDDED = "embedded"  # the source that the repository holds
+FACES = Path("data")  # its folder
+PREPARED = Path("artifacts") / "faces"
+JOIN = "+"
 INDEX = "faces.csv"
 LANDMARK_COLUMNS = tuple(f"{axis}{point}" for point in range(5) for axis in "xy")
 
@@ -48,7 +52,9 @@ def read_index(folder: Path) -> pd.DataFrame:
     try:
         index = pd.read_csv(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; check out the project's data folder") from error
+        raise UserError(
+            f"{path}: missing; check out data/, or run `dvc repro faces` for your own sources"
+        ) from error
     missing = {"file", "person", "split", *LANDMARK_COLUMNS} - set(index.columns)
     if missing:
         raise UserError(f"{path}: no column {sorted(missing)[0]!r}; restore the file")
@@ -73,34 +79,84 @@ def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _embedded(split: Split, size: int | None) -> FaceSet:
-    return load_folder(EMBEDDED, split, size)
+def load_prepared(folder: Path, split: Split) -> FaceSet:
+    """Faces of one split that the stage ``faces`` prepared, read from the disk as they are used.
 
+    The folder holds an index as :func:`read_index` takes it and ``train.npy``, ``val.npy`` and
+    ``test.npy``: pictures uint8 [N, S, S, 3] in the order of the split's rows in the index.
 
-SOURCES: dict[str, Callable[[Split, int | None], FaceSet]] = {"embedded": _embedded}
-
-
-def check_source(source: str, where: str) -> None:
-    """Refuse a face source that does not exist; ``where`` names the parameter that asks for it."""
-    if source not in SOURCES:
+    Raises:
+        UserError: the stage has not run for this source, or a file is damaged.
+    """
+    rows = read_index(folder)
+    rows = rows[rows["split"] == split]
+    path = folder / f"{split}.npy"
+    try:
+        pictures = np.load(path, mmap_mode="c")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
+    if len(pictures) != len(rows):
         raise UserError(
-            f"{where}: {source!r} is no face source that this version reads: "
-            f"use {', '.join(sorted(SOURCES))}"
+            f"{path}: {len(pictures)} pictures, but {len(rows)} in {INDEX}: "
+            "run `dvc repro -f faces`"
         )
+    landmarks = rows[list(LANDMARK_COLUMNS)].to_numpy(np.float32).reshape(-1, 5, 2)
+    people, names = rows["person"].astype(str), rows["file"].astype(str)
+    return FaceSet(pictures, tuple(people), tuple(names), landmarks)
 
 
-def load_faces(source: str, split: Split, size: int | None = None) -> FaceSet:
+def joined(parts: Mapping[str, FaceSet]) -> FaceSet:
+    """Faces of several sources as one set; people and files are named ``source/name``.
+
+    Raises:
+        UserError: the sources' pictures differ in size.
+    """
+    sides = {name: part.pictures.shape[1] for name, part in parts.items()}
+    if len(set(sides.values())) > 1:
+        found = ", ".join(f"{name} {side} px" for name, side in sides.items())
+        raise UserError(f"{JOIN.join(parts)}: pictures of different size cannot be joined: {found}")
+    return FaceSet(
+        np.concatenate([part.pictures for part in parts.values()]),
+        tuple(f"{name}/{person}" for name, part in parts.items() for person in part.people),
+        tuple(f"{name}/{file}" for name, part in parts.items() for file in part.names),
+        np.concatenate([part.landmarks for part in parts.values()]),
+    )
+
+
+def check_source(config: Config, source: str, where: str) -> None:
+    """Refuse a face source that is not there; ``where`` names the parameter that asks for it.
+
+    Raises:
+        UserError: a name is neither ``embedded`` nor under ``faces``, or no folder is given there.
+    """
+    for name in source.split(JOIN):
+        if name == EMBEDDED:
+            continue
+        if name not in config.faces:
+            known = ", ".join([EMBEDDED, *config.faces])
+            raise UserError(f"{where}: {name!r} is no face source: use {known}")
+        if config.faces[name].path is None:
+            raise UserError(
+                f"{where}: {name} needs your own copy: set faces.{name}.path to its folder"
+            )
+
+
+def load_faces(source: str, split: Split, prepared: Path = PREPARED) -> FaceSet:
     """Faces of one source and split, in a fixed order.
 
     Args:
-        source: a key of ``SOURCES``.
+        source: ``embedded``, a name under ``faces`` in params.yaml, or several joined by "+".
         split: "train", "val" or "test".
-        size: side in px to reduce the pictures to; None keeps the stored size.
+        prepared: folder in which the stage ``faces`` keeps the other sources.
 
     Raises:
-        UserError: unknown source or split, or files are missing or damaged.
+        UserError: unknown split, or files are missing or damaged.
     """
-    check_source(source, "face source")
     if split not in get_args(Split):
         raise UserError(f"split {split!r} is unknown: use train, val or test")
-    return SOURCES[source](split, size)
+    names = source.split(JOIN)
+    if len(names) > 1:
+        return joined({name: load_faces(name, split, prepared) for name in names})
+    if source == EMBEDDED:
+        return load_folder(FACES, split, None)
+    return load_prepared(prepared / source, split)

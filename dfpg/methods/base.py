@@ -84,6 +84,7 @@ class Method(ABC):
     Options: ClassVar[type[Frozen]]
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
+    view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.views
 
     def __init__(self, name: str, options: Frozen, setting: Setting) -> None:
         self.name = name

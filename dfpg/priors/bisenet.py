@@ -208,7 +208,7 @@ def load_bisenet(path: Path) -> BiSeNet:
     except (OSError, SafetensorError, RuntimeError, KeyError, StopIteration) as error:
         raise UserError(
             f"{path}: damaged, or not the weights of BiSeNet: delete it and run "
-            "`dfpg fetch bisenet`"
+            "`dfpg fetch`"
         ) from error
 
 

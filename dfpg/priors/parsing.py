@@ -194,19 +194,26 @@ def save_labels(path: Path, labels: NDArray[np.uint8]) -> None:
         np.save(stream, labels)
 
 
-def load_labels(path: Path) -> NDArray[np.uint8]:
-    """Labels [N, S, S] that the ``parsing`` stage wrote, read from the disk as they are used.
+def label_file(folder: Path, source: str) -> Path:
+    """Where the stage ``parsing`` keeps the maps of one source's training faces."""
+    return folder / f"{source}.npy"
+
+
+def load_labels(folder: Path, sources: Sequence[str]) -> NDArray[np.uint8]:
+    """Labels [N, S, S] that the stage ``parsing`` wrote, of the sources one after the other.
 
     Raises:
         UserError: the stage has not run, or its file is damaged.
     """
-    try:
-        labels: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; run `dfpg parsing`") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged; run `dfpg parsing` again") from error
-    return labels
+    parts = []
+    for path in (label_file(folder, source) for source in sources):
+        try:
+            parts.append(np.load(path, mmap_mode="c"))
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: missing; run `dvc repro parsing`") from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: damaged; run `dvc repro -f parsing`") from error
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def draw_parsing_sheet(

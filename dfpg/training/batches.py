@@ -88,9 +88,13 @@ class BatchSource:
 
     def batch(self, step: int) -> Batch:
         """Batch of ``step`` (0, 1, ...)."""
+        faces, sharp = self.shown(step)
+        blurred, kernels, size = self.measured(sharp, step)
+        return Batch(sharp=sharp, blurred=blurred, kernels=kernels, size=size, faces=faces)
+
+    def shown(self, step: int) -> tuple[Tensor, Tensor]:
+        """Indices [N] and sharp views [N, 3, H, W] of the faces of a step."""
         faces = torch.from_numpy(self.face_indices(step))
-        sizes = self.sizes(step)
-        kernels = self._draw_kernels(step, sizes).to(self.device)
         sharp = face_views(
             self._pictures[faces].to(self.device),
             self.settings.crop,
@@ -98,19 +102,16 @@ class BatchSource:
             self.image_size,
             self._stream(step, "view"),
         )
-        noise = torch.from_numpy(
-            self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
-        )
-        blurred = add_noise(
-            blur(sharp, kernels), noise.to(self.device), self.settings.noise, white=2
-        )
-        return Batch(
-            sharp=sharp,
-            blurred=blurred,
-            kernels=kernels,
-            size=torch.from_numpy(sizes).to(self.device),
-            faces=faces.to(self.device),
-        )
+        return faces.to(self.device), sharp
+
+    def measured(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
+        sizes = self.sizes(step)
+        kernels = self._draw_kernels(step, sizes).to(self.device)
+        samples = self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
+        noise = torch.from_numpy(samples).to(self.device)
+        blurred = add_noise(blur(sharp, kernels), noise, self.settings.noise, white=2)
+        return blurred, kernels, torch.from_numpy(sizes).to(self.device)
 
     def face_indices(self, step: int) -> NDArray[np.int64]:
         """Faces [N] of a step: every face comes once per epoch, in an order of that epoch."""

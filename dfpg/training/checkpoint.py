@@ -54,13 +54,17 @@ class History:
 
 @dataclass
 class TrainingState:
-    """All that a later step depends on. ``average`` is the generator's EMA, or empty."""
+    """All that a later step depends on, and the ``seconds`` spent.
+
+    ``average`` is the generator's EMA, or empty.
+    """
 
     networks: dict[str, nn.Module]
     optimisers: dict[str, Optimizer]
     average: dict[str, Tensor]
     history: History = field(default_factory=History)
     step: int = 0
+    seconds: float = 0.0
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
@@ -73,6 +77,7 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     facts = {
         "step": state.step,
+        "seconds": state.seconds,
         "history": vars(state.history),
         "values": values,
         "crc32": _checksum(tensors),
@@ -99,7 +104,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
         except OSError as error:
             raise UserError(f"{path}: cannot read ({error.strerror or error})") from error
         _unflatten(state, tensors, facts["values"])
-        state.step = facts["step"]
+        state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])
         return True
     return False

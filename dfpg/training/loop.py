@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dfpg.config import Config, Training
-from dfpg.device import Precision, process_group, resolve_precision, set_deterministic
+from dfpg.device import (
+    Precision,
+    describe_device,
+    process_group,
+    resolve_precision,
+    set_deterministic,
+)
 from dfpg.errors import UserError
 from dfpg.files import atomic_write, write_text
 from dfpg.methods.base import Method, Phase, save_weights
@@ -47,6 +55,7 @@ def train(
     batches: Batches,
     out: Path,
     history: Path,
+    cost: Path,
     scratch: Path,
     validation: Validation | None = None,
 ) -> None:
@@ -63,6 +72,7 @@ def train(
         batches: source of batches.
         out: weights file to write (EMA weights if ``training.ema`` is above 0).
         history: CSV to write: step, lr, mean of each loss since the last row, validation PSNR.
+        cost: JSON to write: seconds of training and validation, and the device.
         scratch: this run's own folder, ``scratch/<fingerprint>``; deleted on success.
         validation: PSNR in dB of the method as it stands, called every ``validate_every`` steps.
 
@@ -92,11 +102,12 @@ def train(
 
     with held(scratch, world) as folder, StopSignals() as signals:
         if world.is_main_process:
-            remove_temporaries(out.parent, out.name)
-            remove_temporaries(history.parent, history.name)
+            for path in (out, history, cost):
+                remove_temporaries(path.parent, path.name)
         with world.main_process_first():  # it removes damaged checkpoints
             load_checkpoint(scratch, state)
         with shown(run_name, run.steps, state.step, world) as progress:
+            clock = Stopwatch(state.seconds)
             while state.step < run.steps:
                 decay = learning_rate_factor(training, state.step)
                 for optimiser in optimisers.values():
@@ -128,6 +139,7 @@ def train(
                     state.history.close_row(state.step, run.lr * decay, **psnr)
                 stop = agreed(signals.received or (signal.SIGHUP if owner.gone() else 0), world)
                 due = state.step % training.checkpoint_every == 0 and state.step < run.steps
+                state.seconds = clock.seconds()
                 if (due or stop) and folder:
                     folder.check()
                     save_checkpoint(scratch, state)
@@ -141,6 +153,7 @@ def train(
         if folder:
             folder.check()
             write_text(history, state.history.csv())
+            write_text(cost, costs(state.seconds, training))
             save_weights(out, method, run.steps, average or None)
             folder.discard()
         world.wait_for_everyone()
@@ -150,6 +163,23 @@ def learning_rate_factor(training: Training, step: int) -> float:
     """Share of the initial learning rate at ``step``: linear rise, then exponential decay."""
     rise = min(1.0, (step + 1) / training.warmup) if training.warmup else 1.0
     return rise * training.lr_decay ** (step // training.decay_every)
+
+
+class Stopwatch:
+    """Seconds since it was made, on top of those of earlier attempts."""
+
+    def __init__(self, before: float) -> None:
+        self._start = time.monotonic() - before
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._start
+
+
+def costs(seconds: float, training: Training) -> str:
+    """What a training took, and on what, as JSON."""
+    facts = {"seconds": round(seconds, 1), **describe_device(training.precision)}
+    return json.dumps(facts, indent=2) + "\n"
 
 
 @contextmanager

@@ -14,19 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
-from dfpg.blur.degrade import add_noise, blur
 from dfpg.blur.kernels import KernelBank
-from dfpg.blur.views import DRAWS, face_views, geometry, places
-from dfpg.config import NOMINAL_SIZES, Augmentation, Config
+from dfpg.config import NOMINAL_SIZES, Config
 from dfpg.errors import UserError
 from dfpg.faces.dataset import FaceSet
 from dfpg.faces.generic import generic_pictures
-from dfpg.priors.parsing import mirrored
 from dfpg.seeds import derive_seed, generator
 from dfpg.training.batches import NO_BLUR, Batch, BatchSource, centred
 from dfpg.training.blind import degrade, draw_degradation
+from dfpg.training.label_views import label_views
 
 Labels = NDArray[np.uint8]
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
@@ -102,27 +99,6 @@ class Plain(BatchSource):
         self.steps = run.steps
         self.labels = labels
 
-    def shown(self, step: int) -> tuple[Tensor, Tensor]:
-        """Indices [N] and sharp views [N, 3, H, W] of the faces of a step."""
-        faces = torch.from_numpy(self.face_indices(step))
-        sharp = face_views(
-            self._pictures[faces].to(self.device),
-            self.settings.crop,
-            self.settings.augmentation,
-            self.image_size,
-            self._stream(step, "view"),
-        )
-        return faces.to(self.device), sharp
-
-    def measured(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
-        sizes = self.sizes(step)
-        kernels = self._draw_kernels(step, sizes).to(self.device)
-        samples = self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
-        noise = torch.from_numpy(samples).to(self.device)
-        blurred = add_noise(blur(sharp, kernels), noise, self.settings.noise, white=2)
-        return blurred, kernels, torch.from_numpy(sizes).to(self.device)
-
 
 class Labelled(Plain):
     """Parsing maps beside the plain batch (:class:`LabelledBatch`)."""
@@ -147,7 +123,7 @@ class Labelled(Plain):
             found = "none" if labels is None else f"of shape {labels.shape}"
             raise UserError(
                 f"runs.{run_name}: the parsing maps are {found}, the training faces are of shape "
-                f"{shape}: run `dfpg parsing`"
+                f"{shape}: run `dvc repro parsing`"
             )
         self.maps = labels
 
@@ -335,45 +311,6 @@ def open_view(
             f"runs.{run_name}: its method asks for batches {name!r}: use {', '.join(VIEWS)}"
         )
     return VIEWS[name](config, run_name, faces, kernels, device, labels)
-
-
-def label_views(
-    labels: Tensor,
-    crop: float,
-    augmentation: Augmentation,
-    size: int,
-    rng: np.random.Generator | None,
-) -> Tensor:
-    """The views of :func:`dfpg.blur.views.face_views` for parsing maps, by nearest neighbour.
-
-    Args:
-        labels: uint8 [N, S, S] of :data:`dfpg.priors.parsing.CLASSES`.
-        crop: side of the crop as a share of S.
-        augmentation: what is drawn.
-        size: side of the result, px.
-        rng: stream in the state in which ``face_views`` gets it; ``None``: the centre view.
-
-    Returns:
-        Labels uint8 [N, size, size]; background beyond the edges of a turned crop.
-    """
-    count, device = len(labels), labels.device
-    matrix, offset = torch.eye(2, device=device).expand(count, 2, 2), torch.zeros(2, device=device)
-    if rng is not None:
-        draws = rng.random((count, DRAWS))
-        arrays = geometry(draws, crop, augmentation)
-        matrix, offset = (torch.from_numpy(array.astype(np.float32)).to(device) for array in arrays)
-    within = places(matrix, size)
-    maps = torch.where(torch.linalg.det(matrix).reshape(-1, 1, 1) < 0, mirrored(labels), labels)
-    views = F.grid_sample(
-        maps.unsqueeze(1).to(torch.float32),
-        within * crop + offset,
-        "nearest",
-        "border",
-        align_corners=False,
-    )[:, 0]
-    if augmentation.rotation:
-        views = views * (within.abs() <= 1).all(-1)
-    return views.to(torch.uint8)
 
 
 def contents(batch: Batch) -> dict[str, Any]:

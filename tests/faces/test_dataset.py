@@ -4,17 +4,25 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dfpg.errors import UserError
-from dfpg.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces, load_folder, read_index
+from dfpg.faces.dataset import (
+    FACES,
+    LANDMARK_COLUMNS,
+    check_source,
+    load_faces,
+    load_folder,
+    read_index,
+)
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def index():
-    return read_index(ROOT / EMBEDDED)
+    return read_index(ROOT / FACES)
 
 
 @pytest.fixture
@@ -22,7 +30,7 @@ def copy(tmp_path, index) -> Path:
     (tmp_path / "faces").mkdir()
     index[index["split"] == "val"].head(4).to_csv(tmp_path / "faces.csv", index=False)
     for name in index[index["split"] == "val"]["file"].head(4):
-        shutil.copy(ROOT / EMBEDDED / "faces" / name, tmp_path / "faces")
+        shutil.copy(ROOT / FACES / "faces" / name, tmp_path / "faces")
     return tmp_path
 
 
@@ -31,7 +39,7 @@ def test_embedded_faces_are_as_many_as_promised(index):
     assert people.sum() >= 400
     assert people["test"] >= 100
     assert (index.groupby("person").size() == 4).all()
-    size = sum(path.stat().st_size for path in (ROOT / EMBEDDED).rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in (ROOT / FACES).rglob("*") if path.is_file())
     assert size < 25e6
 
 
@@ -65,10 +73,56 @@ def test_order_is_by_file_name(copy):
     assert list(names) == sorted(names)
 
 
-@pytest.mark.parametrize(("source", "split"), [("celeba", "train"), ("embedded", "all")])
-def test_unknown_source_or_split_is_refused(source, split):
-    with pytest.raises(UserError, match=source if source == "celeba" else split):
-        load_faces(source, split)
+def prepare(folder, people, side=8):
+    """Prepared pictures of one person each, all in the training split."""
+    pictures = np.random.default_rng(len(people)).integers(0, 255, (len(people), side, side, 3))
+    index = pd.DataFrame({"file": [f"{p}.jpg" for p in people], "person": people})
+    index = index.assign(split="train", **dict.fromkeys(LANDMARK_COLUMNS, 1.5))
+    folder.mkdir(parents=True)
+    index.to_csv(folder / "faces.csv", index=False)
+    np.save(folder / "train.npy", pictures.astype(np.uint8))
+    return pictures
+
+
+def test_prepared_sources_are_read_and_joined(tmp_path):
+    one, two = prepare(tmp_path / "one", ["1", "2"]), prepare(tmp_path / "two", ["1"])
+    alone = load_faces("one", "train", tmp_path)
+    assert np.array_equal(alone.pictures, one)
+    assert alone.people == ("1", "2")
+    both = load_faces("one+two", "train", tmp_path)
+    assert np.array_equal(both.pictures, np.concatenate([one, two]))
+    assert both.people == ("one/1", "one/2", "two/1")
+    assert both.landmarks.shape == (3, 5, 2)
+
+
+def test_prepared_sources_that_do_not_fit_are_refused(tmp_path):
+    prepare(tmp_path / "one", ["1", "2"])
+    prepare(tmp_path / "two", ["1"], side=9)
+    with pytest.raises(UserError, match="one 8 px, two 9 px"):
+        load_faces("one+two", "train", tmp_path)
+    with pytest.raises(UserError, match=r"test\.npy: missing or damaged: run `dvc repro -f faces`"):
+        load_faces("one", "test", tmp_path)
+    shutil.copy(tmp_path / "two" / "train.npy", tmp_path / "one" / "train.npy")
+    with pytest.raises(UserError, match="1 pictures, but 2"):
+        load_faces("one", "train", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere", "x: 'nowhere' is no face source: use embedded, celeba"),
+        ("embedded+celeba", r"celeba needs your own copy: set faces\.celeba\.path"),
+    ],
+)
+def test_source_that_is_not_there_is_refused(config, source, message):
+    check_source(config, "embedded", "x")
+    with pytest.raises(UserError, match=message):
+        check_source(config, source, "x")
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(UserError, match="all"):
+        load_faces("embedded", "all")
 
 
 def test_truncated_picture_is_named(copy):

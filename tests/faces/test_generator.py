@@ -10,7 +10,7 @@ import pytest
 
 from dfpg.errors import UserError
 from dfpg.faces.create import SIZE, create_faces, split_of
-from dfpg.faces.dataset import EMBEDDED, read_index
+from dfpg.faces.dataset import FACES, read_index
 from dfpg.faces.generator import MIX, TRUNCATION, FaceGenerator
 from dfpg.files import read_image
 from dfpg.priors.assets import asset_path
@@ -25,7 +25,7 @@ def faces() -> FaceGenerator:
 
 @pytest.mark.parametrize(("person", "picture"), [(0, 0), (0, 1), (1, 0), (20, 3)])
 def test_committed_pictures_are_reproduced(faces, person, picture):
-    committed = read_image(ROOT / EMBEDDED / "faces" / f"p{person:05d}_{picture}.jpg")
+    committed = read_image(ROOT / FACES / "faces" / f"p{person:05d}_{picture}.jpg")
     made = faces.picture(person, picture, SIZE)
     assert np.abs(committed.astype(float) - made).mean() <= 2  # grey levels
 
@@ -51,7 +51,7 @@ def test_another_seed_gives_other_people(faces):
 
 def test_create_writes_pictures_index_and_splits(tmp_path):
     dropped = create_faces(tmp_path / "more", people=2)
-    made, committed = read_index(tmp_path / "more"), read_index(ROOT / EMBEDDED)
+    made, committed = read_index(tmp_path / "more"), read_index(ROOT / FACES)
     pd.testing.assert_frame_equal(made, committed.head(8), atol=0.5)
     assert dropped.total() == 0
     for name in made["file"]:

@@ -323,7 +323,7 @@ def training_batch(method: Method, count: int) -> AnyBatch:
     sharp = pictures(count, 0)
     kernels, kernels2 = motion(count), motion(count + 1)[1:]
     labels = torch.randint(19, (count, 4, 4), generator=torch.Generator().manual_seed(1))
-    unpaired = getattr(method, "view", "plain") == "unpaired"
+    unpaired = method.view == "unpaired"
     return AnyBatch(
         sharp=pictures(count, 2) if unpaired else sharp,
         blurred=blur(sharp, kernels),

@@ -21,6 +21,7 @@ from dfpg.priors.parsing import (
     SHEN11,
     draw_parsing_sheet,
     from_celebamask,
+    label_file,
     load_labels,
     mirrored,
     one_hot,
@@ -182,7 +183,7 @@ def test_the_network_has_the_released_size_and_a_score_per_class_and_pixel():
 def test_damaged_or_foreign_weights_are_refused(tmp_path):
     path = tmp_path / "bisenet.safetensors"
     path.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="dfpg fetch bisenet"):
+    with pytest.raises(UserError, match="dfpg fetch"):
         load_bisenet(path)
     state = released_state()
     del state["ffm.conv1.weight"]
@@ -192,15 +193,17 @@ def test_damaged_or_foreign_weights_are_refused(tmp_path):
 
 
 def test_labels_survive_storage_and_missing_or_damaged_ones_are_named(tmp_path):
-    path = tmp_path / "parsing" / "labels.npy"
-    with pytest.raises(UserError, match="missing; run `dfpg parsing`"):
-        load_labels(path)
-    labels = np.random.default_rng(0).integers(0, 19, (3, 8, 8), np.uint8)
-    save_labels(path, labels)
-    assert np.array_equal(load_labels(path), labels)
+    with pytest.raises(UserError, match="missing; run `dvc repro parsing`"):
+        load_labels(tmp_path, ["one"])
+    one, two = np.random.default_rng(0).integers(0, 19, (2, 3, 8, 8), np.uint8)
+    save_labels(label_file(tmp_path, "one"), one)
+    save_labels(label_file(tmp_path, "two"), two)
+    assert np.array_equal(load_labels(tmp_path, ["one"]), one)
+    assert np.array_equal(load_labels(tmp_path, ["two", "one"]), np.concatenate([two, one]))
+    path = label_file(tmp_path, "one")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="damaged"):
-        load_labels(path)
+        load_labels(tmp_path, ["one"])
 
 
 def test_the_sheet_shows_faces_beside_their_maps(tmp_path):

@@ -112,6 +112,8 @@ def test_a_kill_before_any_single_file_operation_changes_nothing(
             assert not whole.exists() or whole.read_bytes() in expected
         readable_step(here / "scratch", capfd)
         assert train_toy(here, config, dropout=0.2) == expected
-        assert {p.name for p in here.iterdir()} == {"toy.safetensors", "toy.csv", "stderr"}
+        assert {p.name for p in here.iterdir()} == {
+            "toy.safetensors", "toy.csv", "toy.json", "stderr",
+        }  # fmt: skip
     assert operation > 15, "three checkpoints and two outputs take more operations than that"
     assert process.exitcode == 0

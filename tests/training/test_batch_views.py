@@ -14,7 +14,8 @@ from dfpg.errors import UserError
 from dfpg.faces.dataset import FaceSet
 from dfpg.priors.parsing import CLASSES
 from dfpg.training.batches import BatchSource
-from dfpg.training.views import VIEWS, WITH_LABELS, label_views, open_view
+from dfpg.training.label_views import label_views
+from dfpg.training.views import VIEWS, WITH_LABELS, open_view
 
 CPU = torch.device("cpu")
 SIDE = 48
@@ -165,7 +166,7 @@ def test_left_and_right_change_place_only_where_the_face_is_mirrored():
 
 def test_labels_of_the_wrong_pictures_are_refused(config, banks, faces, labels):
     for given, found in ((None, "none"), (labels[1:], "11, 48, 48")):
-        with pytest.raises(UserError, match=rf"{found}.*dfpg parsing"):
+        with pytest.raises(UserError, match=rf"{found}.*dvc repro parsing"):
             open_view("labelled", config, "dfpg_a", faces, banks["trajectory"], CPU, given)
 
 
