@@ -144,6 +144,7 @@ class Run(Frozen):
     """
 
     method: str
+    weights: str | None = None  # file or folder of published weights, taken instead of training
     protocol: ProtocolName
     steps: Positive
     lr: Annotated[float, Field(gt=0)]

@@ -127,7 +127,10 @@ def parsing(sheet: Path | None) -> None:
 
 
 def train(run: str) -> None:
-    """Stage ``train``: train one run, resuming what an earlier attempt left behind."""
+    """Stage ``train``: train one run, resuming what an earlier attempt left behind.
+
+    A run with ``weights`` is not trained: it takes these.
+    """
     from dfpg.device import select_device
     from dfpg.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, load_faces
     from dfpg.methods.registry import build_method, needs_prior
@@ -138,6 +141,9 @@ def train(run: str) -> None:
     from dfpg.training.views import WITH_LABELS, open_view
 
     config = load_config()
+    if run in config.runs and (weights := config.runs[run].weights) is not None:
+        _take_published(config, run, Path(weights))
+        return
     prior = load_prior(PRIORS) if needs_prior(config, run) else None
     method = build_method(config, run, prior)
     protocol = config.runs[run].protocol
@@ -166,6 +172,26 @@ def train(run: str) -> None:
         scratch=SCRATCH / state,
         validation=_validation(config, protocol, bank),
     )
+
+
+def _take_published(config: Config, run: str, path: Path) -> None:
+    """Write the run's weights from the user's file or folder, and a history of one row."""
+    from dfpg.device import select_device
+    from dfpg.methods.base import save_weights
+    from dfpg.methods.official import load_published
+    from dfpg.methods.registry import build_method
+    from dfpg.training.checkpoint import History
+
+    method = build_method(config, run, prior=None)
+    official = load_published(method, path)
+    method.to(select_device())
+    protocol = config.runs[run].protocol
+    validation = _validation(config, protocol, _kernels(config.protocols[protocol].kernels))
+    history = History()
+    history.close_row(0, lr=0.0, validation_psnr=validation(method))
+    write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
+    save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
+    print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
 
 
 def _validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:

@@ -9,11 +9,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from released import dmphn_files
 from safetensors.numpy import save_file
+from torch.nn import functional as F  # noqa: N812
 
+from dfpg.blur.degrade import blur
+from dfpg.faces.dataset import load_faces
+from dfpg.methods.base import read_card
+from dfpg.methods.registry import build_restorer
+from dfpg.methods.zhang2019 import Generator
 from dfpg.profile import use_profile
 
 ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("DFPG_SHARED", ROOT.parent / "shared"))
+GOPRO = SHARED / "weights" / "dmphn_gopro"
 
 
 @pytest.fixture
@@ -100,6 +110,73 @@ def test_wrong_vggface_file_is_refused_and_the_old_prior_stays(project):
     assert "vgg.safetensors" in line
     assert "features.N.weight" in line
     assert (priors / "card.json").read_text() == "old"
+
+
+def publish(project: Path, weights: Path, method: str = "zhang2019", width: int = 32) -> None:
+    """Let the run ``b1`` take published weights."""
+    (project / "data").symlink_to(ROOT / "data")
+    text = (project / "params.yaml").read_text()
+    if "  zhang2019:" not in text:
+        block = f"methods:\n  zhang2019: {{width: {width}, objective: native, init: released}}\n"
+        replace(project / "params.yaml", "methods:\n", block)
+    line = next(line for line in text.splitlines() if line.startswith("  b1:"))
+    options = "{}" if method == "zhang2019" else "{variant: b1}"
+    run = f"protocol: b, steps: 4, lr: 1.0e-4, lr_discriminator: 1.0e-5, options: {options}"
+    replace(project / "params.yaml", line, f"  b1: {{method: {method}, {run}, weights: {weights}}}")
+
+
+def test_published_weights_are_taken_instead_of_training(project):
+    published = project / "published"
+    published.mkdir()
+    dmphn_files(published, Generator(32))
+    publish(project, Path("published"))
+    assert dfpg(project, "kernels").returncode == 0
+    result = dfpg(project, "train", "b1")
+    assert result.returncode == 0, result.stderr
+    card = read_card(project / "artifacts" / "weights" / "b1.safetensors")
+    assert (card.method, card.steps, card.image_size) == ("zhang2019", 0, 32)
+    assert card.official in result.stdout
+    header, row = (project / "artifacts" / "history" / "b1.csv").read_text().splitlines()
+    assert header == "step,lr,validation_psnr"
+    assert row.startswith("0,0,")
+    assert not (project / "scratch").exists()
+
+
+@pytest.mark.skipif(not GOPRO.is_dir(), reason="needs the released GoPro weights of DMPHN")
+def test_the_released_weights_deblur_a_face_after_train(project):
+    publish(project, GOPRO)
+    assert dfpg(project, "kernels").returncode == 0
+    assert dfpg(project, "train", "b1").returncode == 0
+    weights = project / "artifacts" / "weights" / "b1.safetensors"
+    method = build_restorer(weights, torch.device("cpu"))
+    picture = torch.from_numpy(load_faces("embedded", "test").pictures[:1].copy())
+    sharp = F.interpolate(picture.permute(0, 3, 1, 2) / 127.5 - 1, size=160, mode="area")
+    motion = torch.zeros(1, 13, 13)
+    motion[0, 6, 2:11] = 1 / 9  # horizontal, 9 px
+    blurred = blur(sharp, motion)
+    before, after = (
+        -10 * torch.log10((x - sharp).square().mean() / 4)
+        for x in (blurred, method.restore(blurred))
+    )
+    assert after - before > 2  # dB
+
+
+@pytest.mark.parametrize(
+    ("method", "width", "message"),
+    [
+        ("zhang2019", 32, "encoder_lv1.pkl: damaged, or not a PyTorch weights file"),
+        ("zhang2019", 12, "set methods.zhang2019.width"),
+        ("dfpgnet", 32, "dfpgnet reads no published weights"),
+    ],
+)
+def test_published_weights_that_do_not_fit_are_refused(project, method, width, message):
+    published = project / "published"
+    published.mkdir()
+    (published / "encoder_lv1.pkl").write_text("not weights")
+    publish(project, published, method, width)
+    assert message in refused(dfpg(project, "train", "b1"))
+    assert not (project / "artifacts" / "weights").exists()
+    assert not (project / "artifacts" / "history").exists()
 
 
 def test_tables_without_scores_leave_the_old_results(project):

@@ -79,6 +79,7 @@ class Method(ABC):
     A subclass sets ``Options`` and ``multiple`` and fills ``networks`` in its constructor, which
     takes its name in the registry, validated options and a :class:`Setting`. Everything that
     ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
+    Published weights are read by ``load_official`` where a subclass has one.
     """
 
     Options: ClassVar[type[Frozen]]
@@ -104,6 +105,24 @@ class Method(ABC):
     @abstractmethod
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image of [N, 3, H, W] in [-1, 1], H and W multiples of ``multiple``."""
+
+    def load_official(self, path: Path) -> None:
+        """Load the authors' published weights into ``networks["generator"]``.
+
+        A subclass that can read them says which layout it accepts, checks every layer's name,
+        shape and values, and leaves the generator as it was where it refuses the file.
+
+        Args:
+            path: the user's file or folder.
+
+        Raises:
+            UserError: this method reads no published weights; in a subclass: missing, damaged,
+                another layout, or of other options than the method's.
+        """
+        raise UserError(
+            f"{path}: {self.name} reads no published weights: "
+            "take `weights` out of its run in params.yaml to train it"
+        )
 
     def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:
         """Adam, beta (0.9, 0.999), one per network; ``lr`` is the generator's."""
@@ -216,16 +235,25 @@ def orthonormal_ends(first: nn.Conv2d, last: nn.Conv2d, seed: int, share: float 
 
 @dataclass(frozen=True)
 class WeightsCard:
-    """What a weights file says of itself."""
+    """What a weights file says of itself.
+
+    ``official`` is the SHA-256 of the published file or folder that the weights come from
+    (``dfpg.methods.official.digest``), None where they were trained here.
+    """
 
     method: str
     options: dict[str, Any]
     image_size: int
     steps: int
+    official: str | None = None
 
 
 def save_weights(
-    path: Path, method: Method, steps: int, state: Mapping[str, Tensor] | None = None
+    path: Path,
+    method: Method,
+    steps: int,
+    state: Mapping[str, Tensor] | None = None,
+    official: str | None = None,
 ) -> None:
     """Store a generator as safetensors, atomically; equal weights give equal bytes.
 
@@ -234,6 +262,7 @@ def save_weights(
         method: whose generator it is.
         steps: training steps behind the weights.
         state: the generator's state if not the current one (e.g. its moving average).
+        official: see :class:`WeightsCard`.
     """
     if state is None:
         state = method.networks["generator"].state_dict()
@@ -242,6 +271,7 @@ def save_weights(
         "options": method.options.model_dump(mode="json"),
         "image_size": method.setting.image_size,
         "steps": steps,
+        "official": official,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     # One metadata key: safetensors writes several in arbitrary order, and DVC compares bytes.

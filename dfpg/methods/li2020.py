@@ -364,15 +364,15 @@ class Li2020(Method):
         yield Phase("generator", total, {name: loss.detach() for name, loss in parts.items()})
 
     def load_official(self, path: Path) -> None:
-        """Refuses: DFDNet's files hold other networks.
+        """Refuses: no released file of DFDNet fits, as other networks are in it.
 
         Raises:
             UserError: always.
         """
         raise UserError(
-            f"{path}: DFDNet's released weights need its own VGG-19, decoder and dictionary "
-            "files, which this network does not have: train the run instead, or compare "
-            "pictures that DFDNet restored as external outputs"
+            f"{path}: no file of DFDNet's released weights is accepted: its encoder is a VGG-19 "
+            "(here VGG-16), its decoder has other layers, its dictionaries hold other features; "
+            "train the run, or compare pictures that DFDNet restored as external outputs"
         )
 
 

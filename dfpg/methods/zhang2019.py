@@ -5,7 +5,7 @@ initialisation are those of the released code (HongguangZhang/DMPHN-cvpr19-maste
 
 A user's copy of the released GoPro weights is a folder of six files, each the state of one part:
 ``encoder_lv1.pkl``, ``encoder_lv2.pkl``, ``encoder_lv3.pkl`` and ``decoder_lv1.pkl``, ... with
-names such as ``layer1.weight`` and ``layer6.0.bias``. :func:`load_official` reads it.
+names such as ``layer1.weight`` and ``layer6.0.bias``. ``load_official`` reads it.
 """
 
 from __future__ import annotations
@@ -224,33 +224,30 @@ class Zhang2019(Method):
             loss = ((restored.float() - batch.sharp) / 2).square().mean()
         yield Phase("generator", loss, {"pixel": loss.detach()})
 
+    def load_official(self, path: Path) -> None:
+        """Load the released weights, of width 32; layout: this module's description.
 
-def load_official(folder: Path, method: Zhang2019) -> None:
-    """Load the released weights into ``method``, of width 32; layout: this module's description.
+        Nothing in the files is executed.
 
-    Nothing in the files is executed. The method is left as it was if one of them is refused.
-
-    Raises:
-        UserError: a file is missing, damaged, or not that part of DMPHN; or another width.
-    """
-    if method.options.width != RELEASED_WIDTH:
-        raise UserError(
-            f"{folder}: the released weights have width {RELEASED_WIDTH}, "
-            f"{method.name} has {method.options.width}: set methods.{method.name}.width"
-        )
-    generator = cast(Generator, method.networks["generator"])
-    states = []
-    for part, layers, networks in (
-        ("encoder", ENCODER_LAYERS, generator.encoders),
-        ("decoder", DECODER_LAYERS, generator.decoders),
-    ):
-        for level, network in enumerate(networks, start=1):
-            raw = _read(folder / f"{part}_lv{level}.pkl")
-            states.append(
-                (network, _renamed(folder / f"{part}_lv{level}.pkl", raw, layers, network))
+        Raises:
+            UserError: a file is missing, damaged, or not that part of DMPHN; or another width.
+        """
+        if self.options.width != RELEASED_WIDTH:
+            raise UserError(
+                f"{path}: the released weights have width {RELEASED_WIDTH}, "
+                f"{self.name} has {self.options.width}: set methods.{self.name}.width"
             )
-    for network, state in states:
-        network.load_state_dict(state)
+        generator = cast(Generator, self.networks["generator"])
+        states = []
+        for part, layers, networks in (
+            ("encoder", ENCODER_LAYERS, generator.encoders),
+            ("decoder", DECODER_LAYERS, generator.decoders),
+        ):
+            for level, network in enumerate(networks, start=1):
+                file = path / f"{part}_lv{level}.pkl"
+                states.append((network, _renamed(file, _read(file), layers, network)))
+        for network, state in states:
+            network.load_state_dict(state)
 
 
 def _read(path: Path) -> Mapping[str, object]:

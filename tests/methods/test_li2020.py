@@ -213,7 +213,9 @@ def test_pictures_of_any_size_are_worked_on_at_the_networks_size(make: Make) -> 
 
 
 def test_official_weights_are_refused_in_one_line(make: Make) -> None:
-    with pytest.raises(UserError, match=r"net.pth: DFDNet's released weights") as error:
+    with pytest.raises(
+        UserError, match=r"net.pth: no file of DFDNet's released weights is accepted"
+    ) as error:
         make().load_official(Path("net.pth"))
     assert "\n" not in str(error.value)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from released import dmphn_files
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,13 +17,10 @@ from dfpg.errors import UserError
 from dfpg.faces.dataset import load_faces
 from dfpg.methods.base import Setting
 from dfpg.methods.zhang2019 import (
-    DECODER_LAYERS,
-    ENCODER_LAYERS,
     Generator,
     Residual,
     Zhang2019,
     Zhang2019Options,
-    load_official,
 )
 
 SHARED = Path(os.environ.get("DFPG_SHARED", Path(__file__).parents[3] / "shared"))
@@ -37,17 +35,6 @@ def make(**changes: Any) -> Zhang2019:
 
 def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
-
-
-def released_files(folder: Path, generator: Any) -> None:
-    """Write a generator in the layout of the released code."""
-    for part, layers in (("encoder", ENCODER_LAYERS), ("decoder", DECODER_LAYERS)):
-        for level, network in enumerate(getattr(generator, part + "s"), start=1):
-            state = {}
-            for ours, value in network.state_dict().items():
-                index, rest = ours.split(".", 1)
-                state[f"layer{layers[int(index)]}.{rest.replace('body.', '')}"] = value
-            torch.save(state, folder / f"{part}_lv{level}.pkl")
 
 
 def test_parts_have_the_published_sizes_and_cost() -> None:
@@ -118,7 +105,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tensor, Te
     """A folder in the released layout, an input, and what its network makes of it."""
     folder = tmp_path_factory.mktemp("released")
     method = make(width=32, init="released")
-    released_files(folder, method.networks["generator"])
+    dmphn_files(folder, method.networks["generator"])
     x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
     return folder, x, method.restore(x)
 
@@ -129,7 +116,7 @@ def test_files_of_the_released_layout_load_into_their_places(
     folder, x, expected = released
     method = make(width=32)
     assert not torch.equal(method.restore(x), expected)
-    load_official(folder, method)
+    method.load_official(folder)
     assert torch.equal(method.restore(x), expected)
 
 
@@ -163,7 +150,7 @@ def test_wrong_files_are_refused_in_one_line_and_change_nothing(
         torch.save(change, path)
     method = make(width=32)
     with pytest.raises(UserError, match=message) as error:
-        load_official(tmp_path, method)
+        method.load_official(tmp_path)
     assert "\n" not in str(error.value)
     assert torch.equal(method.restore(released[1]), make(width=32).restore(released[1]))
 
@@ -175,13 +162,13 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
     torch.save({"layer1.weight": Harmful()}, tmp_path / "encoder_lv1.pkl")
     with pytest.raises(UserError, match="damaged, or not"):
-        load_official(tmp_path, make(width=32))
+        make(width=32).load_official(tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
 def test_another_width_is_refused(released: tuple[Path, Tensor, Tensor]) -> None:
     with pytest.raises(UserError, match=r"have width 32, zhang2019 has 12: set methods.zhang2019"):
-        load_official(released[0], make())
+        make().load_official(released[0])
 
 
 @pytest.mark.skipif(
@@ -189,7 +176,7 @@ def test_another_width_is_refused(released: tuple[Path, Tensor, Tensor]) -> None
 )
 def test_released_weights_deblur_a_face() -> None:
     method = make(width=32, init="released")
-    load_official(OFFICIAL, method)
+    method.load_official(OFFICIAL)
     pictures = torch.from_numpy(load_faces("embedded", "test").pictures[:2].copy())
     sharp = F.interpolate(pictures.permute(0, 3, 1, 2) / 127.5 - 1, size=160, mode="area")
     kernels = torch.zeros(2, 13, 13)
