@@ -14,7 +14,7 @@ from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.estimates import Bounds, Estimate, estimate, load_scores
 from dfpg.files import write_text
-from dfpg.layout import BASELINES, NOT_IMPLEMENTED, TABLES, Column, Row, Table, rows_of
+from dfpg.layout import BASELINES, NOT_IMPLEMENTED, TABLES, Column, Fidelity, Row, Table, rows_of
 from dfpg.published import ERRATA, Key, figures
 from dfpg.statistics import holm
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
@@ -155,19 +155,23 @@ def gains_over_blurred(
 
 
 def training(config: Config, history: Path) -> list[Record]:
-    """What each run was given, and the last figures of its history where there is one."""
+    """What each run was given, and the last figures of its history where there is one.
+
+    A run that took published weights was given no steps.
+    """
     records = []
     for name, run in sorted(config.runs.items()):
         path = history / f"{name}.csv"
         lines = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+        steps = run.steps if run.weights is None else 0
         last = {f"last_{key}": value for key, value in (lines[-1] if lines else {}).items()}
         records.append(
             {
                 "run": name,
                 "method": run.method,
                 "protocol": run.protocol,
-                "steps": str(run.steps),
-                "images": str(run.steps * config.training.batch_size),
+                "steps": str(steps),
+                "images": str(steps * config.training.batch_size),
                 "lr": f"{run.lr:g}",
                 "profile": config.profile,
             }
@@ -211,11 +215,17 @@ def _record(
         "deviation": _number(bounds.mean - figure.value) if figure else "",
         "verdict": verdict,
         "reason": reason,
-        "fidelity": row.fidelity if present else "reported only",
+        "fidelity": _fidelity(config, row) if present else "reported only",
         "source": "; ".join(slots(config, column)) if present else "",
         "prior": prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
         "profile": config.profile,
     }
+
+
+def _fidelity(config: Config, row: Row) -> Fidelity:
+    """How close the row's network and weights are to the authors'."""
+    run = config.runs.get(row.run or "")
+    return row.fidelity if run is None or run.weights is None else "official weights"
 
 
 def _why_empty(

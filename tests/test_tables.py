@@ -203,6 +203,17 @@ def test_training_table_says_what_each_run_was_given(config, results):
     assert pick(results / "training.csv", run="b2")["last_validation_psnr"] == ""
 
 
+def test_a_run_of_published_weights_says_so_and_was_given_no_steps(config, artifacts, tmp_path):
+    taken = config.runs["b1"].model_copy(update={"weights": "weights/net.pth"})
+    runs = config.runs | {"b1": taken}
+    build_tables(config.model_copy(update={"runs": runs}), artifacts, tmp_path)
+    row = pick(tmp_path / "training.csv", run="b1")
+    assert (row["steps"], row["images"]) == ("0", "0")
+    for name, fidelity in (("b1", "official weights"), ("b2", "reimplementation")):
+        row = pick(tmp_path / "table4.csv", row=name, metric="psnr")
+        assert row["fidelity"] == fidelity
+
+
 def test_same_inputs_give_the_same_bytes(config, artifacts, results, tmp_path):
     build_tables(config, artifacts, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == NAMES
