@@ -126,6 +126,16 @@ def tables(
 
 
 @app.command()
+def methods(
+    csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
+) -> None:
+    """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.methods(csv))
+
+
+@app.command()
 def environment() -> None:
     """Record machine and versions in results/ (stage `environment`)."""
     from dfpg import pipeline

@@ -84,8 +84,8 @@ TABLES = (
             Row("yasarla2020", "yasarla2020"),
             Row("shen2020", None, missing="reported only: no code or images exist"),
             Row("lee2020", "lee2020_a", prior=True),
-            Row("li2020", "li2020"),
-            Row("wang2021", "wang2021"),
+            Row("li2020", "li2020", "approximation"),
+            Row("wang2021", "wang2021", "approximation"),
             Row("dfpg_a", "dfpg_a", prior=True),
         ),
     ),
@@ -150,6 +150,12 @@ def rows_of(table: Table, config: Config) -> tuple[Row, ...]:
         if name not in named and run.protocol == table.protocol
     )
     return (*table.rows, *further)
+
+
+def fidelity(config: Config, row: Row) -> Fidelity:
+    """How close a row's network and weights are to the authors'."""
+    run = config.runs.get(row.run or "")
+    return row.fidelity if run is None or run.weights is None else "official weights"
 
 
 def evaluated_on(config: Config, run: str) -> tuple[ProtocolName, ...]:

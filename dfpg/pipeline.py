@@ -278,6 +278,20 @@ def show_tables() -> str:
     return "\n\n".join(render(RESULTS / f"{table.name}.csv") for table in TABLES)
 
 
+def methods(csv: Path | None) -> str:
+    """The compared methods as a Markdown table, and into a CSV where one is named."""
+    import pandas as pd
+
+    from dfpg.methods.overview import markdown, overview
+    from dfpg.profile import resolve_profile
+
+    full, _ = resolve_profile("paper")
+    records = overview(load_config(), full)
+    if csv is not None:
+        write_text(csv, pd.DataFrame(records).to_csv(index=False))
+    return markdown(records)
+
+
 def _kernels(family: str) -> KernelBank:
     from dfpg.blur.kernels import load_kernels
 

@@ -14,7 +14,7 @@ from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.estimates import Bounds, Estimate, estimate, load_scores
 from dfpg.files import write_text
-from dfpg.layout import BASELINES, NOT_IMPLEMENTED, TABLES, Column, Fidelity, Row, Table, rows_of
+from dfpg.layout import BASELINES, NOT_IMPLEMENTED, TABLES, Column, Row, Table, fidelity, rows_of
 from dfpg.published import ERRATA, Key, figures
 from dfpg.statistics import holm
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
@@ -215,17 +215,11 @@ def _record(
         "deviation": _number(bounds.mean - figure.value) if figure else "",
         "verdict": verdict,
         "reason": reason,
-        "fidelity": _fidelity(config, row) if present else "reported only",
+        "fidelity": fidelity(config, row) if present else "reported only",
         "source": "; ".join(slots(config, column)) if present else "",
         "prior": prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
         "profile": config.profile,
     }
-
-
-def _fidelity(config: Config, row: Row) -> Fidelity:
-    """How close the row's network and weights are to the authors'."""
-    run = config.runs.get(row.run or "")
-    return row.fidelity if run is None or run.weights is None else "official weights"
 
 
 def _why_empty(

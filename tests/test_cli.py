@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from released import dmphn_files
@@ -184,6 +185,14 @@ def test_tables_without_scores_leave_the_old_results(project):
     (project / "results" / "table1.csv").write_text("old")
     refused(dfpg(project, "tables"))
     assert (project / "results" / "table1.csv").read_text() == "old"
+
+
+def test_methods_prints_the_table_and_writes_it(project):
+    result = dfpg(project, "methods", "--csv", "methods.csv")
+    assert result.returncode == 0, result.stderr
+    assert "| dfpgnet | DFPGnet |" in result.stdout
+    table = pd.read_csv(project / "methods.csv").set_index("method")
+    assert float(table.loc["dfpgnet", "full_gmacs"]) == pytest.approx(95.2, abs=0.05)
 
 
 def test_help_is_fast_enough_to_need_no_torch():

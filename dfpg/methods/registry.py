@@ -28,23 +28,48 @@ from dfpg.seeds import derive_seed
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """One compared system: its class and the paper it comes from."""
+    """One compared system: its class, its name, and the paper it comes from.
+
+    ``weights`` says under which licence its authors published trained weights (their
+    repository's), and whether a run's ``weights`` can name them.
+    """
 
     method: type[Method]
     title: str
+    paper: str
+    year: int
+    weights: str
 
 
 METHODS: dict[str, MethodEntry] = {
-    "dfpgnet": MethodEntry(DFPGNet, "DFPGnet (Jung et al., WACV 2022)"),
-    "lee2020": MethodEntry(Lee2020, "MSPL-GAN (Lee et al., IEEE Access 2020)"),
-    "li2020": MethodEntry(Li2020, "DFDNet (Li et al., ECCV 2020)"),
-    "lu2019": MethodEntry(Lu2019, "UID-GAN (Lu et al., CVPR 2019)"),
-    "nafnet": MethodEntry(NAFNet, "NAFNet (Chen et al., ECCV 2022)"),
-    "restormer": MethodEntry(Restormer, "Restormer (Zamir et al., CVPR 2022)"),
-    "wang2021": MethodEntry(Wang2021, "GFPGAN (Wang et al., CVPR 2021)"),
-    "xia2019": MethodEntry(Xia2019, "Unsupervised pairs (Xia and Chakrabarti, NeurIPS 2019)"),
-    "yasarla2020": MethodEntry(Yasarla2020, "UMSN (Yasarla et al., TIP 2020)"),
-    "zhang2019": MethodEntry(Zhang2019, "DMPHN 1-2-4 (Zhang et al., CVPR 2019)"),
+    "dfpgnet": MethodEntry(DFPGNet, "DFPGnet", "Jung et al., WACV", 2022, "none published"),
+    "lee2020": MethodEntry(
+        Lee2020, "MSPL-GAN", "Lee et al., IEEE Access", 2020, "no licence stated; not read"
+    ),
+    "li2020": MethodEntry(
+        Li2020, "DFDNet", "Li et al., ECCV", 2020, "CC BY-NC-SA 4.0; not read: other networks"
+    ),
+    "lu2019": MethodEntry(
+        Lu2019, "UID-GAN", "Lu et al., CVPR", 2019, "no licence stated; not read"
+    ),
+    "nafnet": MethodEntry(NAFNet, "NAFNet", "Chen et al., ECCV", 2022, "MIT; not read"),
+    "restormer": MethodEntry(
+        Restormer, "Restormer", "Zamir et al., CVPR", 2022, "the repository's own licence; not read"
+    ),
+    "wang2021": MethodEntry(
+        Wang2021, "GFPGAN", "Wang et al., CVPR", 2021, "Apache-2.0; v1.2 to v1.4 are read"
+    ),
+    "xia2019": MethodEntry(
+        Xia2019,
+        "Unsupervised pairs",
+        "Xia and Chakrabarti, NeurIPS",
+        2019,
+        "no licence stated; not read",
+    ),
+    "yasarla2020": MethodEntry(Yasarla2020, "UMSN", "Yasarla et al., TIP", 2020, "MIT; not read"),
+    "zhang2019": MethodEntry(
+        Zhang2019, "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, "no licence stated; GoPro's are read"
+    ),
 }
 
 
