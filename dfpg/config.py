@@ -141,16 +141,18 @@ class Run(Frozen):
     """One trained row: a method, the protocol it trains on, and its own options.
 
     ``view`` names the training batches (``dfpg.training.views``); None: those of the method.
+    ``weights`` is a file or folder of the authors' published weights, from the project's root: the
+    run takes them and is not trained.
     """
 
     method: str
-    weights: str | None = None  # file or folder of published weights, taken instead of training
     protocol: ProtocolName
     steps: Positive
     lr: Annotated[float, Field(gt=0)]
     lr_discriminator: Annotated[float, Field(gt=0)]
     options: dict[str, Any]
     view: str | None = None
+    weights: str | None = None
 
 
 class Evaluation(Frozen):

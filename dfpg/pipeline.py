@@ -175,12 +175,13 @@ def train(run: str) -> None:
 
 
 def _take_published(config: Config, run: str, path: Path) -> None:
-    """Write the run's weights from the user's file or folder, and a history of one row."""
+    """Write what training would, from the user's file or folder: no steps, no seconds."""
     from dfpg.device import select_device
     from dfpg.methods.base import save_weights
     from dfpg.methods.official import load_published
     from dfpg.methods.registry import build_method
     from dfpg.training.checkpoint import History
+    from dfpg.training.loop import costs
 
     method = build_method(config, run, prior=None)
     official = load_published(method, path)
@@ -190,6 +191,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     history = History()
     history.close_row(0, lr=0.0, validation_psnr=validation(method))
     write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
+    write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
     save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
     print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
 

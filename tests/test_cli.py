@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -117,11 +118,8 @@ def publish(project: Path, weights: Path, method: str = "zhang2019", width: int 
     """Let the run ``b1`` take published weights."""
     (project / "data").symlink_to(ROOT / "data")
     text = (project / "params.yaml").read_text()
-    if "  zhang2019:" not in text:
-        block = f"methods:\n  zhang2019: {{width: {width}, objective: native, init: released}}\n"
-        replace(project / "params.yaml", "methods:\n", block)
     line = next(line for line in text.splitlines() if line.startswith("  b1:"))
-    options = "{}" if method == "zhang2019" else "{variant: b1}"
+    options = f"{{width: {width}}}" if method == "zhang2019" else "{variant: b1}"
     run = f"protocol: b, steps: 4, lr: 1.0e-4, lr_discriminator: 1.0e-5, options: {options}"
     replace(project / "params.yaml", line, f"  b1: {{method: {method}, {run}, weights: {weights}}}")
 
@@ -140,6 +138,8 @@ def test_published_weights_are_taken_instead_of_training(project):
     header, row = (project / "artifacts" / "history" / "b1.csv").read_text().splitlines()
     assert header == "step,lr,validation_psnr"
     assert row.startswith("0,0,")
+    cost = json.loads((project / "artifacts" / "cost" / "b1.json").read_text())
+    assert cost["seconds"] == 0
     assert not (project / "scratch").exists()
 
 

@@ -207,8 +207,7 @@ def load_bisenet(path: Path) -> BiSeNet:
         return BiSeNet(load_file(path))
     except (OSError, SafetensorError, RuntimeError, KeyError, StopIteration) as error:
         raise UserError(
-            f"{path}: damaged, or not the weights of BiSeNet: delete it and run "
-            "`dfpg fetch`"
+            f"{path}: damaged, or not the weights of BiSeNet: delete it and run `dfpg fetch`"
         ) from error
 
 
