@@ -275,7 +275,8 @@ def save_weights(
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     # One metadata key: safetensors writes several in arbitrary order, and DVC compares bytes.
-    data = save(tensors, metadata={"dfpg": json.dumps(card, sort_keys=True)})
+    # The order of the options' keys is kept: networks are built in it.
+    data = save(tensors, metadata={"dfpg": json.dumps(card)})
     with atomic_write(path) as stream:
         stream.write(data)
 
