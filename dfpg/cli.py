@@ -126,6 +126,19 @@ def tables(
 
 
 @app.command()
+def sheet(
+    out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are put to its name.")],
+) -> None:
+    """Draw test faces as every trained run restores them, one sheet per protocol.
+
+    Which faces is decided by rule. Pictures of real people are theirs: keep such sheets private.
+    """
+    from dfpg import pipeline
+
+    typer.echo(pipeline.sheet(out))
+
+
+@app.command()
 def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:

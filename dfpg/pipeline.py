@@ -280,6 +280,35 @@ def show_tables() -> str:
     return "\n\n".join(render(RESULTS / f"{table.name}.csv") for table in TABLES)
 
 
+def sheet(out: Path) -> str:
+    """Restored test faces of every run that has weights, one PNG per protocol; says where."""
+    from dfpg.blur.testsets import open_testset
+    from dfpg.device import select_device
+    from dfpg.methods.registry import build_restorer
+    from dfpg.report.sheet import columns, draw, examples
+
+    config = load_config()
+    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
+    weights = {run: path for run, path in weights.items() if path.exists()}
+    if not weights:
+        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
+    methods = {run: build_restorer(path, select_device()) for run, path in weights.items()}
+    lines = []
+    for name, protocol in config.protocols.items():
+        testset = open_testset(TESTSETS / name)
+        chosen = examples(testset)
+        scored = {run: m for run, m in methods.items() if name in evaluated_on(config, run)}
+        sources = sorted({subset.source for subset in protocol.test.subsets.values()})
+        title = (
+            f"Test set {name}, profile {config.profile}, faces: {', '.join(sources)}. "
+            "Per framing the images of best, median and worst PSNR when blurred."
+        )
+        path = out.with_name(f"{out.stem}_{name}.png")
+        draw(path, title, chosen, columns(testset, chosen, scored))
+        lines.append(f"{path}: {len(chosen)} images, {len(scored)} runs")
+    return "\n".join(lines)
+
+
 def methods(csv: Path | None) -> str:
     """The compared methods as a Markdown table, and into a CSV where one is named."""
     import pandas as pd

@@ -1,0 +1,116 @@
+"""Sheet of test faces: blurred, restored by every run, sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from dfpg.blur.degrade import quantise
+from dfpg.blur.testsets import TestSet
+from dfpg.files import write_image
+from dfpg.methods.base import Method
+from dfpg.metrics.psnr import psnr
+
+SIDE = 128  # px: pictures are enlarged by a whole factor, up to this
+GAP = 4  # px
+LABELS = 72  # px: width of the rows' labels
+LINE, FONT = 18, 12  # px
+CHUNK = 256  # images in memory at once
+
+
+class Example(NamedTuple):
+    """A test image of the sheet: its number in the test set, and its row's label."""
+
+    image: int
+    label: str
+
+
+class Column(NamedTuple):
+    """One picture per example, uint8 RGB [N, H, W, 3], under a heading."""
+
+    heading: str
+    pictures: NDArray[np.uint8]
+
+
+def examples(testset: TestSet) -> list[Example]:
+    """The images that were blurred least, middling and most, for each framing.
+
+    Measured is the PSNR of the blurred image; between equal ones the lower number goes first. Of
+    an even number of images the lower one of the middle two is taken.
+    """
+    found = []
+    for mode, index in testset.index.groupby("mode", sort=True):
+        images, sharp = index["image"].to_numpy(), index["sharp"].to_numpy()
+        parts = [
+            _psnr(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
+            for i in range(0, len(images), CHUNK)
+        ]
+        order = images[np.lexsort((images, np.concatenate(parts)))]
+        places = {"best": len(order) - 1, "median": (len(order) - 1) // 2, "worst": 0}
+        found += [Example(int(order[i]), f"{mode}\n{name}") for name, i in places.items()]
+    return found
+
+
+def columns(
+    testset: TestSet, chosen: Sequence[Example], methods: dict[str, Method]
+) -> list[Column]:
+    """Blurred, restored by every method, and sharp pictures of the chosen images."""
+    images = [example.image for example in chosen]
+    rows = testset.index.set_index("image").loc[images, "sharp"].to_numpy()
+    blurred, sharp = testset.blurred[images], testset.sharp[rows]
+    found = [Column("blurred", blurred)]
+    for name, method in methods.items():
+        device = next(method.networks["generator"].parameters()).device
+        restored = method.restore(_tensor(blurred).to(device).float() / 127.5 - 1)
+        pictures = quantise(restored).permute(0, 2, 3, 1).cpu().numpy()
+        found.append(Column(name, pictures))
+    return [*found, Column("sharp", sharp)]
+
+
+def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Column]) -> None:
+    """Draw the columns as PNG, with the PSNR of every picture below it.
+
+    Args:
+        path: PNG file to write.
+        title: first line of the sheet.
+        chosen: examples in the order of the columns' pictures.
+        shown: columns of one picture size; the last one holds the sharp pictures.
+    """
+    side = shown[0].pictures.shape[1]
+    factor = max(1, SIDE // side)
+    cell, font = factor * side, ImageFont.load_default(FONT)
+    size = (LABELS + len(shown) * (cell + GAP), 2 * LINE + len(chosen) * (cell + LINE + GAP))
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((GAP, 1), title, "black", font)
+    for row, example in enumerate(chosen):
+        pen.text((GAP, 2 * LINE + row * (cell + LINE + GAP)), example.label, "black", font)
+    for number, column in enumerate(shown):
+        left = LABELS + number * (cell + GAP)
+        pen.text((left + cell / 2, LINE), column.heading, "black", font, anchor="ma")
+        scores = _psnr(column.pictures, shown[-1].pictures)
+        for row, (picture, score) in enumerate(zip(column.pictures, scores, strict=True)):
+            top = 2 * LINE + row * (cell + LINE + GAP)
+            enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+            sheet.paste(Image.fromarray(enlarged), (left, top))
+            if number < len(shown) - 1:
+                place = (left + cell / 2, top + cell + 1)
+                pen.text(place, f"{score:.2f} dB", "black", font, anchor="ma")
+    write_image(path, np.asarray(sheet))
+
+
+def _psnr(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """PSNR in dB of images [N, H, W, 3], float64 [N]."""
+    scores: NDArray[np.float64] = psnr(_tensor(restored), _tensor(sharp)).numpy()
+    return scores
+
+
+def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """[N, H, W, 3] as a tensor [N, 3, H, W]."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
