@@ -18,6 +18,7 @@ from dfpg.methods.li2020 import Li2020
 from dfpg.methods.lu2019 import Lu2019
 from dfpg.methods.nafnet import NAFNet
 from dfpg.methods.restormer import Restormer
+from dfpg.methods.shen2018 import Shen2018
 from dfpg.methods.wang2021 import Wang2021
 from dfpg.methods.xia2019 import Xia2019
 from dfpg.methods.yasarla2020 import Yasarla2020
@@ -41,6 +42,7 @@ METHODS: dict[str, MethodEntry] = {
     "lu2019": MethodEntry(Lu2019, "UID-GAN (Lu et al., CVPR 2019)"),
     "nafnet": MethodEntry(NAFNet, "NAFNet (Chen et al., ECCV 2022)"),
     "restormer": MethodEntry(Restormer, "Restormer (Zamir et al., CVPR 2022)"),
+    "shen2018": MethodEntry(Shen2018, "Deep semantic deblurring (Shen et al., CVPR 2018)"),
     "wang2021": MethodEntry(Wang2021, "GFPGAN (Wang et al., CVPR 2021)"),
     "xia2019": MethodEntry(Xia2019, "Unsupervised pairs (Xia and Chakrabarti, NeurIPS 2019)"),
     "yasarla2020": MethodEntry(Yasarla2020, "UMSN (Yasarla et al., TIP 2020)"),
