@@ -18,6 +18,7 @@ from dfpg.methods.li2020 import Li2020
 from dfpg.methods.lu2019 import Lu2019
 from dfpg.methods.nafnet import NAFNet
 from dfpg.methods.restormer import Restormer
+from dfpg.methods.shen2018 import Shen2018
 from dfpg.methods.wang2021 import Wang2021
 from dfpg.methods.xia2019 import Xia2019
 from dfpg.methods.yasarla2020 import Yasarla2020
@@ -55,6 +56,9 @@ METHODS: dict[str, MethodEntry] = {
     "nafnet": MethodEntry(NAFNet, "NAFNet", "Chen et al., ECCV", 2022, "MIT; not read"),
     "restormer": MethodEntry(
         Restormer, "Restormer", "Zamir et al., CVPR", 2022, "the repository's own licence; not read"
+    ),
+    "shen2018": MethodEntry(
+        Shen2018, "Deep semantic deblurring", "Shen et al., CVPR", 2018, "none in the repository"
     ),
     "wang2021": MethodEntry(
         Wang2021, "GFPGAN", "Wang et al., CVPR", 2021, "Apache-2.0; v1.2 to v1.4 are read"

@@ -58,13 +58,13 @@ class LabelledBatch(Batch, Protocol):
 class Shen2018Options(Frozen):
     """Block ``methods.shen2018`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=6)]  # the identity start needs two features per colour
+    width: Width
     parsing_width: Width
     discriminator_width: Width
     parsing_steps: Steps
     parsing_sharp: Share
     objective: Literal["native", "l1"]
-    init: Literal["released", "identity"]
+    output: Literal["image", "residual"]
     pixels: Literal["unit", "centred"]
     lambda_structural: Weight
     lambda_perceptual: Weight
@@ -156,26 +156,6 @@ class Stack(nn.Module):
         out: Tensor = self.tail(self.units(self.head(x)))
         return out
 
-    def start_as_identity(self, first: int) -> None:
-        """Return the three input channels from ``first`` on.
-
-        Two features per colour carry max(x, 0) and max(-x, 0), which every rectifier passes, and
-        the last layer takes their difference; the other features stay as initialised, unused by it.
-        """
-        convs = [layer for layer in (*self.head, *self.tail) if isinstance(layer, nn.Conv2d)]
-        for unit in self.units:
-            zero(cast(Unit, unit).body[-1])
-        zero(convs[-1])
-        with torch.no_grad():
-            for layer in convs[:-1]:
-                layer.weight[: 2 * COLOURS] = 0
-            for c in range(COLOURS):
-                for place, sign in ((c, 1.0), (c + COLOURS, -1.0)):
-                    convs[0].weight[place, first + c, 5, 5] = sign
-                    for layer in convs[1:-1]:
-                        layer.weight[place, place, 2, 2] = 1
-                    convs[-1].weight[c, place, 2, 2] = sign
-
 
 class Restored(NamedTuple):
     """Output of the generator: images at full and at half size, in [-1, 1]."""
@@ -187,14 +167,16 @@ class Restored(NamedTuple):
 class Generator(nn.Module):
     """Parsing net and two scales of deblurring, each of which sees the class maps.
 
-    The networks work on pixel values in [0, 1], or in [-1, 1] if ``centred``.
+    The networks work on pixel values in [0, 1], or in [-1, 1] if ``centred``. If ``residual``, each
+    scale's input image is added to what its layers return.
     """
 
     steps: Tensor
 
-    def __init__(self, width: int, parsing_width: int, centred: bool) -> None:
+    def __init__(self, width: int, parsing_width: int, centred: bool, residual: bool) -> None:
         super().__init__()
         self.centred = centred
+        self.residual = residual
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # training steps taken
         self.parsing = Parsing(parsing_width)
         self.coarse = Stack(COLOURS + CLASSES, width)
@@ -209,8 +191,13 @@ class Generator(nn.Module):
         image = self.pixels(blurred)
         with torch.no_grad():
             maps = self.parsing(image).float().softmax(dim=1)
-        half = self.coarse(torch.cat([F.avg_pool2d(image, 2), F.max_pool2d(maps, 2)], 1))
+        small = F.avg_pool2d(image, 2)
+        half = self.coarse(torch.cat([small, F.max_pool2d(maps, 2)], 1))
+        if self.residual:
+            half = half + small
         full = self.fine(torch.cat([self.up(half), image, maps], 1))
+        if self.residual:
+            full = full + image
         if self.centred:
             return Restored(full, half)
         return Restored(2 * full - 1, 2 * half - 1)
@@ -225,9 +212,9 @@ class Generator(nn.Module):
             yield from part.parameters()
 
     def start_as_identity(self) -> None:
-        """Make the untrained network return its input, at both scales."""
-        self.coarse.start_as_identity(first=0)
-        self.fine.start_as_identity(first=COLOURS)
+        """Make the untrained network return its input at both scales, if it is ``residual``."""
+        for stack in (self.coarse, self.fine):
+            zero(stack.tail[-1])
 
 
 class Discriminator(nn.Sequential):
@@ -254,9 +241,10 @@ class Shen2018(Method):
     sharp image's labels (assumed). ``lambda_adversarial: 0`` is the paper's model without a
     discriminator. ``objective: l1`` is the plain L1 distance of the output.
 
-    At the identity start the image goes through the network in six of its features, since there
-    is no skip connection from input to output. ``pixels: centred`` is for short budgets: the
-    demonstration's [0, 1] gives every feature a large mean, and learning is slow.
+    Two options are for short budgets. ``output: residual`` adds a skip connection to each scale and
+    starts as the identity; the demonstration's layers return the image itself (``image``).
+    ``pixels: centred`` replaces the demonstration's [0, 1], which gives every feature a large mean,
+    so that learning is slow.
     """
 
     Options = Shen2018Options
@@ -267,9 +255,11 @@ class Shen2018(Method):
     def __init__(self, name: str, options: Shen2018Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
         centred = options.pixels == "centred"
-        generator = Generator(options.width, options.parsing_width, centred)
-        initialise(generator, setting.seed, scale=1.0)
-        if options.init == "identity":
+        residual = options.output == "residual"
+        generator = Generator(options.width, options.parsing_width, centred, residual)
+        # Nothing normalises what the residual units add up: larger weights make learning slow.
+        initialise(generator, setting.seed, scale=0.5 if residual else 1.0)
+        if residual:
             generator.start_as_identity()
         self.networks["generator"] = generator
         native = options.objective == "native" and options.lambda_adversarial > 0

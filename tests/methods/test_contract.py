@@ -210,6 +210,36 @@ CASES: dict[str, Case] = {
         lr=1e-3,
         steps=40,
     ),
+    "shen2018": Case(
+        small={
+            "width": 16,
+            "parsing_width": 4,
+            "discriminator_width": 4,
+            "parsing_steps": 1,
+            "parsing_sharp": 0.5,
+            "objective": "native",
+            "output": "residual",
+            "pixels": "centred",
+            "lambda_structural": 1.0,  # its components are 5 % of a face, but half of these images
+            "lambda_perceptual": 1e-5,
+            "lambda_adversarial": 5e-5,
+            "perceptual_input": "canonical",
+        },
+        full={
+            "width": 64,
+            "parsing_width": 64,
+            "discriminator_width": 64,
+            "output": "image",
+            "pixels": "unit",
+        },
+        parameters={
+            "generator": 3_118_937 + 23_444_939,
+            "generator.parsing": 23_444_939,
+            "discriminator": 2_762_945,
+        },
+        identity={},
+        l1={"objective": "l1", "parsing_steps": 0},
+    ),
     "wang2021": Case(
         small={
             "objective": "native",
