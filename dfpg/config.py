@@ -109,16 +109,25 @@ class Surrogate(Frozen):
 
 
 class FaceSource(Frozen):
-    """A set of real photographs that the user has; ``path`` None: not at hand."""
+    """A set of real photographs that the user has; ``path`` None: not at hand.
+
+    ``train`` is the number of training pictures that are kept at most; None: all.
+    """
 
     reader: Literal["celeba", "celebamask_hq", "helen", "ffhq", "folder"]
     path: str | None
+    train: Positive | None = None
 
 
 class Prior(Frozen):
-    """Ground-truth deep feature prior P (paper section 4.1, METHODS section 1.4)."""
+    """Ground-truth deep feature prior P (paper section 4.1, METHODS section 1.4).
+
+    ``source`` names the faces whose people the surrogate learns, and on whose test people any
+    prior network is measured: people with several pictures each.
+    """
 
     vggface: str | None
+    source: str = "embedded"
     taps: Literal["paper", "released"]
     input: Literal["canonical", "lab"]
     surrogate: Surrogate

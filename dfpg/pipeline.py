@@ -47,7 +47,7 @@ def verify() -> None:
 
 def sources(config: Config) -> dict[str, str]:
     """Every face source that the profile uses, by the parameter that asks for it."""
-    found = {}
+    found = {"prior.source": config.prior.source}
     for name, protocol in config.protocols.items():
         found[f"protocols.{name}.source"] = protocol.source
         for column, subset in protocol.test.subsets.items():
@@ -99,7 +99,7 @@ def priors() -> None:
     from dfpg.priors.surrogate import build_prior
 
     config = load_config()
-    source = config.protocols["b"].source
+    source = config.prior.source
     build_prior(config, load_faces(source, "train"), load_faces(source, "test"), PRIORS)
 
 
