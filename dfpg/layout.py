@@ -38,6 +38,17 @@ class Column(NamedTuple):
     subset: str
 
 
+class RecognitionSet(NamedTuple):
+    """Images whose faces Table 3 detects and verifies: protocol, subset and mode."""
+
+    protocol: ProtocolName
+    subset: str
+    mode: str
+
+
+RECOGNITION = RecognitionSet("a", "celeba", "center")
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: the paper's key and the run that fills it (None: nothing can)."""

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, cast, get_args
 from dfpg.config import PARAMS, Config, ProtocolName, load_config
 from dfpg.errors import UserError
 from dfpg.files import write_text
-from dfpg.layout import BASELINES, evaluated_on
+from dfpg.layout import BASELINES, RECOGNITION, evaluated_on
 
 if TYPE_CHECKING:
     from dfpg.blur.kernels import KernelBank
+    from dfpg.blur.testsets import TestSet
     from dfpg.methods.base import Method
+    from dfpg.priors.detector import FaceDetector
+    from dfpg.priors.embedder import FaceEmbedder
+    from dfpg.recognition.observe import Recogniser
     from dfpg.training.loop import Validation
 
 ARTIFACTS = Path("artifacts")
@@ -22,6 +26,7 @@ RESULTS = Path("results")
 KERNELS = ARTIFACTS / "kernels"
 TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
+REFERENCES = ARTIFACTS / "references"
 LABELS = ARTIFACTS / "parsing" / "labels.npy"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
@@ -178,7 +183,7 @@ def evaluate(run: str) -> None:
     """Stage ``evaluate``: restore and score every test image, or score the baselines."""
     import torch
 
-    from dfpg.blur.testsets import TestSet, open_testset
+    from dfpg.blur.testsets import open_testset
     from dfpg.device import select_device
     from dfpg.evaluation import Restore
     from dfpg.evaluation import evaluate as score_images
@@ -199,6 +204,9 @@ def evaluate(run: str) -> None:
         protocols = tuple(evaluated_on(config, run))
     metrics = build_metrics(config, load_prior(PRIORS), device)
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
+    if run == "baselines":
+        _references(config, sets[RECOGNITION.protocol])
+    recogniser = _recogniser(config)
     with torch.inference_mode():
         rate = score_images(
             config,
@@ -208,8 +216,43 @@ def evaluate(run: str) -> None:
             metrics,
             ARTIFACTS / "per_image" / f"{run}.csv",
             str(device),
+            recogniser,
         )
+    recogniser.write(ARTIFACTS / "recognition" / f"{run}.csv")
     print(f"evaluated {run if restore else ', '.join(BASELINES)}: {rate:.1f} images/s")
+
+
+def _references(config: Config, testset: TestSet) -> None:
+    """Pairs, reference embeddings and the embedder's card, for all methods alike."""
+    from dfpg.faces.dataset import load_faces
+    from dfpg.recognition.references import build_references
+
+    slot = config.protocols[RECOGNITION.protocol].test.subsets.get(RECOGNITION.subset)
+    faces = load_faces(slot.source, "test") if slot else None
+    detector, embedder = _detector(config), _embedder(config)
+    build_references(config, testset, faces, detector, embedder, REFERENCES)
+
+
+def _recogniser(config: Config) -> Recogniser:
+    from dfpg.metrics.detection import DlibHog
+    from dfpg.recognition.observe import Recogniser
+    from dfpg.recognition.references import load_references
+
+    references = load_references(REFERENCES)
+    return Recogniser(DlibHog(), _detector(config), _embedder(config), references)
+
+
+def _detector(config: Config) -> FaceDetector:
+    from dfpg.priors.assets import asset_path
+    from dfpg.priors.detector import FaceDetector
+
+    return FaceDetector(asset_path("scrfd"), config.recognition.scrfd_threshold)
+
+
+def _embedder(config: Config) -> FaceEmbedder:
+    from dfpg.priors.embedder import FaceEmbedder, embedder_path
+
+    return FaceEmbedder(embedder_path(config.recognition.embedder))
 
 
 def tables() -> None:
