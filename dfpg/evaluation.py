@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dfpg.blur.testsets import TestSet
-    from dfpg.metrics import Metric
+    from dfpg.metrics.common import Metric
 
 
 class Restore(Protocol):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dfpg.blur.testsets import TestSet
     from dfpg.methods.base import Method
     from dfpg.priors.detector import FaceDetector
-    from dfpg.priors.embedder import FaceEmbedder
     from dfpg.recognition.observe import Recogniser
     from dfpg.training.loop import Validation
 
@@ -225,21 +224,28 @@ def evaluate(run: str) -> None:
 def _references(config: Config, testset: TestSet) -> None:
     """Pairs, reference embeddings and the embedder's card, for all methods alike."""
     from dfpg.faces.dataset import load_faces
-    from dfpg.recognition.references import build_references
+    from dfpg.priors.embedder import FaceEmbedder, embedder_path
+    from dfpg.recognition.card import write_card
+    from dfpg.recognition.references import EMBEDDER_CARD, build_references
 
     slot = config.protocols[RECOGNITION.protocol].test.subsets.get(RECOGNITION.subset)
-    faces = load_faces(slot.source, "test") if slot else None
-    detector, embedder = _detector(config), _embedder(config)
+    source = slot.source if slot else None
+    faces = load_faces(source, "test") if source else None
+    path = embedder_path(config.recognition.embedder)
+    detector, embedder = _detector(config), FaceEmbedder(path)
     build_references(config, testset, faces, detector, embedder, REFERENCES)
+    write_card(config, path, embedder, detector, source, faces, REFERENCES / EMBEDDER_CARD)
 
 
 def _recogniser(config: Config) -> Recogniser:
     from dfpg.metrics.detection import DlibHog
+    from dfpg.priors.embedder import FaceEmbedder, embedder_path
     from dfpg.recognition.observe import Recogniser
     from dfpg.recognition.references import load_references
 
     references = load_references(REFERENCES)
-    return Recogniser(DlibHog(), _detector(config), _embedder(config), references)
+    embedder = FaceEmbedder(embedder_path(config.recognition.embedder))
+    return Recogniser(DlibHog(), _detector(config), embedder, references)
 
 
 def _detector(config: Config) -> FaceDetector:
@@ -247,12 +253,6 @@ def _detector(config: Config) -> FaceDetector:
     from dfpg.priors.detector import FaceDetector
 
     return FaceDetector(asset_path("scrfd"), config.recognition.scrfd_threshold)
-
-
-def _embedder(config: Config) -> FaceEmbedder:
-    from dfpg.priors.embedder import FaceEmbedder, embedder_path
-
-    return FaceEmbedder(embedder_path(config.recognition.embedder))
 
 
 def tables() -> None:

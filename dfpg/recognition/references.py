@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dfpg.priors.detector import FaceDetector
     from dfpg.priors.embedder import FaceEmbedder
 
-PAIRS, VECTORS = "pairs.csv", "references.safetensors"
+PAIRS, VECTORS, EMBEDDER_CARD = "pairs.csv", "references.safetensors", "embedder.json"
 CELEBA_CROP = (slice(68, 196), slice(25, 153))  # of the aligned 178 x 218 picture (METHODS 2.2)
 
 
