@@ -178,6 +178,22 @@ class Statistics(Frozen):
     level: Annotated[float, Field(gt=0, lt=1)]
 
 
+class PublishedPairs(Frozen):
+    """The lab's verification lists for the Shen test set (METHODS section 5.2)."""
+
+    lists: str  # folder with shen_celeba_positive_mod.txt and shen_celeba_negative_mod.txt
+    pictures: str  # CelebA's img_align_celeba
+
+
+class Recognition(Frozen):
+    """Face detection and verification (Table 3)."""
+
+    embedder: str | None  # None: the pinned asset; buffalo_sc; or the path of an ONNX file
+    scrfd_threshold: Annotated[float, Field(gt=0, lt=1)]
+    published_pairs: PublishedPairs | None  # None: pairs are drawn from the test people
+    lfw: str | None  # scikit-learn's data folder with lfw_home/; None: no LFW figures
+
+
 class Config(Frozen):
     """The whole of ``params.yaml``."""
 
@@ -193,6 +209,7 @@ class Config(Frozen):
     runs: dict[str, Run]
     evaluation: Evaluation
     statistics: Statistics
+    recognition: Recognition
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

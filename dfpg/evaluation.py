@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dfpg.blur.testsets import TestSet
-    from dfpg.metrics import Metric
+    from dfpg.metrics.common import Metric
 
 
 class Restore(Protocol):
@@ -29,6 +29,16 @@ class Restore(Protocol):
 
     def __call__(self, blurred: Tensor, /) -> Tensor:
         """Restore a batch."""
+        ...
+
+
+class Observe(Protocol):
+    """Sees every image that is scored (:class:`dfpg.recognition.observe.Recogniser`)."""
+
+    def __call__(
+        self, protocol: str, method: str, rows: pd.DataFrame, images: NDArray[np.uint8], /
+    ) -> None:
+        """Take a batch of one method: rows of the index, RGB uint8 [N, H, W, 3]."""
         ...
 
 
@@ -40,6 +50,7 @@ def evaluate(
     metrics: Mapping[str, Metric],
     out: Path,
     device: str = "cpu",
+    observe: Observe | None = None,
 ) -> float:
     """Score one method on every image of the test sets and write the per-image CSV.
 
@@ -55,6 +66,7 @@ def evaluate(
         metrics: column name -> metric.
         out: the CSV.
         device: where the metrics and the method run.
+        observe: is shown the quantised images, batch by batch.
 
     Returns:
         Images per second.
@@ -71,9 +83,11 @@ def evaluate(
             rows = testset.index.sort_values(["sharp", "image"])
             for start in range(0, len(rows), config.evaluation.batch_size):
                 batch = rows.iloc[start : start + config.evaluation.batch_size]
-                for method, scores in _score_batch(
+                for method, (images, scores) in _score_batch(
                     name, restore, testset, batch, metrics, device
                 ).items():
+                    if observe is not None:
+                        observe(protocol, method, batch, images.permute(0, 2, 3, 1).cpu().numpy())
                     keys = batch.drop(columns="sharp").assign(method=method, protocol=protocol)
                     frames.append(keys.assign(**scores))
                 progress.advance(len(batch))
@@ -88,8 +102,8 @@ def _score_batch(
     batch: pd.DataFrame,
     metrics: Mapping[str, Metric],
     device: str,
-) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Method -> metric -> scores [N] of one batch of index rows."""
+) -> dict[str, tuple[Tensor, dict[str, NDArray[np.float64]]]]:
+    """Method -> images uint8 [N, 3, H, W], and metric -> scores [N], of one batch of index rows."""
     import torch
 
     def load(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
@@ -109,7 +123,7 @@ def _score_batch(
             features = tuple(part[face_of] for part in metric.features(sharp))
             for method, images in restored.items():
                 scores[method][metric_name] = metric.score(images, features).cpu().numpy()
-    return scores
+    return {method: (images, scores[method]) for method, images in restored.items()}
 
 
 def _restore(name: str, restore: Restore, blurred: Tensor) -> Tensor:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, cast, get_args
 from dfpg.config import PARAMS, Config, ProtocolName, load_config
 from dfpg.errors import UserError
 from dfpg.files import write_text
-from dfpg.layout import BASELINES, evaluated_on
+from dfpg.layout import BASELINES, RECOGNITION, evaluated_on
 
 if TYPE_CHECKING:
     from dfpg.blur.kernels import KernelBank
+    from dfpg.blur.testsets import TestSet
     from dfpg.methods.base import Method
+    from dfpg.priors.detector import FaceDetector
+    from dfpg.recognition.observe import Recogniser
     from dfpg.training.loop import Validation
 
 ARTIFACTS = Path("artifacts")
@@ -24,6 +27,7 @@ TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
 FACES = ARTIFACTS / "faces"
 PARSING = ARTIFACTS / "parsing"
+REFERENCES = ARTIFACTS / "references"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
 
@@ -224,7 +228,7 @@ def evaluate(run: str) -> None:
     """Stage ``evaluate``: restore and score every test image, or score the baselines."""
     import torch
 
-    from dfpg.blur.testsets import TestSet, open_testset
+    from dfpg.blur.testsets import open_testset
     from dfpg.device import select_device
     from dfpg.evaluation import Restore
     from dfpg.evaluation import evaluate as score_images
@@ -245,6 +249,9 @@ def evaluate(run: str) -> None:
         protocols = tuple(evaluated_on(config, run))
     metrics = build_metrics(config, load_prior(PRIORS), device)
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
+    if run == "baselines":
+        _references(config, sets[RECOGNITION.protocol])
+    recogniser = _recogniser(config)
     with torch.inference_mode():
         rate = score_images(
             config,
@@ -254,8 +261,44 @@ def evaluate(run: str) -> None:
             metrics,
             ARTIFACTS / "per_image" / f"{run}.csv",
             str(device),
+            recogniser,
         )
+    recogniser.write(ARTIFACTS / "recognition" / f"{run}.csv")
     print(f"evaluated {run if restore else ', '.join(BASELINES)}: {rate:.1f} images/s")
+
+
+def _references(config: Config, testset: TestSet) -> None:
+    """Pairs, reference embeddings and the embedder's card, for all methods alike."""
+    from dfpg.faces.dataset import load_faces
+    from dfpg.priors.embedder import FaceEmbedder, embedder_path
+    from dfpg.recognition.card import write_card
+    from dfpg.recognition.references import EMBEDDER_CARD, build_references
+
+    slot = config.protocols[RECOGNITION.protocol].test.subsets.get(RECOGNITION.subset)
+    source = slot.source if slot else None
+    faces = load_faces(source, "test") if source else None
+    path = embedder_path(config.recognition.embedder)
+    detector, embedder = _detector(config), FaceEmbedder(path)
+    build_references(config, testset, faces, detector, embedder, REFERENCES)
+    write_card(config, path, embedder, detector, source, faces, REFERENCES / EMBEDDER_CARD)
+
+
+def _recogniser(config: Config) -> Recogniser:
+    from dfpg.metrics.detection import DlibHog
+    from dfpg.priors.embedder import FaceEmbedder, embedder_path
+    from dfpg.recognition.observe import Recogniser
+    from dfpg.recognition.references import load_references
+
+    references = load_references(REFERENCES)
+    embedder = FaceEmbedder(embedder_path(config.recognition.embedder))
+    return Recogniser(DlibHog(), _detector(config), embedder, references)
+
+
+def _detector(config: Config) -> FaceDetector:
+    from dfpg.priors.assets import asset_path
+    from dfpg.priors.detector import FaceDetector
+
+    return FaceDetector(asset_path("scrfd"), config.recognition.scrfd_threshold)
 
 
 def tables() -> None:

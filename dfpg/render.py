@@ -9,7 +9,16 @@ from pathlib import Path
 from dfpg.errors import UserError
 from dfpg.layout import DECIMALS, TABLES
 
-HEADINGS = {"psnr": "PSNR (dB) ↑", "ssim": "SSIM ↑", "d_vgg": "d_VGG ↓", "lpips": "LPIPS ↓"}
+HEADINGS = {
+    "psnr": "PSNR (dB) ↑",
+    "ssim": "SSIM ↑",
+    "d_vgg": "d_VGG ↓",
+    "lpips": "LPIPS ↓",
+    "detection_pct": "detection, dlib HOG (%) ↑",
+    "detection_scrfd_pct": "detection, SCRFD (%) ↑",
+    "verification_acc_pct": "verification, lab (%) ↑",
+    "verification_strict_acc_pct": "verification, strict (%) ↑",
+}
 TEST_SETS = {
     "shen": "Shen test set",
     "mspl_center": "MSPL-Center",
@@ -48,6 +57,7 @@ def _group(protocol: str, subset: str, rows: dict[str, dict[str, dict[str, str]]
     ]
     for name, cells in rows.items():
         notes = {cell["reason"] for cell in cells.values() if not cell["value"]}
+        notes |= {cell.get("note", "") for cell in cells.values()} - {""}
         shown = [_cell(cells[metric]) for metric in metrics]
         lines.append(_line([name, *shown, "; ".join(sorted(notes))]))
     return f"{title}\n\n" + "\n".join(lines)

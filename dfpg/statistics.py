@@ -93,6 +93,30 @@ def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     return Interval(mean, mean - upper * error, mean - lower * error)
 
 
+def rate_interval(stratum: Stratum, level: float = 0.95) -> Interval:
+    """Rates of success with their intervals, for columns of zeros and ones.
+
+    The bootstrap fails near 0 and 1, where detection and verification live: with 60 people and a
+    true rate of 0.99 its 95 % interval covers 31 % of the time (simulated). This is the exact
+    binomial interval (Clopper and Pearson) for the number of independent images that has the
+    same standard error as the clustered ones (Korn and Graubard 1998); where all are alike, for
+    the number of people.
+    """
+    (rate, error), people = _estimate([stratum]), len(stratum.counts)
+    if people < 2:
+        return Interval(rate, np.full_like(rate, np.nan), np.full_like(rate, np.nan))
+    images = float(stratum.counts.sum())
+    tail = (1 - level) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effective = rate * (1 - rate) / error**2
+    effective *= (stats.t.ppf(tail, images - 1) / stats.t.ppf(tail, people - 1)) ** 2
+    effective = np.where(error > 0, np.minimum(effective, images), people)
+    hits = rate * effective
+    low = np.where(hits > 0, stats.beta.ppf(tail, hits, effective - hits + 1), 0.0)
+    high = np.where(rate < 1, stats.beta.ppf(1 - tail, hits + 1, effective - hits), 1.0)
+    return Interval(rate, low, high)
+
+
 def paired_p(strata: Sequence[Stratum]) -> Array:
     """Two-sided p [C] that the mean of paired differences is zero.
 

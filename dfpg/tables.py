@@ -14,8 +14,12 @@ from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.estimates import Bounds, Estimate, estimate, load_scores
 from dfpg.files import write_text
-from dfpg.layout import BASELINES, NOT_IMPLEMENTED, TABLES, Column, Row, Table, fidelity, rows_of
+from dfpg.layout import BASELINES, TABLES, Column, Row, Table, fidelity, rows_of
 from dfpg.published import ERRATA, Key, figures
+from dfpg.recognition.estimates import estimate_table3, load_observations
+from dfpg.recognition.records import histograms, roc_curves, verification
+from dfpg.recognition.references import EMBEDDER_CARD
+from dfpg.report.recognition_plots import draw_histogram, draw_roc
 from dfpg.statistics import holm
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
 
@@ -26,41 +30,58 @@ NO_VALUE = Bounds(math.nan, math.nan, math.nan)
 def build_tables(config: Config, artifacts: Path, out: Path) -> None:
     """Write the results of all runs whose per-image CSV exists.
 
-    Writes ``table1.csv``, ``table2.csv``, ``table4.csv`` (one record per row, column group and
-    metric), ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of
-    the paper), ``gains.csv`` (every row against ``blurred``), ``training.csv`` and ``prior.json``.
+    Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
+    ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of the
+    paper), ``gains.csv`` (every row against ``blurred``), ``training.csv``, ``prior.json``; of
+    verification ``verification.csv``, ``roc.csv``, ``verification_histogram.csv``,
+    ``embedder.json``, and two plots in ``artifacts/figures``.
 
     Args:
         config: the profile.
-        artifacts: folder with ``per_image``, ``priors`` and ``history``.
+        artifacts: folder with ``per_image``, ``recognition``, ``references``, ``priors``,
+            ``history`` and ``cost``.
         out: the results' folder.
 
     Raises:
-        UserError: the baselines or the prior's card are missing, or two runs were scored on
-            different images.
+        UserError: the baselines or a card are missing, or two runs were scored on different
+            images.
     """
     scores = load_scores(config, artifacts / "per_image")
-    card = read_card(artifacts / "priors" / "card.json")
+    observations = load_observations(config, artifacts)
+    cards = {
+        "prior.json": read_card(artifacts / "priors" / "card.json", "priors"),
+        "embedder.json": read_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
+    }
     tables: dict[str, list[Record]] = {}
     gains: list[Record] = []
     for table in TABLES:
-        estimates = {column: estimate(config, scores, table, column) for column in table.columns}
+        estimates = (
+            {column: estimate_table3(config, observations) for column in table.columns}
+            if table.recognition
+            else {column: estimate(config, scores, table, column) for column in table.columns}
+        )
         tables[table.name] = long_table(config, table, estimates)
         gains += gains_over_blurred(config, table, estimates)
+    people = rows_of(next(table for table in TABLES if table.recognition), config)
+    curves, counts = roc_curves(observations, people), histograms(observations, people)
     files = {f"{name}.csv": _csv(records) for name, records in tables.items()}
     files |= {
         "metrics.json": _json(metrics(tables)),
         "deviations.csv": _csv(deviations(tables)),
         "gains.csv": _csv(gains),
-        "training.csv": _csv(training(config, artifacts / "history")),
-        "prior.json": _json(card),
-    }
+        "training.csv": _csv(training(config, artifacts)),
+        "verification.csv": _csv(verification(config, observations, people)),
+        "roc.csv": _csv(curves),
+        "verification_histogram.csv": _csv(counts),
+    } | {name: _json(card) for name, card in cards.items()}
     for name, text in files.items():
         write_text(out / name, text)
+    draw_roc(curves, artifacts / "figures" / "roc.png")
+    draw_histogram(counts, artifacts / "figures" / "verification_histogram.png")
 
 
-def read_card(path: Path) -> dict[str, Any]:
-    """The card of the prior network in use, a JSON object.
+def read_card(path: Path, stage: str) -> dict[str, Any]:
+    """The card of a network in use, a JSON object that a stage wrote.
 
     Raises:
         UserError: the card is missing or damaged.
@@ -68,9 +89,9 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable card; run the priors stage first") from error
+        raise UserError(f"{path}: no readable card; run the {stage} stage first") from error
     if not isinstance(card, dict):
-        raise UserError(f"{path}: no JSON object; run the priors stage again")
+        raise UserError(f"{path}: no JSON object; run the {stage} stage again")
     return card
 
 
@@ -106,12 +127,10 @@ def deviations(tables: Mapping[str, Sequence[Record]]) -> list[Record]:
         for record in records
     }
     copied = ("value", "ci_low", "ci_high", "deviation", "verdict", "reason")
-    absent = dict.fromkeys(copied, "")
-    absent |= {"verdict": NOT_COMPARABLE, "reason": NOT_IMPLEMENTED}
     return [
         key._asdict()
         | {"published": figure.text}
-        | {name: found.get(key, absent)[name] for name in copied}
+        | {name: found[key][name] for name in copied}
         | {"erratum": ERRATA.get(key, "")}
         for key, figure in figures().items()
     ]
@@ -154,30 +173,49 @@ def gains_over_blurred(
     return records
 
 
-def training(config: Config, history: Path) -> list[Record]:
-    """What each run was given, and the last figures of its history where there is one.
-
-    A run that took published weights was given no steps.
-    """
+def training(config: Config, artifacts: Path) -> list[Record]:
+    """What each run was given and took, and the last figures of its history where there is one."""
     records = []
     for name, run in sorted(config.runs.items()):
-        path = history / f"{name}.csv"
+        path = artifacts / "history" / f"{name}.csv"
         lines = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-        steps = run.steps if run.weights is None else 0
         last = {f"last_{key}": value for key, value in (lines[-1] if lines else {}).items()}
         records.append(
             {
                 "run": name,
                 "method": run.method,
                 "protocol": run.protocol,
-                "steps": str(steps),
-                "images": str(steps * config.training.batch_size),
+                "steps": str(steps_of(config, name)),
+                "images": train_images(config, name),
+                "seconds": _seconds(artifacts / "cost" / f"{name}.json"),
                 "lr": f"{run.lr:g}",
                 "profile": config.profile,
             }
             | last
         )
     return records
+
+
+def train_images(config: Config, run: str | None) -> str:
+    """Number of images that a run was trained on; empty for what is no run."""
+    if run not in config.runs:
+        return ""
+    return str(steps_of(config, run) * config.training.batch_size)
+
+
+def steps_of(config: Config, run: str) -> int:
+    """Training steps of a run: none where it takes published weights."""
+    return config.runs[run].steps if config.runs[run].weights is None else 0
+
+
+def _seconds(cost: Path) -> str:
+    """What a training took, from the cost that its loop wrote; empty without one."""
+    try:
+        return f"{json.loads(cost.read_text(encoding='utf-8'))['seconds']:.1f}"
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{cost}: no record of a training's cost; run train again") from error
 
 
 def _record(
@@ -193,7 +231,8 @@ def _record(
     present = found is not None and key in found.values
     bounds = found.values[key] if found and present else NO_VALUE
     figure = figures().get(Key(table.name, row.key, column.protocol, column.subset, metric))
-    verdict, reason = "", _why_empty(config, row, found, bounds, present)
+    closeness = fidelity(config, row) if present else "reported only"
+    verdict, reason = "", _why_empty(config, row, metric, found, bounds, present)
     if figure and reason:
         verdict = NOT_COMPARABLE
     elif figure:
@@ -215,20 +254,25 @@ def _record(
         "deviation": _number(bounds.mean - figure.value) if figure else "",
         "verdict": verdict,
         "reason": reason,
-        "fidelity": fidelity(config, row) if present else "reported only",
+        "fidelity": closeness,
+        "note": row.note if closeness == row.fidelity else "",
         "source": "; ".join(slots(config, column)) if present else "",
         "prior": prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
+        "train_images": train_images(config, row.run) if present else "",
         "profile": config.profile,
     }
 
 
 def _why_empty(
-    config: Config, row: Row, found: Estimate | None, bounds: Bounds, present: bool
+    config: Config, row: Row, metric: str, found: Estimate | None, bounds: Bounds, present: bool
 ) -> str:
     """Why a record has no finite value; empty where it has one."""
     if present:
-        finite = math.isfinite(bounds.mean)
-        return "" if finite else "infinite: restored images equal the sharp ones"
+        if math.isfinite(bounds.mean):
+            return ""
+        if metric.startswith("verification"):
+            return "too few people with reference pictures for folds"
+        return "infinite: restored images equal the sharp ones"
     if row.run not in (*config.runs, *BASELINES):
         return row.missing
     return "no such test images in this profile" if found is None else "not evaluated on them"

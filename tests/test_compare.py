@@ -96,6 +96,14 @@ def test_a_value_that_only_one_folder_has_differs(results, other):
     assert "against no value" in str(outcome)
 
 
+def test_how_long_a_training_took_is_no_difference(results, other):
+    path = other / "training.csv"
+    text = path.read_text()
+    assert ",12.3," in text
+    path.write_text(text.replace(",12.3,", ",99.9,"))
+    assert compare(results, other).agree
+
+
 def test_other_machine_is_noted_but_no_difference(results, other):
     for folder, precision in ((results, "fp32"), (other, "bf16")):
         (folder / "environment.json").write_text(json.dumps({"seed": 0, "precision": precision}))

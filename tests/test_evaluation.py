@@ -161,3 +161,19 @@ def test_a_metric_that_is_no_number_is_refused(config, testset, tmp_path, bad):
     path.write_text(path.read_text().replace(first, bad, 1))
     with pytest.raises(UserError, match="'mean' holds a value that is no number"):
         read_per_image(path)
+
+
+def test_the_observer_sees_what_is_scored(config, testset, tmp_path):
+    seen = []
+
+    def observe(protocol, method, rows, images):
+        for image, pixels in zip(rows["image"], images, strict=True):
+            seen.append((protocol, method, image, pixels.mean()))
+
+    out = tmp_path / "baselines.csv"
+    evaluate(config, "baselines", None, {"b": testset}, {"mean": Mean()}, out, observe=observe)
+    scored = [
+        (row["protocol"], row["method"], int(row["image"]), pytest.approx(float(row["mean"])))
+        for row in rows_of(out)
+    ]
+    assert sorted(seen) == scored

@@ -7,7 +7,15 @@ import pytest
 from scipy import stats
 
 from dfpg.seeds import generator
-from dfpg.statistics import Stratum, draw_people, holm, make_stratum, mean_interval, paired_p
+from dfpg.statistics import (
+    Stratum,
+    draw_people,
+    holm,
+    make_stratum,
+    mean_interval,
+    paired_p,
+    rate_interval,
+)
 
 
 def crossed(people, images, seed, columns=1, spread=1.0):
@@ -134,6 +142,47 @@ def test_interval_covers_what_it_says(people, skewed):
     interval = mean_interval([Stratum(sums, counts.astype(float), draws)])
     covered = np.mean((interval.low <= 1) & (interval.high >= 1))
     assert 0.93 <= covered <= 0.97
+
+
+def rates(people: int, images: int, mean: float, columns: int, seed: int):
+    """Stratum of 0/1 values whose people have beta-distributed rates about ``mean``."""
+    rng = np.random.default_rng(seed)
+    own = rng.beta(2 * mean, 2 * (1 - mean), (people, columns))
+    sums = rng.binomial(images, own).astype(float)
+    return Stratum(sums, np.full(people, float(images)), np.ones((1, people)))
+
+
+@pytest.mark.parametrize("mean", [0.8, 0.96, 0.99])
+def test_rate_interval_covers_where_the_bootstrap_does_not(mean):
+    stratum = rates(60, 2, mean, 2000, 0)
+    interval = rate_interval(stratum)
+    covered = np.mean((interval.low <= mean) & (mean <= interval.high))
+    assert covered >= 0.93
+    if mean == 0.99:
+        draws = draw_people(60, 500, 0)
+        bootstrap = mean_interval([Stratum(stratum.sums, stratum.counts, draws)])
+        assert np.mean((bootstrap.low <= mean) & (mean <= bootstrap.high)) < 0.6
+
+
+def test_rate_interval_is_near_the_exact_one_with_one_image_per_person():
+    values = np.arange(80)[:, None] < np.array([4, 40, 77])
+    interval = rate_interval(make_stratum(values, [f"{n:02d}" for n in range(80)], 1, 0))
+    for column, hits in enumerate((4, 40, 77)):
+        exact = stats.binomtest(hits, 80).proportion_ci(0.95)
+        assert interval.mean[column] == hits / 80
+        assert interval.low[column] == pytest.approx(exact.low, abs=0.004)
+        assert interval.high[column] == pytest.approx(exact.high, abs=0.004)
+
+
+def test_rate_interval_counts_people_where_all_are_alike():
+    values = np.repeat([[0.0, 1.0]], 90, axis=0)
+    people = [str(n % 30) for n in range(90)]
+    interval = rate_interval(make_stratum(values, people, 1, 0))
+    exact = stats.binomtest(0, 30).proportion_ci(0.95)
+    np.testing.assert_allclose([interval.low[0], interval.high[0]], [0, exact.high])
+    np.testing.assert_allclose([interval.low[1], interval.high[1]], [1 - exact.high, 1])
+    alone = rate_interval(make_stratum(values, ["a"] * 90, 1, 0))
+    assert np.isnan([alone.low, alone.high]).all()
 
 
 def test_paired_p_is_the_paired_t_test_with_one_image_per_person():

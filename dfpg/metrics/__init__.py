@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dfpg.metrics.common import Features, Metric
-
 if TYPE_CHECKING:
     import torch
 
     from dfpg.config import Config
+    from dfpg.metrics.common import Metric
     from dfpg.priors.vggface import PriorNetwork
-
-__all__ = ["Features", "Metric", "build_metrics"]
 
 
 def build_metrics(

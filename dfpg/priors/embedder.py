@@ -8,6 +8,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dfpg.config import PARAMS
+from dfpg.errors import UserError
+from dfpg.priors.assets import asset_path
+
+# Where insightface keeps its pack of that name.
+BUFFALO_SC = Path("~/.insightface/models/buffalo_sc/w600k_mbf.onnx").expanduser()
 CROP = 112  # px, side of the aligned crop
 # Landmark positions in the aligned 112-px crop of the ArcFace paper (Deng et al. 2019).
 TEMPLATE = np.array(
@@ -32,6 +38,27 @@ def align(picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray
         "NDArray[np.uint8]",
         cv2.warpAffine(picture, transform.params[:2], (CROP, CROP), flags=cv2.INTER_LINEAR),
     )
+
+
+def embedder_path(name: str | None) -> Path:
+    """ONNX file of an embedder.
+
+    Args:
+        name: None for the pinned asset ``mobilefacenet``; ``buffalo_sc`` for InsightFace's
+            MobileFaceNet where the user has that pack; else the path of any ArcFace ONNX file.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    if name is None:
+        return asset_path("mobilefacenet")
+    path = BUFFALO_SC if name == "buffalo_sc" else Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"{PARAMS}: recognition.embedder: {path} is missing: put the ONNX file there, "
+            "or use null for the pinned embedder"
+        )
+    return path
 
 
 class FaceEmbedder:

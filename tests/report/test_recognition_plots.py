@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfpg.report.recognition_plots import draw_histogram, draw_roc
+
+CURVES = [
+    {"row": row, "alignment": alignment, "far": far, "tar": tar}
+    for row in ("sharp", "blurred")
+    for alignment in ("detected", "sharp")
+    for far, tar in (("0.0", "0.0"), ("0.0", "0.8"), ("1.0", "1.0"))
+]
+COUNTS = [
+    {"row": row, "kind": kind, "distance": f"{0.05 + 0.1 * place:.2f}", "count": str(place)}
+    for row in ("sharp", "blurred", "mine", "other")
+    for kind in ("positive", "negative")
+    for place in range(40)
+]
+
+
+def pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.mark.parametrize(("draw", "records"), [(draw_roc, CURVES), (draw_histogram, COUNTS)])
+def test_a_plot_shows_its_records_and_is_the_same_every_time(tmp_path, draw, records):
+    for name, chosen in (("one", records), ("two", records), ("none", [])):
+        draw(chosen, tmp_path / f"{name}.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    drawn, empty = (pixels(tmp_path / f"{name}.png") for name in ("one", "none"))
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > len(
+        np.unique(empty.reshape(-1, 3), axis=0)
+    )
