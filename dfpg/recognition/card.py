@@ -98,7 +98,7 @@ def fold_pairs(people: Sequence[str], seed: int) -> tuple[Pairs, NDArray[np.int6
     parts = []
     for fold in range(folds):
         rows = np.flatnonzero(np.isin(person, dealt[fold::folds]))
-        pairs = draw_pairs([people[row] for row in rows], seed)
+        pairs = draw_pairs([people[row] for row in rows.tolist()], seed)
         first, second = rows[pairs.first], rows[pairs.second]
         parts.append((first, second, np.full(len(first), fold)))
     first, second, fold_of = (np.concatenate(part) for part in zip(*parts, strict=True))
