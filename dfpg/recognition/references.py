@@ -143,6 +143,6 @@ def _embed(
     picture, known = pictures[name]
     found = detector(picture)
     points = found[0].landmarks if found else known
-    if points is None:
+    if points is None or np.isnan(points).any():
         raise UserError(f"{name}: no face found in this reference picture: check the file")
     return embedder(picture, points)

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from dfpg.config import PublishedPairs, Recognition
 from dfpg.errors import UserError
 from dfpg.faces.dataset import FaceSet
+from dfpg.files import write_image
 from dfpg.metrics.detection import Box
 from dfpg.per_image import KEYS, RECOGNITION_COLUMNS, read_recognition
 from dfpg.priors.detector import Detection
 from dfpg.recognition.observe import Recogniser
-from dfpg.recognition.references import References, build_references, load_references, table3_rows
+from dfpg.recognition.pairs import NEGATIVES, POSITIVES, Pair
+from dfpg.recognition.references import (
+    CELEBA_CROP,
+    References,
+    build_references,
+    load_references,
+    table3_rows,
+)
 
 SIDE = 16
 
@@ -152,6 +163,34 @@ def test_a_profile_without_the_slot_has_no_pairs(config, tmp_path):
 
     build_references(config, Other, None, Scrfd(), Embedder(), tmp_path)
     assert load_references(tmp_path).pairs == ()
+
+
+def published(config, folder: Path, red: int):
+    """The lists name one picture of each kind, and the face of ``a`` by its file's stem."""
+    for name, file in ((POSITIVES, "1.png"), (NEGATIVES, "2.png")):
+        (folder / name).write_text(f"a_0 {file}\n")
+    for file, value in (("1.png", red), ("2.png", 80)):
+        whole = np.zeros((218, 178, 3), np.uint8)
+        whole[CELEBA_CROP] = value
+        write_image(folder / file, whole)
+    pairs = PublishedPairs(lists=str(folder), pictures=str(folder))
+    return config.model_copy(update={"recognition": Recognition(published_pairs=pairs)})
+
+
+def test_published_pairs_are_read_from_the_users_celeba(config, tmp_path):
+    own = published(config, tmp_path, red=20)
+    build_references(own, Set, FACES, Scrfd(), Embedder(), tmp_path)
+    references = load_references(tmp_path)
+    assert references.pairs == (Pair("a", "1.png", "2.png", "person in 2.png"),)
+    for vectors, angle in ((references.positive, 20), (references.negative, 80)):
+        assert np.rad2deg(np.arctan2(vectors[0, 1], vectors[0, 0])) == pytest.approx(angle)
+
+
+def test_a_published_picture_without_a_face_is_refused(config, tmp_path):
+    own = published(config, tmp_path, red=0)
+    with pytest.raises(UserError, match=r"1\.png: no face found in this reference picture"):
+        build_references(own, Set, FACES, Scrfd(), Embedder(), tmp_path)
+    assert not (tmp_path / "pairs.csv").exists()
 
 
 def test_missing_references_are_one_line(tmp_path):
