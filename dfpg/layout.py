@@ -70,7 +70,7 @@ class Row:
     fidelity: Fidelity = "reimplementation"
     prior: bool = False  # trained with the prior network P
     missing: str = NOT_IMPLEMENTED
-    note: str = ""  # what is approximated
+    note: str = ""  # what is approximated, or what it does not see in training
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,18 @@ _LI2020 = Row(
     "li2020",
     "li2020",
     "approximation",
-    note="fixed component boxes instead of landmarks; loss weights from memory; trained here, at "
-    "the profile's size",
+    note="trained on its own degradation, without motion blur; fixed component boxes instead of "
+    "landmarks; loss weights from memory; trained here, at the profile's size",
 )
 _WANG2021 = Row(
     "wang2021",
     "wang2021",
     "approximation",
-    note="face prior trained here for a few steps instead of StyleGAN2 on FFHQ; no component "
-    "losses",
+    note="trained on its own degradation, without motion blur; face prior trained here for a few "
+    "steps instead of StyleGAN2 on FFHQ; no component losses",
 )
+_LU2019 = Row("lu2019", "lu2019", note="trained without pairs of blurred and sharp images")
+_XIA2019 = Row("xia2019", "xia2019", note="trained without sharp images")
 _REFERENCES = (Row("sharp", "sharp", "reference"), Row("blurred", "blurred", "reference"))
 
 TABLES = (
@@ -122,8 +124,8 @@ TABLES = (
         rows=(
             *_REFERENCES,
             Row("shen2018", "shen2018"),
-            Row("lu2019", "lu2019"),
-            Row("xia2019", "xia2019"),
+            _LU2019,
+            _XIA2019,
             Row("yasarla2020", "yasarla2020"),
             Row("shen2020", None, missing="reported only: no code or images exist"),
             Row("lee2020", "lee2020_a", prior=True),
@@ -150,10 +152,10 @@ TABLES = (
         rows=(
             *_REFERENCES,
             Row("shen2018", "shen2018"),  # the protocol A runs, not retrained, as in the paper
-            Row("lu2019", "lu2019"),
-            Row("zhang2019", "zhang2019_generic"),
+            _LU2019,
+            Row("zhang2019", "zhang2019_generic", note="trained on pictures without faces"),
             Row("zhang2019_retrained", "zhang2019_b"),
-            Row("xia2019", "xia2019"),
+            _XIA2019,
             Row("yasarla2020", "yasarla2020"),
             Row("yasarla2020_retrained", "yasarla2020_b"),
             Row("lee2020", "lee2020_b", prior=True),
@@ -174,8 +176,8 @@ TABLES = (
         rows=(
             *_REFERENCES,
             Row("shen2018", "shen2018"),
-            Row("lu2019", "lu2019"),
-            Row("xia2019", "xia2019"),
+            _LU2019,
+            _XIA2019,
             Row("yasarla2020", "yasarla2020"),
             Row("lee2020", "lee2020_a", prior=True),
             _LI2020,  # not in the paper's table

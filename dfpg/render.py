@@ -29,7 +29,8 @@ TEST_SETS = {
 def render(path: Path) -> str:
     """Markdown of one results table: a part per column group, one line per row.
 
-    A cell reads ``value [low, high] (published)``; a row without values gives its reason.
+    A cell reads ``value [low, high] (published)``; a row without values gives its reason. Trained
+    rows say with how many images and, from ``training.csv`` beside the table, in how many seconds.
 
     Raises:
         UserError: the file is missing or is no table of results.
@@ -41,26 +42,48 @@ def render(path: Path) -> str:
             rows.setdefault(record["row"], {})[record["metric"]] = record
         titles = {table.name: table.title for table in TABLES}
         parts = [f"**{titles[path.stem]}** (value [interval] (published value))"]
-        parts += [_group(*group, rows) for group, rows in groups.items()]
+        seconds = _seconds(path.with_name("training.csv"))
+        parts += [_group(*group, rows, seconds) for group, rows in groups.items()]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: no table of results; run the tables stage first") from error
     return "\n\n".join(parts) + "\n"
 
 
-def _group(protocol: str, subset: str, rows: dict[str, dict[str, dict[str, str]]]) -> str:
+def _seconds(training: Path) -> dict[str, str]:
+    """Training time of each run that has one, in seconds."""
+    records = csv.DictReader(training.read_text(encoding="utf-8").splitlines())
+    return {
+        record["run"]: f"{float(record['seconds']):.0f}" for record in records if record["seconds"]
+    }
+
+
+def _group(
+    protocol: str,
+    subset: str,
+    rows: dict[str, dict[str, dict[str, str]]],
+    seconds: dict[str, str],
+) -> str:
     metrics = list(next(iter(rows.values())))
     sources = {cell["source"] for cells in rows.values() for cell in cells.values()} - {""}
     title = f"{TEST_SETS[protocol]}, {'; '.join(sorted(sources)) or subset}"
     lines = [
-        _line(["row", *(HEADINGS[metric] for metric in metrics), "note"]),
-        _line(["---"] * (len(metrics) + 2)),
+        _line(["row", *(HEADINGS[metric] for metric in metrics), "trained on", "note"]),
+        _line(["---"] * (len(metrics) + 3)),
     ]
     for name, cells in rows.items():
         notes = {cell["reason"] for cell in cells.values() if not cell["value"]}
         notes |= {cell.get("note", "") for cell in cells.values()} - {""}
         shown = [_cell(cells[metric]) for metric in metrics]
-        lines.append(_line([name, *shown, "; ".join(sorted(notes))]))
+        lines.append(_line([name, *shown, _trained(cells, seconds), "; ".join(sorted(notes))]))
     return f"{title}\n\n" + "\n".join(lines)
+
+
+def _trained(cells: dict[str, dict[str, str]], seconds: dict[str, str]) -> str:
+    cell = next(iter(cells.values()))
+    if not cell["train_images"]:
+        return ""
+    images = f"{int(cell['train_images']):,} images"
+    return f"{images}, {seconds[cell['run']]} s" if cell["run"] in seconds else images
 
 
 def _cell(record: dict[str, str]) -> str:

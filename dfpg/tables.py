@@ -174,26 +174,27 @@ def gains_over_blurred(
 
 
 def training(config: Config, artifacts: Path) -> list[Record]:
-    """What each run was given and took, and the last figures of its history where there is one."""
-    records = []
-    for name, run in sorted(config.runs.items()):
-        path = artifacts / "history" / f"{name}.csv"
-        lines = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-        last = {f"last_{key}": value for key, value in (lines[-1] if lines else {}).items()}
-        records.append(
-            {
-                "run": name,
-                "method": run.method,
-                "protocol": run.protocol,
-                "steps": str(steps_of(config, name)),
-                "images": train_images(config, name),
-                "seconds": _seconds(artifacts / "cost" / f"{name}.json"),
-                "lr": f"{run.lr:g}",
-                "profile": config.profile,
-            }
-            | last
-        )
-    return records
+    """What each run was given and took, and its last validation PSNR in dB where there is one."""
+    return [
+        {
+            "run": name,
+            "method": run.method,
+            "protocol": run.protocol,
+            "steps": str(steps_of(config, name)),
+            "images": train_images(config, name),
+            "seconds": _seconds(artifacts / "cost" / f"{name}.json"),
+            "lr": f"{run.lr:g}",
+            "validation_psnr": _last_validation(artifacts / "history" / f"{name}.csv"),
+            "profile": config.profile,
+        }
+        for name, run in sorted(config.runs.items())
+    ]
+
+
+def _last_validation(history: Path) -> str:
+    """Validation PSNR of the last row of a run's history; empty without one."""
+    lines = list(csv.DictReader(history.read_text().splitlines())) if history.exists() else []
+    return lines[-1].get("validation_psnr", "") if lines else ""
 
 
 def train_images(config: Config, run: str | None) -> str:
