@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +148,7 @@ def reflected(picture: NDArray[np.uint8], square: Box, side: int) -> NDArray[np.
     rows, columns = picture.shape[:2]
     beyond = max(-square[0], -square[1], square[2] - columns, square[3] - rows, 0.0)
     pad = int(np.ceil(beyond)) + 1
-    mode = "reflect" if pad < min(rows, columns) else "symmetric"
+    mode: Literal["reflect", "symmetric"] = "reflect" if pad < min(rows, columns) else "symmetric"
     padded = np.pad(picture, ((pad, pad), (pad, pad), (0, 0)), mode)
     x0, y0, x1, y1 = (value + pad for value in square)
     return reduce(padded, side, (x0, y0, x1, y1))

@@ -61,6 +61,10 @@ class Source(ABC):
     pictures: Path
 
     @abstractmethod
+    def __init__(self, root: Path) -> None:
+        """List the pictures below ``root``; raises UserError where the set is not as released."""
+
+    @abstractmethod
     def frame(self, file: str) -> Framed | str:
         """The face of a picture, or in two or three words why it has none that can be used.
 
