@@ -130,6 +130,14 @@ def tables(
 @app.command()
 def sheet(
     out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are put to its name.")],
+    blurred: Annotated[
+        Path | None,
+        typer.Option(help="Folder of really blurred faces to draw instead, into one PNG."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="With --blurred: HEADING=FOLDER of pictures with the same file names."),
+    ] = None,
 ) -> None:
     """Draw test faces as every trained run restores them, one sheet per protocol.
 
@@ -137,7 +145,10 @@ def sheet(
     """
     from dfpg import pipeline
 
-    typer.echo(pipeline.sheet(out))
+    if blurred is None:
+        typer.echo(pipeline.sheet(out))
+    else:
+        typer.echo(pipeline.real_blur(blurred, out, beside or []))
 
 
 @app.command()

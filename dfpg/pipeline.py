@@ -358,6 +358,25 @@ def sheet(out: Path) -> str:
     return "\n".join(lines)
 
 
+def real_blur(folder: Path, out: Path, beside: list[str]) -> str:
+    """Really blurred faces as every run with weights restores them; nothing is scored.
+
+    Args:
+        folder: pictures.
+        out: PNG file to write.
+        beside: ``HEADING=FOLDER`` of further columns.
+    """
+    from dfpg.report.real_blur import real_blur_sheet
+
+    pairs = [given.partition("=") for given in beside]
+    for heading, sign, place in pairs:
+        if not (heading and sign and place):
+            raise UserError(f"--beside {heading}{sign}{place}: write HEADING=FOLDER")
+    others = {heading: Path(place) for heading, _, place in pairs}
+    count = real_blur_sheet(load_config(), folder, out, ARTIFACTS / "weights", others)
+    return f"{out}: {count} images"
+
+
 def methods(csv: Path | None) -> str:
     """The compared methods as a Markdown table, and into a CSV where one is named."""
     import pandas as pd

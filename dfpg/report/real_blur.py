@@ -34,7 +34,7 @@ def real_blur_sheet(
     folder: Path,
     out: Path,
     weights: Path,
-    beside: Mapping[str, Path] | None = None,
+    beside: Mapping[str, Path],
 ) -> int:
     """Restore every picture of a folder with every trained run and draw them side by side.
 
@@ -61,7 +61,7 @@ def real_blur_sheet(
         raise UserError(f"{weights}: no weights of any run: train one first (`dvc repro`)")
     blurred = [read_image(folder / file) for file in files]
     columns = {"blurred": blurred}
-    for heading, other in (beside or {}).items():
+    for heading, other in beside.items():
         columns[heading] = same_stems(other, files)
     with Progress("real blur", len(runs), "run") as progress:
         for run in runs:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from layouts import celeba, celebamask_hq, names_of, people, save
 
+from dfpg import pipeline
 from dfpg.config import FaceSource
 from dfpg.errors import UserError
 from dfpg.faces import prepare
@@ -20,7 +21,8 @@ from dfpg.faces.prepare import own_labels, prepare_faces
 from dfpg.faces.readers import open_source
 from dfpg.priors.assets import asset_path
 from dfpg.priors.detector import FaceDetector
-from dfpg.profile import resolve_profile
+from dfpg.priors.parsing import load_labels
+from dfpg.profile import resolve_profile, use_profile
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("DFPG_SHARED", ROOT.parent / "shared")) / "data"
@@ -88,6 +90,27 @@ def test_masks_of_the_kept_training_faces_are_packed(prepared):
     assert labels.shape == load_faces("celebamask_hq", "train", prepared).pictures.shape[:3]
     assert np.unique(labels[:, :, :128]).tolist() == [1]  # skin
     assert own_labels(prepared / "celeba") is None
+
+
+def test_own_masks_take_the_place_of_bisenets_maps(prepared, tmp_path, monkeypatch):
+    drawn = []
+
+    def fake_parse(pictures, _network, **_options):
+        drawn.append(len(pictures))
+        return np.zeros(pictures.shape[:3], np.uint8)
+
+    use_profile("research", tmp_path / "params.yaml")
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("celeba+helen", "celeba"))
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "assets").symlink_to(ROOT / "artifacts" / "assets")
+    (tmp_path / "artifacts" / "faces").symlink_to(prepared)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dfpg.priors.parsing.parse_faces", fake_parse)
+    pipeline.parsing(None)
+    assert drawn == [len(load_faces("celeba", "train", prepared).pictures)]
+    written = load_labels(Path("artifacts/parsing"), ["celebamask_hq"])
+    assert np.array_equal(written, own_labels(prepared / "celebamask_hq"))
 
 
 def test_preparing_twice_gives_the_same_bytes(prepared, sets, tmp_path, monkeypatch):

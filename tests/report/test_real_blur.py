@@ -51,8 +51,8 @@ def test_sheet_of_real_people_stays_out_of_the_project(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="stay out of the repository"):
-        real_blur_sheet(config, blurred, tmp_path / "docs" / "sheet.png", weights)
-    real_blur_sheet(config, blurred, tmp_path / "artifacts" / "sheet.png", weights)
+        real_blur_sheet(config, blurred, tmp_path / "docs" / "sheet.png", weights, {})
+    real_blur_sheet(config, blurred, tmp_path / "artifacts" / "sheet.png", weights, {})
     assert not (tmp_path / "docs").exists()
 
 
@@ -60,9 +60,9 @@ def test_what_is_missing_is_named(config, weights, blurred, tmp_path):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "sheet.png"
     with pytest.raises(UserError, match="no pictures"):
-        real_blur_sheet(config, tmp_path / "empty", out, weights)
+        real_blur_sheet(config, tmp_path / "empty", out, weights, {})
     with pytest.raises(UserError, match="no weights of any run"):
-        real_blur_sheet(config, blurred, out, tmp_path / "empty")
+        real_blur_sheet(config, blurred, out, tmp_path / "empty", {})
     save(tmp_path / "other" / "a.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(UserError, match="other: no picture b"):
         real_blur_sheet(config, blurred, out, weights, {"theirs": tmp_path / "other"})
