@@ -128,7 +128,10 @@ def _keep(values: Any, path: Path) -> list[str]:
     profile_sources = set(values["faces"])
     notes = []
     for key, source in sources.items():
-        values["faces"].setdefault(key, dict(source))
+        own = values["faces"].setdefault(key, dict(source))
+        if own["reader"] != source["reader"]:
+            notes.append(f"not kept: faces.{key} <- {source['path']}: read as {source['reader']}")
+            continue
         notes.append(_set_folder(values, f"{key}={source['reader']}:{source['path']}", "kept"))
     for (protocol, subset), source in subsets.items():
         if source in profile_sources or source == EMBEDDED or source not in values["faces"]:
@@ -156,7 +159,11 @@ def _set_folder(values: Any, given: str, verb: str = "set") -> str:
             f"{key}=READER:{folder} with a reader of {', '.join(readers)}"
         )
     source = values["faces"].setdefault(key, {"reader": reader, "path": None, "train": None})
-    source["reader"], source["path"] = reader or source["reader"], folder
+    if reader and source["reader"] != reader:
+        raise UserError(
+            f"--faces {given}: {key} is read as {source['reader']}: name other pictures otherwise"
+        )
+    source["path"] = folder
     return f"{verb}: faces.{key} <- {folder}"
 
 

@@ -73,6 +73,14 @@ def test_new_folder_takes_the_place_of_the_kept_one(tmp_path):
     assert load_config(path).faces["ffhq"].path == "/new"
 
 
+def test_other_pictures_under_a_sets_name_are_not_kept(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["ffhq=/pictures"])
+    path.write_text(path.read_text().replace("reader: ffhq", "reader: folder"))
+    assert use_profile("research", path) == ["not kept: faces.ffhq <- /pictures: read as folder"]
+    assert load_config(path).faces["ffhq"].path is None
+
+
 def test_unreadable_params_are_replaced_with_a_word(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("profile: [")
@@ -87,6 +95,7 @@ def test_unreadable_params_are_replaced_with_a_word(tmp_path):
         (["celeba"], [], "write SOURCE=FOLDER"),
         (["mine=/pictures"], [], "'mine' is none of celeba, .*mine=READER:/pictures"),
         (["mine=jpeg:/pictures"], [], "'mine' is none of celeba"),
+        (["ffhq=folder:/pictures"], [], "ffhq is read as ffhq: name other pictures otherwise"),
         ([], ["b.lfw=celeba"], r"no slot 'b\.lfw': use one of a\.helen, "),
         ([], ["b.ffhq=mine"], "no source 'mine': use one of embedded, celeba"),
     ],
