@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help setup fetch repro test test-slow smoke bench lint clean
+.PHONY: help setup fetch repro test test-slow smoke pages bench lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ test-slow: setup ## run the long tests (about half an hour)
 smoke: setup ## run the whole graph with the smoke profile in a temporary clone (3 to 8 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke -s tests/pipeline
+
+pages: setup ## follow the pages of docs/ that a test can follow (1 minute)
+	@python -m dfpg fetch
+	@python -m pytest -m smoke tests/docs
 
 bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
 	@python -m pytest bench --benchmark-only --benchmark-autosave \

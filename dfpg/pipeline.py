@@ -25,7 +25,6 @@ RESULTS = Path("results")
 KERNELS = ARTIFACTS / "kernels"
 TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
-FACES = ARTIFACTS / "faces"
 PARSING = ARTIFACTS / "parsing"
 REFERENCES = ARTIFACTS / "references"
 VALIDATION_BATCHES = 5
@@ -61,12 +60,12 @@ def sources(config: Config) -> dict[str, str]:
 
 def faces() -> None:
     """Stage ``faces``: prepare the photographs of every source but the embedded one."""
-    from dfpg.faces.dataset import EMBEDDED, JOIN
+    from dfpg.faces.dataset import EMBEDDED, JOIN, PREPARED
     from dfpg.faces.prepare import prepare_faces
 
     config = load_config()
     names = {name for source in sources(config).values() for name in source.split(JOIN)}
-    prepare_faces(config, sorted(names - {EMBEDDED}), FACES)
+    prepare_faces(config, sorted(names - {EMBEDDED}), PREPARED)
 
 
 def kernels(sheet: Path | None) -> str:
@@ -113,7 +112,7 @@ def parsing(sheet: Path | None) -> None:
     A set's own masks are used where it has some; else BiSeNet draws the maps.
     """
     from dfpg.device import resolve_precision, select_device
-    from dfpg.faces.dataset import JOIN, load_faces
+    from dfpg.faces.dataset import JOIN, PREPARED, load_faces
     from dfpg.faces.prepare import own_labels
     from dfpg.priors.assets import asset_path
     from dfpg.priors.bisenet import load_bisenet
@@ -126,7 +125,7 @@ def parsing(sheet: Path | None) -> None:
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
-        labels = own_labels(FACES / name)
+        labels = own_labels(PREPARED / name)
         if labels is None:
             labels = parse_faces(faces.pictures, network, precision=precision)
         save_labels(label_file(PARSING, name), labels)
