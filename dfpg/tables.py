@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dfpg.claims import claim_records
 from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.estimates import Bounds, Estimate, estimate, load_scores
 from dfpg.files import write_text
 from dfpg.layout import BASELINES, TABLES, Column, Row, Table, fidelity, rows_of
+from dfpg.panels import panels
 from dfpg.published import ERRATA, Key, figures
+from dfpg.ranks import order_records, rank_records
 from dfpg.recognition.estimates import estimate_table3, load_observations
 from dfpg.recognition.records import histograms, roc_curves, verification
 from dfpg.recognition.references import EMBEDDER_CARD
@@ -32,9 +35,10 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
     ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of the
-    paper), ``gains.csv`` (every row against ``blurred``), ``training.csv``, ``prior.json``; of
-    verification ``verification.csv``, ``roc.csv``, ``verification_histogram.csv``,
-    ``embedder.json``, and two plots in ``artifacts/figures``.
+    paper), ``gains.csv`` (every row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
+    (:mod:`dfpg.claims`), ``ranks.csv`` and ``order.csv`` (:mod:`dfpg.ranks`), ``training.csv``,
+    ``prior.json``; of verification ``verification.csv``, ``roc.csv``, ``embedder.json``,
+    ``verification_histogram.csv``, and two plots in ``artifacts/figures``.
 
     Args:
         config: the profile.
@@ -64,11 +68,17 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
         gains += gains_over_blurred(config, table, estimates)
     people = rows_of(next(table for table in TABLES if table.recognition), config)
     curves, counts = roc_curves(observations, people), histograms(observations, people)
+    paired = panels(config, scores, observations)
+    claims, tests = claim_records(config, paired)
     files = {f"{name}.csv": _csv(records) for name, records in tables.items()}
     files |= {
         "metrics.json": _json(metrics(tables)),
         "deviations.csv": _csv(deviations(tables)),
         "gains.csv": _csv(gains),
+        "claims.csv": _csv(claims),
+        "claim_tests.csv": _csv(tests),
+        "ranks.csv": _csv(rank_records(config, paired)),
+        "order.csv": _csv(order_records(config, paired)),
         "training.csv": _csv(training(config, artifacts)),
         "verification.csv": _csv(verification(config, observations, people)),
         "roc.csv": _csv(curves),
