@@ -21,7 +21,9 @@ app = typer.Typer(
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
 faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
+data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 app.add_typer(faces_app, name="faces")
+app.add_typer(data_app, name="data")
 
 
 @app.command()
@@ -167,12 +169,21 @@ def compare(first: Path, second: Path) -> None:
 
 
 @profile_app.command("use")
-def profile_use(name: str) -> None:
-    """Write a profile's resolved values into params.yaml."""
+def profile_use(
+    name: str,
+    faces: Annotated[
+        list[str] | None,
+        typer.Option(help="SOURCE=FOLDER of your photographs; a new one: SOURCE=READER:FOLDER."),
+    ] = None,
+    slot: Annotated[
+        list[str] | None, typer.Option(help="PROTOCOL.SUBSET=SOURCE, e.g. b.ffhq=portraits.")
+    ] = None,
+) -> None:
+    """Write a profile's resolved values into params.yaml; folders named there before stay."""
     from dfpg.profile import describe_profile, use_profile
 
-    use_profile(name)
-    typer.echo(f"params.yaml is now profile {name}\n{describe_profile(name)}")
+    notes = use_profile(name, faces=faces or (), slots=slot or ())
+    typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
 
 
 @profile_app.command("list")
@@ -189,6 +200,17 @@ def faces_prepare() -> None:
     from dfpg import pipeline
 
     pipeline.faces()
+
+
+@data_app.command("check")
+def data_check() -> None:
+    """Say which photographs are at hand and what they fill; exit code 1 if some are lacking."""
+    from dfpg.config import load_config
+    from dfpg.faces.check import check_data
+
+    text, complete = check_data(load_config())
+    typer.echo(text)
+    raise typer.Exit(0 if complete else 1)
 
 
 @faces_app.command("generate")

@@ -108,9 +108,13 @@ def priors() -> None:
 
 
 def parsing(sheet: Path | None) -> None:
-    """Stage ``parsing``: maps of the training faces, one file per source."""
+    """Stage ``parsing``: maps of the training faces, one file per source.
+
+    A set's own masks are used where it has some; else BiSeNet draws the maps.
+    """
     from dfpg.device import resolve_precision, select_device
     from dfpg.faces.dataset import JOIN, load_faces
+    from dfpg.faces.prepare import own_labels
     from dfpg.priors.assets import asset_path
     from dfpg.priors.bisenet import load_bisenet
     from dfpg.priors.parsing import draw_parsing_sheet, label_file, parse_faces, save_labels
@@ -122,7 +126,9 @@ def parsing(sheet: Path | None) -> None:
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
-        labels = parse_faces(faces.pictures, network, precision=precision)
+        labels = own_labels(FACES / name)
+        if labels is None:
+            labels = parse_faces(faces.pictures, network, precision=precision)
         save_labels(label_file(PARSING, name), labels)
         if sheet is not None:
             shown = slice(None, None, max(1, len(labels) // 24))
