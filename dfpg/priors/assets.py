@@ -83,7 +83,8 @@ def _absent(asset: Asset) -> bool:
 
 def _missing(asset: Asset) -> UserError:
     return UserError(
-        f"asset {asset.name} is missing: run `{_command(asset)}`; {_offline_advice(asset)}"
+        f"asset {asset.name} is missing: run `{_command(asset)}`, or set {FOLDER_VARIABLE} to the"
+        f" {FOLDER} of a project that has it; {_offline_advice(asset)}"
     )
 
 
