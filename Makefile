@@ -24,8 +24,8 @@ fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
 	@echo "== assets: about 90 MB the first time"
 	@python -m dfpg fetch
 
-repro: fetch ## run the whole pipeline on the embedded faces (about 25 minutes on 2 cores)
-	@echo "== dvc repro: about 25 minutes on 2 cores; stop and repeat as you like, it resumes"
+repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2 cores)
+	@echo "== dvc repro: about an hour on 2 cores; stop and repeat as you like, it resumes"
 	@start=$$SECONDS; dvc repro && echo "== reproduced in $$((SECONDS - start)) s; tables: results/" \
 		&& python -m dfpg tables --show
 
@@ -38,7 +38,7 @@ test-slow: setup ## run the long tests (about half an hour)
 	@python -m dfpg fetch mobilestylegan
 	@OMP_NUM_THREADS=1 python -m pytest -m slow
 
-smoke: setup ## run the whole graph with the smoke profile in a temporary clone (2 minutes)
+smoke: setup ## run the whole graph with the smoke profile in a temporary clone (3 to 8 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke -s tests/pipeline
 
