@@ -23,6 +23,8 @@ faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
 data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 app.add_typer(faces_app, name="faces")
+testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
+app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
 
 
@@ -125,6 +127,58 @@ def tables(
         typer.echo(pipeline.show_tables())
     else:
         pipeline.tables()
+
+
+@app.command()
+def score(
+    restored: Annotated[Path, typer.Option(help="Folder of restored images.")],
+    sharp: Annotated[Path, typer.Option(help="Folder of sharp images.")],
+    out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
+    vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+) -> None:
+    """Score anyone's restored images by every convention; needs the assets, no project.
+
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    """
+    from dfpg.score import score as score_folders
+
+    typer.echo(score_folders(restored, sharp, out, force, vggface))
+
+
+@app.command()
+def submit(
+    name: Annotated[str, typer.Argument(help="Name of the row.")],
+    restored: Annotated[Path | None, typer.Option(help="Folder laid out like the export.")] = None,
+    protocol: Annotated[str, typer.Option(help="a or b")] = "",
+    paper: Annotated[str, typer.Option(help="What code or paper made them; column note.")] = "",
+    by: Annotated[str, typer.Option(help="Who submits; into the card.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace that submission.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete that submission.")] = False,
+) -> None:
+    """Take another code's output for an exported test set as a row of the tables."""
+    from dfpg import submit as submission
+
+    if remove:
+        typer.echo(submission.remove(name))
+    elif restored is None or not protocol:
+        raise UserError(f"submit {name}: give --restored DIR and --protocol a or b")
+    else:
+        typer.echo(submission.submit(name, restored, protocol, paper, by, force))
+
+
+@testset_app.command("export")
+def export_testset(
+    protocol: Annotated[str, typer.Argument(help="a or b")],
+    out: Annotated[Path, typer.Argument(help="Folder for the images.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace images of the same names.")
+    ] = False,
+) -> None:
+    """Write a protocol's blurred and sharp images as PNG, in the published naming."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.export_testset(protocol, out, force))
 
 
 @app.command()

@@ -85,15 +85,33 @@ def testsets(protocol: str) -> None:
     from dfpg.blur.testsets import build_testset
     from dfpg.faces.dataset import load_faces
 
-    if protocol not in get_args(ProtocolName):
-        raise UserError(f"protocol {protocol!r} is unknown: use a or b")
-    name = cast(ProtocolName, protocol)
+    name = protocol_name(protocol)
     config = load_config()
     settings = config.protocols[name]
     used = {subset.source for subset in settings.test.subsets.values()}
     faces = {source: load_faces(source, "test") for source in sorted(used)}
     rate = build_testset(config, name, _kernels(settings.kernels), faces, TESTSETS / name)
     print(f"test set {name}: {rate}")
+
+
+def export_testset(protocol: str, out: Path, force: bool) -> str:
+    """One protocol's test set as PNG folders; says what was written."""
+    from dfpg.blur.testsets import open_testset
+    from dfpg.export import export_testset as export
+
+    name = protocol_name(protocol)
+    return export(open_testset(TESTSETS / name), name, out, force)
+
+
+def protocol_name(text: str) -> ProtocolName:
+    """The protocol that a user named.
+
+    Raises:
+        UserError: there is no such protocol.
+    """
+    if text not in get_args(ProtocolName):
+        raise UserError(f"protocol {text!r} is unknown: use a or b")
+    return cast(ProtocolName, text)
 
 
 def priors() -> None:
@@ -256,7 +274,7 @@ def evaluate(run: str) -> None:
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     if run == "baselines":
         _references(config, sets[RECOGNITION.protocol])
-    recogniser = _recogniser(config)
+    recogniser = build_recogniser(config)
     with torch.inference_mode():
         rate = score_images(
             config,
@@ -288,7 +306,8 @@ def _references(config: Config, testset: TestSet) -> None:
     write_card(config, path, embedder, detector, source, faces, REFERENCES / EMBEDDER_CARD)
 
 
-def _recogniser(config: Config) -> Recogniser:
+def build_recogniser(config: Config) -> Recogniser:
+    """What Table 3 records of every image, with the references that ``baselines`` wrote."""
     from dfpg.metrics.detection import DlibHog
     from dfpg.priors.embedder import FaceEmbedder, embedder_path
     from dfpg.recognition.observe import Recogniser
@@ -308,9 +327,10 @@ def _detector(config: Config) -> FaceDetector:
 
 def tables() -> None:
     """Stage ``tables``: everything in ``results/`` but the environment."""
+    from dfpg.submissions import FOLDER
     from dfpg.tables import build_tables
 
-    build_tables(load_config(), ARTIFACTS, RESULTS)
+    build_tables(load_config(), ARTIFACTS, RESULTS, FOLDER)
 
 
 def environment() -> None:

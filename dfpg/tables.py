@@ -24,13 +24,16 @@ from dfpg.recognition.records import histograms, roc_curves, verification
 from dfpg.recognition.references import EMBEDDER_CARD
 from dfpg.report.recognition_plots import draw_histogram, draw_roc
 from dfpg.statistics import holm
+from dfpg.submissions import load_submissions, with_observations, with_rows, with_scores
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
 
 Record = dict[str, str]
 NO_VALUE = Bounds(math.nan, math.nan, math.nan)
 
 
-def build_tables(config: Config, artifacts: Path, out: Path) -> None:
+def build_tables(
+    config: Config, artifacts: Path, out: Path, submissions: Path | None = None
+) -> None:
     """Write the results of all runs whose per-image CSV exists.
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
@@ -45,6 +48,7 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
         artifacts: folder with ``per_image``, ``recognition``, ``references``, ``priors``,
             ``history`` and ``cost``.
         out: the results' folder.
+        submissions: folder of other codes' scores (:mod:`dfpg.submissions`), if there is one.
 
     Raises:
         UserError: the baselines or a card are missing, or two runs were scored on different
@@ -52,13 +56,17 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
     """
     scores = load_scores(config, artifacts / "per_image")
     observations = load_observations(config, artifacts)
+    external = load_submissions(config, submissions, artifacts, scores) if submissions else []
+    scores = with_scores(scores, external)
+    observations = with_observations(observations, external)
+    layout = [with_rows(table, external) for table in TABLES]
     cards = {
         "prior.json": read_card(artifacts / "priors" / "card.json", "priors"),
         "embedder.json": read_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
     }
     tables: dict[str, list[Record]] = {}
     gains: list[Record] = []
-    for table in TABLES:
+    for table in layout:
         estimates = (
             {column: estimate_table3(config, observations) for column in table.columns}
             if table.recognition
@@ -66,7 +74,7 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
         )
         tables[table.name] = long_table(config, table, estimates)
         gains += gains_over_blurred(config, table, estimates)
-    people = rows_of(next(table for table in TABLES if table.recognition), config)
+    people = rows_of(next(table for table in layout if table.recognition), config)
     curves, counts = roc_curves(observations, people), histograms(observations, people)
     paired = panels(config, scores, observations)
     claims, tests = claim_records(config, paired)
@@ -283,6 +291,8 @@ def _why_empty(
             return ""
         if metric.startswith("verification"):
             return "too few people with reference pictures for folds"
+        if math.isnan(bounds.mean):
+            return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
     if row.run not in (*config.runs, *BASELINES):
         return row.missing
