@@ -1,0 +1,203 @@
+"""Charts of one value per row: forests, the ablation, and quality against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from dfpg.config import Config
+from dfpg.estimates import Bounds
+from dfpg.published import Key, figures
+from dfpg.render import HEADINGS
+from dfpg.report.style import BLACK, Style, style_of
+from dfpg.report.svg import Chart, chart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Record = dict[str, str]
+PER_ROW = 0.19  # inches of a forest's height
+
+
+class Point(NamedTuple):
+    """A value of one row with its interval; bounds equal to the value where there is none."""
+
+    row: str
+    run: str
+    value: float
+    low: float
+    high: float
+
+
+def points(records: Sequence[Record], protocol: str, subset: str, metric: str) -> list[Point]:
+    """The finite values of one column of a table, in its order."""
+    return [
+        Point(
+            record["row"],
+            record["run"],
+            float(record["value"]),
+            float(record["ci_low"] or record["value"]),
+            float(record["ci_high"] or record["value"]),
+        )
+        for record in records
+        if (record["protocol"], record["subset"], record["metric"]) == (protocol, subset, metric)
+        and record["value"]
+    ]
+
+
+def forest(config: Config, name: str, title: str, metric: str, found: Sequence[Point]) -> Chart:
+    """Values of one column with their intervals, one line per row."""
+
+    def draw(axes: Axes) -> None:
+        for place, point in enumerate(found):
+            _bar(axes, (point.value, place), point, style_of(config, point.run), "x")
+        axes.set_yticks(range(len(found)), [point.row for point in found])
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.set_xlabel(HEADINGS[metric])
+        axes.set_title(title, loc="left", fontweight="bold")
+
+    words = f"{title}: {HEADINGS[metric]} with intervals. {_in_words(found)}"
+    return chart(name, words, draw, 0.8 + PER_ROW * len(found))
+
+
+def ablation(config: Config, metric: str, found: Sequence[Point]) -> Chart:
+    """Values of Table 4's models with their intervals, from B1 to B6."""
+
+    def draw(axes: Axes) -> None:
+        for place, point in enumerate(found):
+            _bar(axes, (place, point.value), point, style_of(config, point.run), "y")
+        _models(axes, [point.row for point in found], metric)
+        axes.set_title("this run", loc="left", fontweight="bold")
+
+    words = f"Ablation, this run: {HEADINGS[metric]} with intervals. {_in_words(found)}"
+    return chart(f"ablation-{metric}", words, draw)
+
+
+def published_ablation(metric: str) -> Chart:
+    """The paper's values of Table 4, on an axis of their own: its images are others."""
+    found = {
+        key.row: figure.value
+        for key, figure in figures().items()
+        if key == Key("table4", key.row, "mspl_center", "mean", metric)
+    }
+
+    def draw(axes: Axes) -> None:
+        axes.plot(range(len(found)), list(found.values()), "o", color=BLACK, fillstyle="none")
+        _models(axes, list(found), metric)
+        axes.set_title("published, no intervals", loc="left", fontweight="bold")
+
+    values = ", ".join(f"{row} {value:g}" for row, value in found.items())
+    return chart(f"ablation-paper-{metric}", f"Ablation, published: {metric}: {values}.", draw)
+
+
+def _models(axes: Axes, names: Sequence[str], metric: str) -> None:
+    axes.set_xticks(range(len(names)), [name.upper() for name in names])
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.set_ylabel(HEADINGS[metric])
+    axes.margins(y=0.15)
+
+
+class Against(NamedTuple):
+    """A quantity that PSNR is drawn against."""
+
+    name: str
+    label: str
+    log: bool
+
+
+GMACS = Against("gmacs", "GMACs for one picture of 128 x 128 px", log=True)
+SECONDS = Against("seconds", "training time (s)", log=True)
+
+
+def tradeoff(
+    config: Config,
+    name: str,
+    title: str,
+    psnr: Mapping[str, Bounds],
+    costs: Mapping[str, float],
+    against: Against,
+) -> Chart:
+    """PSNR with its interval against what it costs; points carry their names.
+
+    Args:
+        config: gives each run its style.
+        name: prefix of the ids.
+        title: which test set.
+        psnr: in dB, by run; ``blurred`` is drawn as a level.
+        costs: by run; runs without one are left out.
+        against: what the costs are.
+    """
+    shown = [run for run in psnr if costs.get(run, 0) > 0]
+
+    def draw(axes: Axes) -> None:
+        if "blurred" in psnr:
+            style = style_of(config, "blurred")
+            axes.axhline(psnr["blurred"].mean, color=style.colour, linestyle=style.line)
+        for run in shown:
+            bounds = psnr[run]
+            point = Point(run, run, *bounds)
+            _bar(axes, (costs[run], bounds.mean), point, style_of(config, run), "y")
+        if against.log and shown:
+            axes.set_xscale("log")
+            axes.margins(x=0.22)
+        for (x, y), run in _spread(axes, [(costs[run], psnr[run].mean) for run in shown], shown):
+            axes.annotate(
+                run,
+                (costs[run], psnr[run].mean),
+                (x, y),
+                textcoords="axes fraction",
+                fontsize=6,
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.4},
+            )
+        axes.set(xlabel=against.label, ylabel="PSNR (dB)")
+        axes.set_title(title, loc="left", fontweight="bold")
+
+    values = "; ".join(f"{run} {psnr[run].mean:.2f} dB at {costs[run]:.4g}" for run in shown)
+    words = f"{title}: PSNR in dB against {against.label}. {values}. Dotted: blurred images."
+    return chart(name, words, draw, 3.2)
+
+
+def _spread(
+    axes: Axes, places: Sequence[tuple[float, float]], names: Sequence[str]
+) -> list[tuple[tuple[float, float], str]]:
+    """Places of labels, in fractions of the axes: right of their points, none over another."""
+    axes.figure.canvas.draw()
+    to_axes: Callable[..., tuple[float, float]] = (
+        axes.transData + axes.transAxes.inverted()
+    ).transform
+    wanted = sorted((tuple(to_axes(place)), name) for place, name in zip(places, names, strict=True))
+    taken: list[tuple[float, float]] = []
+    found = []
+    wide, high = 0.3, 0.048  # of a label, generously
+    for (x, y), name in wanted:
+        left = min(x + 0.03, 1 - wide / 1.6)
+        steps = sorted((step * high for step in range(-20, 21)), key=abs)
+        free = (
+            y + step
+            for step in steps
+            if 0.02 < y + step < 0.98
+            and all(abs(left - a) >= wide or abs(y + step - b) >= high for a, b in taken)
+        )
+        place = (left, next(free, y))
+        taken.append(place)
+        found.append((place, name))
+    return found
+
+
+def _bar(axes: Axes, place: tuple[float, float], point: Point, style: Style, along: str) -> None:
+    """A marker with the interval's whiskers along an axis."""
+    errors = [[point.value - point.low], [point.high - point.value]]
+    axes.errorbar(
+        *place,
+        **{f"{along}err": errors},
+        color=style.colour,
+        marker=style.marker,
+        linestyle="none",
+        elinewidth=1.1,
+        capsize=2,
+    )
+
+
+def _in_words(found: Sequence[Point]) -> str:
+    return "; ".join(f"{p.row} {p.value:.4g} ({p.low:.4g} to {p.high:.4g})" for p in found) + "."
