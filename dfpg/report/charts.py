@@ -166,7 +166,9 @@ def _spread(
     to_axes: Callable[..., tuple[float, float]] = (
         axes.transData + axes.transAxes.inverted()
     ).transform
-    wanted = sorted((tuple(to_axes(place)), name) for place, name in zip(places, names, strict=True))
+    wanted = sorted(
+        (tuple(to_axes(place)), name) for place, name in zip(places, names, strict=True)
+    )
     taken: list[tuple[float, float]] = []
     found = []
     wide, high = 0.3, 0.048  # of a label, generously

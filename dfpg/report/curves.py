@@ -138,9 +138,7 @@ def size_charts(config: Config, records: Sequence[Record], test_set: str) -> lis
     """Small multiples of :func:`kernel_sizes` for one test set; empty without such records."""
     curves = {}
     for run in (*BASELINES, *config.runs):
-        points = [
-            r for r in records if (r["test_set"], r["run"]) == (test_set, run) and r["psnr"]
-        ]
+        points = [r for r in records if (r["test_set"], r["run"]) == (test_set, run) and r["psnr"]]
         if points:
             bounded = all(point["ci_low"] for point in points)
             x, y, low, high = (

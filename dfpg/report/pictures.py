@@ -25,8 +25,10 @@ def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[Column
         shown: columns of one picture size; the last one holds the sharp pictures.
     """
     mosaic = np.concatenate(
-        [np.concatenate([column.pictures[row] for column in shown], axis=1)
-         for row in range(len(chosen))]
+        [
+            np.concatenate([column.pictures[row] for column in shown], axis=1)
+            for row in range(len(chosen))
+        ]
     )
     psnr = [scores(column.pictures, shown[-1].pictures) for column in shown[:-1]]
     content = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 from dfpg.layout import BASELINES, DECIMALS, HIGHER_IS_BETTER, Table
 from dfpg.published import ERRATA, Key
 from dfpg.render import HEADINGS, TEST_SETS
 
 Record = dict[str, str]
+Place = tuple[str, str, str, str]
 MINUS = "\N{MINUS SIGN}"
 NONE = "–"
 SUBSETS = {
@@ -32,6 +34,7 @@ class Cell:
     deviation: str = ""
     verdict: str = ""
     best: bool = False
+    letters: str = ""  # rows of a column that share one cannot be told apart
     notes: tuple[int, ...] = ()
 
 
@@ -86,23 +89,37 @@ class Printed:
     notes: tuple[str, ...]
 
 
-def lay_out(table: Table, records: Sequence[Record], seconds: Mapping[str, str]) -> Printed:
+class Marks(NamedTuple):
+    """What is marked, by (row, protocol, subset, metric)."""
+
+    best: set[Place]
+    letters: dict[Place, str]
+
+
+def lay_out(
+    table: Table,
+    records: Sequence[Record],
+    seconds: Mapping[str, str],
+    ranks: Sequence[Record] = (),
+) -> Printed:
     """The table in the paper's layout.
 
     Args:
         table: its definition.
         records: of its CSV.
         seconds: training time of the runs that have one.
+        ranks: of ``ranks.csv``, whose groups become letters.
     """
     notes = Notes()
     panels = []
-    best = _best(records)
+    letters = {_place(rank): rank["groups"] for rank in ranks if rank["table"] == table.name}
+    marks = Marks(_best(records), letters)
     for test_set, columns in groupby(table.columns, key=lambda column: column.protocol):
         subsets = [column.subset for column in columns]
         own = [record for record in records if record["protocol"] == test_set]
         keys = dict.fromkeys(record["row"] for record in own)
         lines = [
-            _line(table, [r for r in own if r["row"] == key], subsets, best, seconds, notes)
+            _line(table, [r for r in own if r["row"] == key], subsets, marks, seconds, notes)
             for key in keys
         ]
         groups = tuple(_group(own, subset) for subset in subsets)
@@ -120,8 +137,12 @@ def _group(records: Sequence[Record], subset: str) -> str:
     return f"{name} ({filled[0]['n_images']} images, {filled[0]['n_people']} people)"
 
 
-def _best(records: Sequence[Record]) -> set[tuple[str, str, str, str]]:
-    """(row, protocol, subset, metric) of the best trained row of each column."""
+def _place(record: Record) -> Place:
+    return record["row"], record["protocol"], record["subset"], record["metric"]
+
+
+def _best(records: Sequence[Record]) -> set[Place]:
+    """The best trained row of each column."""
     found: dict[tuple[str, str, str], tuple[float, str]] = {}
     for record in records:
         if record["run"] in BASELINES or not record["value"]:
@@ -138,14 +159,14 @@ def _line(
     table: Table,
     records: Sequence[Record],
     subsets: Sequence[str],
-    best: set[tuple[str, str, str, str]],
+    marks: Marks,
     seconds: Mapping[str, str],
     notes: Notes,
 ) -> Line:
     first = records[0]
     by_column = {(record["subset"], record["metric"]): record for record in records}
     ordered = [by_column[subset, metric] for subset in subsets for metric in table.conventions]
-    cells = tuple(_cell(table, record, best, notes) for record in ordered)
+    cells = tuple(_cell(table, record, marks, notes) for record in ordered)
     valued = any(record["value"] for record in ordered)
     remarks = dict.fromkeys(record["note"] for record in ordered if record["note"])
     return Line(
@@ -168,13 +189,11 @@ def _trained(records: Sequence[Record], seconds: Mapping[str, str]) -> str:
     return f"{text}, {float(seconds[run]):,.0f} s" if run in seconds else text
 
 
-def _cell(
-    table: Table, record: Record, best: set[tuple[str, str, str, str]], notes: Notes
-) -> Cell:
+def _cell(table: Table, record: Record, marks: Marks, notes: Notes) -> Cell:
     metric = record["metric"]
-    column = (record["protocol"], record["subset"], metric)
+    place = _place(record)
     remarks = [record["reason"]] if record["reason"] else []
-    erratum = ERRATA.get(Key(table.name, record["row"], *column))
+    erratum = ERRATA.get(Key(table.name, *place))
     remarks += [f"published value in doubt: {erratum}"] if erratum else []
     return Cell(
         _number(record["value"], metric) or NONE,
@@ -182,7 +201,8 @@ def _cell(
         record["published"],
         _signed(record["deviation"], metric),
         record["verdict"],
-        (record["row"], *column) in best,
+        place in marks.best,
+        marks.letters.get(place, ""),
         tuple(notes.number(text) for text in remarks),
     )
 

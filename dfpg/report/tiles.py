@@ -60,7 +60,9 @@ def read_tiles(path: Path) -> list[Group]:
         raise UserError(f"{path}: its JSON is not of these pictures; run pictures again") from error
 
 
-def _group(content: dict[str, list[dict[str, object]]], row: int, strip: NDArray[np.uint8]) -> Group:
+def _group(
+    content: dict[str, list[dict[str, object]]], row: int, strip: NDArray[np.uint8]
+) -> Group:
     """Cut one row of the mosaic, [side, columns * side, 3], into tiles."""
     names = [str(name) for name in content["columns"]]
     pictures = np.split(strip, len(names), axis=1)

@@ -1,0 +1,151 @@
+"""Stage ``report``: from results and artifacts to one HTML file, and tables for other papers.
+
+The page is no file for git: it holds faces, which with the user's own photographs are those of
+real people, and megabytes of them. ``results/tables.md`` and ``tables.tex`` are text alone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dfpg.config import Config
+from dfpg.errors import UserError
+from dfpg.estimates import load_scores
+from dfpg.files import write_text
+from dfpg.layout import TABLES, TEST_SETS
+from dfpg.priors.assets import licences
+from dfpg.render import TEST_SETS as TITLES
+from dfpg.render import render
+from dfpg.report import curves, gallery
+from dfpg.report.facts import cost_lines, facts, number
+from dfpg.report.latex import latex
+from dfpg.report.page import numbered_items, render_page
+from dfpg.report.printed import Printed, lay_out
+from dfpg.report.tiles import read_tiles
+from dfpg.verdict import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
+
+Record = dict[str, str]
+VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE)
+ERRATA = Path("docs/paper_errata.md")
+
+
+def build_report(config: Config, artifacts: Path, results: Path, root: Path = Path()) -> None:
+    """Write ``report/report.html`` into the artifacts, and into the results ``tables.md``,
+    ``tables.tex``, ``kernel_sizes.csv`` and ``plots/table*.csv``.
+
+    Args:
+        config: the profile.
+        artifacts: folder with ``per_image``, ``history`` and, if made, ``pictures``.
+        results: what the stages ``tables`` and ``environment`` wrote.
+        root: the project's root, for the paper's errata.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    tables = {table.name: read(results / f"{table.name}.csv") for table in TABLES}
+    trained = read(results / "training.csv")
+    seconds = {line["run"]: line["seconds"] for line in trained if line["seconds"]}
+    ranks = read_optional(results / "ranks.csv")
+    printed = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
+    scores = load_scores(config, artifacts / "per_image")
+    sizes = curves.kernel_sizes(config, scores)
+    costs = read_optional(artifacts / "pictures" / "costs.csv")
+    roc = read(results / "roc.csv")
+    context: dict[str, Any] = {
+        "facts": facts(config, results, trained),
+        "profile": config.profile,
+        "level": f"{100 * config.statistics.level:g} %",
+        "tables": printed,
+        "verdicts": _verdicts(read(results / "deviations.csv")),
+        "verdict_names": VERDICTS,
+        "claims": read_optional(results / "claims.csv"),
+        "ranks": gallery.rankings(ranks),
+        "forests": {table.name: gallery.forests(config, table, tables) for table in TABLES},
+        "ablation": gallery.ablations(config, tables["table4"]),
+        "sizes": {TITLES[name]: curves.size_charts(config, sizes, name) for name in TEST_SETS},
+        "tradeoffs": gallery.tradeoffs(config, scores, costs, seconds),
+        "training": {
+            name: curves.training_charts(config, artifacts / "history", name)
+            for name in config.protocols
+        },
+        "roc": curves.roc_charts(config, roc, gallery.recognition_runs(config)),
+        "verification": _verification(read(results / "verification.csv")),
+        "pictures": {
+            name: read_tiles(artifacts / "pictures" / f"{name}.png") for name in config.protocols
+        },
+        "costs": cost_lines(costs, trained),
+        "licences": licences(),
+        "errata": numbered_items(_text(root / ERRATA)),
+    }
+    write_text(artifacts / "report" / "report.html", render_page(context))
+    write_text(results / "kernel_sizes.csv", to_csv(sizes))
+    for table in printed:
+        write_text(results / "plots" / f"{table.name}.csv", to_csv(_wide(tables[table.name])))
+    parts = [render(results / f"{table.name}.csv") for table in TABLES]
+    write_text(results / "tables.md", "\n".join(parts))
+    write_text(results / "tables.tex", latex(printed))
+
+
+def read(path: Path) -> list[Record]:
+    """Records of a CSV.
+
+    Raises:
+        UserError: the file is missing or no text.
+    """
+    return list(csv.DictReader(_text(path).splitlines()))
+
+
+def read_optional(path: Path) -> list[Record]:
+    """Records of a CSV; none where the file does not exist."""
+    return read(path) if path.exists() else []
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read; run `dvc repro` first") from error
+
+
+def to_csv(records: Sequence[Record]) -> str:
+    """Records as CSV, in the columns of the first one."""
+    names = list(records[0]) if records else []
+    lines = [names, *([record[name] for name in names] for record in records)]
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def _verdicts(deviations: Sequence[Record]) -> dict[str, Counter[str]]:
+    """How many published figures of each table got which verdict."""
+    found = {table.title: Counter[str]() for table in TABLES}
+    titles = {table.name: table.title for table in TABLES}
+    for record in deviations:
+        found[titles[record["table"]]][record["verdict"] or "no value here"] += 1
+    return found
+
+
+def _wide(records: Sequence[Record]) -> list[Record]:
+    """One line per row with a value; a column per test set, subset and metric, for DVC's plots."""
+    names = list(dict.fromkeys(f"{r['protocol']}_{r['subset']}_{r['metric']}" for r in records))
+    lines: dict[str, Record] = {}
+    for record in records:
+        if record["value"]:
+            line = lines.setdefault(
+                record["row"], {"row": record["row"], **dict.fromkeys(names, "")}
+            )
+            line[f"{record['protocol']}_{record['subset']}_{record['metric']}"] = record["value"]
+    return list(lines.values())
+
+
+def _verification(records: Sequence[Record]) -> dict[str, Mapping[str, str]]:
+    """Measures of the strict mode with detected points, as printed, by row."""
+    found: dict[str, dict[str, str]] = {}
+    for record in records:
+        if (record["mode"], record["alignment"]) == ("strict", "detected"):
+            found.setdefault(record["row"], {})[record["measure"]] = number(
+                record["value"], record["ci_low"], record["ci_high"], 3
+            )
+    return found
