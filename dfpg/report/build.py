@@ -24,7 +24,7 @@ from dfpg.report import curves, gallery
 from dfpg.report.facts import cost_lines, facts, number
 from dfpg.report.latex import latex
 from dfpg.report.page import numbered_items, render_page
-from dfpg.report.printed import Printed, lay_out
+from dfpg.report.printed import lay_out
 from dfpg.report.tiles import read_tiles
 from dfpg.verdict import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 
@@ -34,8 +34,10 @@ ERRATA = Path("docs/paper_errata.md")
 
 
 def build_report(config: Config, artifacts: Path, results: Path, root: Path = Path()) -> None:
-    """Write ``report/report.html`` into the artifacts, and into the results ``tables.md``,
-    ``tables.tex``, ``kernel_sizes.csv`` and ``plots/table*.csv``.
+    """Write the page and the tables.
+
+    The artifacts get ``report/report.html``, the results ``tables.md``, ``tables.tex``,
+    ``kernel_sizes.csv`` and ``plots/table1.csv`` ... ``table4.csv``.
 
     Args:
         config: the profile.
@@ -120,11 +122,10 @@ def to_csv(records: Sequence[Record]) -> str:
 
 def _verdicts(deviations: Sequence[Record]) -> dict[str, Counter[str]]:
     """How many published figures of each table got which verdict."""
-    found = {table.title: Counter[str]() for table in TABLES}
-    titles = {table.name: table.title for table in TABLES}
+    found = {table.name: Counter[str]() for table in TABLES}
     for record in deviations:
-        found[titles[record["table"]]][record["verdict"] or "no value here"] += 1
-    return found
+        found[record["table"]][record["verdict"] or "no value here"] += 1
+    return {name.replace("table", "Table "): counts for name, counts in found.items()}
 
 
 def _wide(records: Sequence[Record]) -> list[Record]:
@@ -140,7 +141,7 @@ def _wide(records: Sequence[Record]) -> list[Record]:
     return list(lines.values())
 
 
-def _verification(records: Sequence[Record]) -> dict[str, Mapping[str, str]]:
+def _verification(records: Sequence[Record]) -> Mapping[str, Mapping[str, str]]:
     """Measures of the strict mode with detected points, as printed, by row."""
     found: dict[str, dict[str, str]] = {}
     for record in records:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dfpg.config import Config
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Record = dict[str, str]
 PER_ROW = 0.19  # inches of a forest's height
+BIG = (3.6, 6.0)  # inches, height and width
+# A run's name beside its point, in shares of the axes: width, height, and distance from the point.
+NAME_WIDE, NAME_HIGH, NAME_GAP = 0.17, 0.045, 0.02
 
 
 class Point(NamedTuple):
@@ -98,15 +101,14 @@ def _models(axes: Axes, names: Sequence[str], metric: str) -> None:
 
 
 class Against(NamedTuple):
-    """A quantity that PSNR is drawn against."""
+    """A quantity that PSNR is drawn against, on a logarithmic axis."""
 
     name: str
     label: str
-    log: bool
 
 
-GMACS = Against("gmacs", "GMACs for one picture of 128 x 128 px", log=True)
-SECONDS = Against("seconds", "training time (s)", log=True)
+GMACS = Against("gmacs", "GMACs for one picture of 128 x 128 px")
+SECONDS = Against("seconds", "training time (s)")
 
 
 def tradeoff(
@@ -130,61 +132,70 @@ def tradeoff(
     shown = [run for run in psnr if costs.get(run, 0) > 0]
 
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
         if "blurred" in psnr:
             style = style_of(config, "blurred")
             axes.axhline(psnr["blurred"].mean, color=style.colour, linestyle=style.line)
         for run in shown:
-            bounds = psnr[run]
-            point = Point(run, run, *bounds)
-            _bar(axes, (costs[run], bounds.mean), point, style_of(config, run), "y")
-        if against.log and shown:
-            axes.set_xscale("log")
-            axes.margins(x=0.22)
-        for (x, y), run in _spread(axes, [(costs[run], psnr[run].mean) for run in shown], shown):
-            axes.annotate(
-                run,
-                (costs[run], psnr[run].mean),
-                (x, y),
-                textcoords="axes fraction",
-                fontsize=6,
-                va="center",
-                arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.4},
-            )
+            place = (costs[run], psnr[run].mean)
+            _bar(axes, place, Point(run, run, *psnr[run]), style_of(config, run), "y")
+        axes.set_xscale("log")
+        axes.margins(x=0.15, y=0.12)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=against.label, ylabel="PSNR (dB)")
         axes.set_title(title, loc="left", fontweight="bold")
+        _name(axes, {run: (costs[run], psnr[run].mean) for run in shown})
 
     values = "; ".join(f"{run} {psnr[run].mean:.2f} dB at {costs[run]:.4g}" for run in shown)
     words = f"{title}: PSNR in dB against {against.label}. {values}. Dotted: blurred images."
-    return chart(name, words, draw, 3.2)
+    return chart(name, words, draw, *BIG)
 
 
-def _spread(
-    axes: Axes, places: Sequence[tuple[float, float]], names: Sequence[str]
-) -> list[tuple[tuple[float, float], str]]:
-    """Places of labels, in fractions of the axes: right of their points, none over another."""
+def _name(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
+    """Write each run's name near its point, no name over another or over a point."""
     axes.figure.canvas.draw()
-    to_axes: Callable[..., tuple[float, float]] = (
-        axes.transData + axes.transAxes.inverted()
-    ).transform
-    wanted = sorted(
-        (tuple(to_axes(place)), name) for place, name in zip(places, names, strict=True)
-    )
+    to_axes = axes.transData + axes.transAxes.inverted()
+    dots = {run: tuple(map(float, to_axes.transform(place))) for run, place in places.items()}
     taken: list[tuple[float, float]] = []
-    found = []
-    wide, high = 0.3, 0.048  # of a label, generously
-    for (x, y), name in wanted:
-        left = min(x + 0.03, 1 - wide / 1.6)
-        steps = sorted((step * high for step in range(-20, 21)), key=abs)
-        free = (
-            y + step
-            for step in steps
-            if 0.02 < y + step < 0.98
-            and all(abs(left - a) >= wide or abs(y + step - b) >= high for a, b in taken)
+    offsets = sorted((NAME_HIGH / 2 * step for step in range(-40, 41)), key=abs)
+    for run, (x, y) in sorted(dots.items(), key=lambda item: item[1][::-1]):
+        candidates = [
+            (left, y + offset)
+            for offset in offsets
+            for left in (x + NAME_GAP, x - NAME_GAP - NAME_WIDE)
+            if 0 <= left <= 1 - NAME_WIDE / 2 and NAME_HIGH / 2 < y + offset < 1
+        ]
+        free = (place for place in candidates if _is_free(place, taken, list(dots.values())))
+        left, middle = next(free, (x + NAME_GAP, y))
+        taken.append((left, middle))
+        right = left < x
+        axes.annotate(
+            run,
+            places[run],
+            (left + NAME_WIDE if right else left, middle),
+            textcoords="axes fraction",
+            fontsize=7,
+            ha="right" if right else "left",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "shrinkA": 0},
         )
-        place = (left, next(free, y))
-        taken.append(place)
-        found.append((place, name))
-    return found
+
+
+def _is_free(
+    place: tuple[float, float],
+    taken: Sequence[tuple[float, float]],
+    dots: Sequence[tuple[float, ...]],
+) -> bool:
+    """Whether a name whose left middle is at ``place`` meets no other name and no point."""
+    left, middle = place
+    names = all(abs(left - a) >= NAME_WIDE or abs(middle - b) >= NAME_HIGH for a, b in taken)
+    return names and all(
+        not (left - 0.01 < x < left + NAME_WIDE and abs(middle - y) < NAME_HIGH / 2 + 0.01)
+        for x, y in dots
+    )
 
 
 def _bar(axes: Axes, place: tuple[float, float], point: Point, style: Style, along: str) -> None:
@@ -192,7 +203,8 @@ def _bar(axes: Axes, place: tuple[float, float], point: Point, style: Style, alo
     errors = [[point.value - point.low], [point.high - point.value]]
     axes.errorbar(
         *place,
-        **{f"{along}err": errors},
+        xerr=errors if along == "x" else None,
+        yerr=errors if along == "y" else None,
         color=style.colour,
         marker=style.marker,
         linestyle="none",

@@ -72,6 +72,8 @@ def _in_words(curve: Curve) -> str:
 def _highlight(
     axes: Axes, config: Config, curves: Mapping[str, Curve], row: str, run: str, labels: Labels
 ) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     others: tuple[list[float], list[float]] = ([], [])  # one path: a page holds many charts
     for name, curve in curves.items():
         if name != row:
@@ -90,8 +92,18 @@ def _highlight(
         marker="" if own.steps else style.marker,
         drawstyle=drawn,
     )
-    axes.set(xlabel=labels.x, ylabel=labels.y)
+    axes.set(xlabel=labels.x, ylabel=labels.y, ylim=_limits(curves))
+    if not own.steps:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_title(row, loc="left", fontweight="bold")
+
+
+def _limits(curves: Mapping[str, Curve]) -> tuple[float, float]:
+    """The same for all charts of a set: what the curves span; bands may run out of it."""
+    values = [value for curve in curves.values() for value in curve.y if math.isfinite(value)]
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) or 0.5
+    return low - margin, high + margin
 
 
 def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[Record]:

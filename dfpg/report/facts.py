@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.layout import TEST_SETS, Column
+from dfpg.report.printed import NONE
 from dfpg.verdict import prior_network, slots
 
 Record = dict[str, str]
@@ -111,7 +112,7 @@ def cost_lines(costs: Sequence[Record], trained: Sequence[Record]) -> list[CostL
 def number(value: str, low: str, high: str, digits: int) -> str:
     """A value and its interval, as printed; a dash where there is none."""
     if not value:
-        return "–"
+        return NONE
     text = f"{float(value):.{digits}f}"
     if not low:
         return text

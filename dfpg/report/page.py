@@ -21,13 +21,18 @@ def render_page(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["slug"] = slug
+    environment.filters |= {"slug": slug, "breakable": breakable}
     return environment.get_template(TEMPLATE).render(**context)
 
 
 def slug(text: str) -> str:
     """A text as class or id: lower case, dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def breakable(name: str) -> Markup:
+    """A name that may break after its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def numbered_items(markdown: str) -> list[Markup]:

@@ -14,7 +14,7 @@ from dfpg.render import HEADINGS, TEST_SETS
 Record = dict[str, str]
 Place = tuple[str, str, str, str]
 MINUS = "\N{MINUS SIGN}"
-NONE = "–"
+NONE = "\N{EN DASH}"  # no value
 SUBSETS = {
     "helen": "Helen",
     "celeba": "CelebA",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dfpg.config import Config
 from dfpg.layout import BASELINES, Table, rows_of
@@ -75,7 +75,7 @@ def drawing() -> Iterator[None]:
     """Matplotlib's settings for small figures; text in an SVG stays text, bytes stay the same."""
     import matplotlib as mpl
 
-    settings = {
+    settings: dict[Any, Any] = {
         "axes.edgecolor": GREY,
         "axes.grid": True,
         "axes.labelsize": 8,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 3.5, 2.5  # inches
+WIDTH, HEIGHT = 3.0, 2.2  # inches
 
 
 class Chart(NamedTuple):
@@ -25,7 +25,11 @@ class Chart(NamedTuple):
 
 
 def chart(
-    name: str, description: str, draw: Callable[[Axes], None], height: float = HEIGHT
+    name: str,
+    description: str,
+    draw: Callable[[Axes], None],
+    height: float = HEIGHT,
+    width: float = WIDTH,
 ) -> Chart:
     """Draw one pair of axes.
 
@@ -33,13 +37,14 @@ def chart(
         name: prefix of the ids inside the SVG, unique in the page.
         description: what the chart shows, for readers who do not see it.
         draw: draws into the axes.
-        height: in inches; the width is the same for all.
+        height: in inches.
+        width: in inches; the page scales charts of one kind alike.
     """
     from matplotlib.figure import Figure
 
     stream = io.StringIO()
     with drawing():
-        figure = Figure(figsize=(WIDTH, height))
+        figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
