@@ -30,6 +30,13 @@ from dfpg.verdict import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 
 Record = dict[str, str]
 VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE)
+# Heading and decimals of the measures in verification.csv.
+MEASURES = {
+    "accuracy_pct": ("accuracy (%)", 2),
+    "eer_pct": ("equal error rate (%)", 2),
+    "auc": ("AUC", 3),
+    "tar_at_far_1pct": ("true acceptance at 1 % false (%)", 2),
+}
 ERRATA = Path("docs/paper_errata.md")
 
 
@@ -142,11 +149,12 @@ def _wide(records: Sequence[Record]) -> list[Record]:
 
 
 def _verification(records: Sequence[Record]) -> Mapping[str, Mapping[str, str]]:
-    """Measures of the strict mode with detected points, as printed, by row."""
+    """Measures of the strict mode with detected points, as printed, by row and heading."""
     found: dict[str, dict[str, str]] = {}
     for record in records:
         if (record["mode"], record["alignment"]) == ("strict", "detected"):
-            found.setdefault(record["row"], {})[record["measure"]] = number(
-                record["value"], record["ci_low"], record["ci_high"], 3
+            heading, digits = MEASURES[record["measure"]]
+            found.setdefault(record["row"], {})[heading] = number(
+                record["value"], record["ci_low"], record["ci_high"], digits
             )
     return found

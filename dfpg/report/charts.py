@@ -156,7 +156,7 @@ def tradeoff(
 
 def _name(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
     """Write each run's name near its point, no name over another or over a point."""
-    axes.figure.canvas.draw()
+    axes.get_figure(root=True).draw_without_rendering()  # settles limits and layout
     to_axes = axes.transData + axes.transAxes.inverted()
     dots = {run: tuple(map(float, to_axes.transform(place))) for run, place in places.items()}
     taken: list[tuple[float, float]] = []
