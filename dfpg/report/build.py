@@ -132,7 +132,9 @@ def _verdicts(deviations: Sequence[Record]) -> dict[str, Counter[str]]:
     found = {table.name: Counter[str]() for table in TABLES}
     for record in deviations:
         found[record["table"]][record["verdict"] or "no value here"] += 1
-    return {name.replace("table", "Table "): counts for name, counts in found.items()}
+    return {
+        name.replace("table", "Table\N{NO-BREAK SPACE}"): counts for name, counts in found.items()
+    }
 
 
 def _wide(records: Sequence[Record]) -> list[Record]:

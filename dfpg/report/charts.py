@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dfpg.config import Config
 from dfpg.estimates import Bounds
@@ -14,6 +14,7 @@ from dfpg.report.svg import Chart, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Record = dict[str, str]
 PER_ROW = 0.19  # inches of a forest's height
@@ -156,7 +157,7 @@ def tradeoff(
 
 def _name(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
     """Write each run's name near its point, no name over another or over a point."""
-    axes.get_figure(root=True).draw_without_rendering()  # settles limits and layout
+    cast("Figure", axes.figure).draw_without_rendering()  # settles limits and layout
     to_axes = axes.transData + axes.transAxes.inverted()
     dots = {run: tuple(map(float, to_axes.transform(place))) for run, place in places.items()}
     taken: list[tuple[float, float]] = []

@@ -112,6 +112,15 @@ def test_the_page_itself_never_scrolls_sideways(opened, width):
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_it_prints(opened):
-    printed = opened.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
-    assert len(printed["data"]) > 10_000
+def test_paper_shows_every_table_whole(opened):
+    sheet = round((297 - 2 * 12) / 25.4 * 96)  # px: A4 on its side, less the margins
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        resize(opened, sheet)
+        wide = opened.execute_script(
+            "return [...document.querySelectorAll('table, .charts, .tiles')]"
+            f".filter(part => part.getBoundingClientRect().right > {sheet}).length"
+        )
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
+    assert wide == 0

@@ -86,7 +86,7 @@ def test_every_row_and_value_of_every_table_is_on_the_page(parsed, made):
                 wanted = [
                     f"{float(r['value']):.{DECIMALS[r['metric']]}f}" for r in own if r["value"]
                 ]
-                found = [r for r in lines if r and r[0].replace("_ ", "_").split()[0] == key]
+                found = [r for r in lines if f"{r[0]} ".replace("_ ", "_").startswith(f"{key} ")]
                 assert any(
                     all(any(value in cell.split() for cell in line) for value in wanted)
                     for line in found
