@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from dfpg.forecast import Forecast, Probe
 
 HOW = (
-    "estimate of training alone: {probes} on random images; every other run at the rate of the one "
-    "of its kind (with or without discriminator), by steps, batch and GMACs of its generator"
+    "An estimate of training alone, from random images; every other run counts at the rate of",
+    "the one of its kind (with or without discriminator), by steps, batch and generator's GMACs:",
 )
 
 
@@ -168,12 +168,13 @@ def _costs(report: Report) -> list[str]:
     probes = dict.fromkeys(probe for forecast in report.forecasts for probe in forecast.measured)
     return [
         *(f"{f.profile}: {duration(f.seconds)} for {f.runs} runs" for f in report.forecasts),
-        HOW.format(probes="; ".join(map(_probe, probes))),
+        *HOW,
+        *map(_probe, probes),
     ]
 
 
 def _probe(probe: Probe) -> str:
     return (
-        f"{probe.run} at {probe.image_size} px, {probe.steps} steps of {probe.images}: "
-        f"{probe.seconds:.3g} s"
+        f"  {probe.run} at {probe.image_size} px, {probe.images} images: "
+        f"{probe.seconds:.2g} s a step (median of {probe.steps})"
     )
