@@ -243,6 +243,26 @@ def environment() -> None:
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Say what this machine is, what is missing, and what each profile would cost here.
+
+    Takes half a minute. Exits with 0 if `make repro` could run now, with 1 if not.
+    """
+    from dfpg.doctor import diagnose, render
+
+    report = diagnose()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(report.record(), indent=2))
+    else:
+        typer.echo(render(report))
+    raise typer.Exit(0 if report.ready else 1)
+
+
+@app.command()
 def compare(first: Path, second: Path) -> None:
     """Say whether two result folders agree, value by value, within the stated tolerances."""
     from dfpg.compare import compare as compare_folders
