@@ -142,14 +142,18 @@ def parsing(sheet: Path | None) -> None:
 
     config = load_config()
     device = select_device()
-    network = load_bisenet(asset_path("bisenet")).to(device)
     precision = resolve_precision(config.training.precision, device)
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
         labels = own_labels(PREPARED / name)
         if labels is None:
-            labels = parse_faces(faces.pictures, network, precision=precision)
+            labels = parse_faces(
+                faces.pictures,
+                load_bisenet(asset_path("bisenet")).to(device),
+                precision=precision,
+                side=config.prior.parsing_size,
+            )
         save_labels(label_file(PARSING, name), labels)
         if sheet is not None:
             shown = slice(None, None, max(1, len(labels) // 24))
