@@ -272,6 +272,18 @@ def compare(first: Path, second: Path) -> None:
     raise typer.Exit(0 if report.agree else 1)
 
 
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="Folder under results/.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace that record.")] = False,
+) -> None:
+    """Keep the tables of another profile's run, and what made them, as results/NAME."""
+    from dfpg.config import load_config
+    from dfpg.publish import publish as keep
+
+    typer.echo(keep(load_config(), name, force=force))
+
+
 @profile_app.command("use")
 def profile_use(
     name: str,
