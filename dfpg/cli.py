@@ -315,7 +315,7 @@ def faces_prepare() -> None:
     """Frame, split and pack the photographs of your own sources (stage `faces`)."""
     from dfpg import pipeline
 
-    pipeline.faces()
+    typer.echo(pipeline.faces())
 
 
 @data_app.command("check")

@@ -62,14 +62,16 @@ def sources(config: Config) -> dict[str, str]:
     return found
 
 
-def faces() -> None:
-    """Stage ``faces``: prepare the photographs of every source but the embedded one."""
+def faces() -> str:
+    """Stage ``faces``: prepare the photographs of all sources but the embedded one; says what."""
     from dfpg.faces.dataset import EMBEDDED, JOIN, PREPARED
-    from dfpg.faces.prepare import prepare_faces
+    from dfpg.faces.prepare import SUMMARY, prepare_faces
+    from dfpg.report.prepared import prepared
 
     config = load_config()
     names = {name for source in sources(config).values() for name in source.split(JOIN)}
     prepare_faces(config, sorted(names - {EMBEDDED}), PREPARED)
+    return prepared(PREPARED / SUMMARY)
 
 
 def kernels(sheet: Path | None) -> str:
