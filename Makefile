@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help setup fetch repro test test-slow smoke bench lint docs clean
+.PHONY: help setup fetch repro test test-slow smoke pages bench lint docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,8 +24,8 @@ fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
 	@echo "== assets: about 90 MB the first time"
 	@python -m dfpg fetch
 
-repro: fetch ## run the whole pipeline on the embedded faces (about 25 minutes on 2 cores)
-	@echo "== dvc repro: about 25 minutes on 2 cores; stop and repeat as you like, it resumes"
+repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2 cores)
+	@echo "== dvc repro: about an hour on 2 cores; stop and repeat as you like, it resumes"
 	@start=$$SECONDS; dvc repro && echo "== reproduced in $$((SECONDS - start)) s; tables: results/" \
 		&& python -m dfpg tables --show
 
@@ -38,9 +38,13 @@ test-slow: setup ## run the long tests (about half an hour)
 	@python -m dfpg fetch mobilestylegan
 	@OMP_NUM_THREADS=1 python -m pytest -m slow
 
-smoke: setup ## run the whole graph with the smoke profile in a temporary clone, and the docs' examples
+smoke: setup ## run the whole graph with the smoke profile in a temporary clone (3 to 8 minutes)
 	@python -m dfpg fetch
-	@python -m pytest -m smoke -s tests/pipeline tests/docs
+	@python -m pytest -m smoke -s tests/pipeline
+
+pages: setup ## follow the pages of docs/ that a test can follow (1 minute)
+	@python -m dfpg fetch
+	@python -m pytest -m smoke tests/docs
 
 bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
 	@python -m pytest bench --benchmark-only --benchmark-autosave \

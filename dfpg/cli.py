@@ -21,7 +21,11 @@ app = typer.Typer(
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
 faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
+data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 app.add_typer(faces_app, name="faces")
+testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
+app.add_typer(testset_app, name="testset")
+app.add_typer(data_app, name="data")
 
 
 @app.command()
@@ -126,8 +130,68 @@ def tables(
 
 
 @app.command()
+def score(
+    restored: Annotated[Path, typer.Option(help="Folder of restored images.")],
+    sharp: Annotated[Path, typer.Option(help="Folder of sharp images.")],
+    out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
+    vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+) -> None:
+    """Score anyone's restored images by every convention; needs the assets, no project.
+
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    """
+    from dfpg.score import score as score_folders
+
+    typer.echo(score_folders(restored, sharp, out, force, vggface))
+
+
+@app.command()
+def submit(
+    name: Annotated[str, typer.Argument(help="Name of the row.")],
+    restored: Annotated[Path | None, typer.Option(help="Folder laid out like the export.")] = None,
+    protocol: Annotated[str, typer.Option(help="a or b")] = "",
+    paper: Annotated[str, typer.Option(help="What code or paper made them; column note.")] = "",
+    by: Annotated[str, typer.Option(help="Who submits; into the card.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace that submission.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete that submission.")] = False,
+) -> None:
+    """Take another code's output for an exported test set as a row of the tables."""
+    from dfpg import submit as submission
+
+    if remove:
+        typer.echo(submission.remove(name))
+    elif restored is None or not protocol:
+        raise UserError(f"submit {name}: give --restored DIR and --protocol a or b")
+    else:
+        typer.echo(submission.submit(name, restored, protocol, paper, by, force))
+
+
+@testset_app.command("export")
+def export_testset(
+    protocol: Annotated[str, typer.Argument(help="a or b")],
+    out: Annotated[Path, typer.Argument(help="Folder for the images.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace images of the same names.")
+    ] = False,
+) -> None:
+    """Write a protocol's blurred and sharp images as PNG, in the published naming."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.export_testset(protocol, out, force))
+
+
+@app.command()
 def sheet(
     out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are put to its name.")],
+    blurred: Annotated[
+        Path | None,
+        typer.Option(help="Folder of really blurred faces to draw instead, into one PNG."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="With --blurred: HEADING=FOLDER of pictures with the same file names."),
+    ] = None,
 ) -> None:
     """Draw test faces as every trained run restores them, one sheet per protocol.
 
@@ -135,7 +199,10 @@ def sheet(
     """
     from dfpg import pipeline
 
-    typer.echo(pipeline.sheet(out))
+    if blurred is None:
+        typer.echo(pipeline.sheet(out))
+    else:
+        typer.echo(pipeline.real_blur(blurred, out, beside or []))
 
 
 @app.command()
@@ -187,12 +254,21 @@ def compare(first: Path, second: Path) -> None:
 
 
 @profile_app.command("use")
-def profile_use(name: str) -> None:
-    """Write a profile's resolved values into params.yaml."""
+def profile_use(
+    name: str,
+    faces: Annotated[
+        list[str] | None,
+        typer.Option(help="SOURCE=FOLDER of your photographs; a new one: SOURCE=READER:FOLDER."),
+    ] = None,
+    slot: Annotated[
+        list[str] | None, typer.Option(help="PROTOCOL.SUBSET=SOURCE, e.g. b.ffhq=portraits.")
+    ] = None,
+) -> None:
+    """Write a profile's resolved values into params.yaml; folders named there before stay."""
     from dfpg.profile import describe_profile, use_profile
 
-    use_profile(name)
-    typer.echo(f"params.yaml is now profile {name}\n{describe_profile(name)}")
+    notes = use_profile(name, faces=faces or (), slots=slot or ())
+    typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
 
 
 @profile_app.command("list")
@@ -209,6 +285,17 @@ def faces_prepare() -> None:
     from dfpg import pipeline
 
     pipeline.faces()
+
+
+@data_app.command("check")
+def data_check() -> None:
+    """Say which photographs are at hand and what they fill; exit code 1 if some are lacking."""
+    from dfpg.config import load_config
+    from dfpg.faces.check import check_data
+
+    text, complete = check_data(load_config())
+    typer.echo(text)
+    raise typer.Exit(0 if complete else 1)
 
 
 @faces_app.command("generate")

@@ -25,7 +25,6 @@ RESULTS = Path("results")
 KERNELS = ARTIFACTS / "kernels"
 TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
-FACES = ARTIFACTS / "faces"
 PARSING = ARTIFACTS / "parsing"
 REFERENCES = ARTIFACTS / "references"
 VALIDATION_BATCHES = 5
@@ -61,12 +60,12 @@ def sources(config: Config) -> dict[str, str]:
 
 def faces() -> None:
     """Stage ``faces``: prepare the photographs of every source but the embedded one."""
-    from dfpg.faces.dataset import EMBEDDED, JOIN
+    from dfpg.faces.dataset import EMBEDDED, JOIN, PREPARED
     from dfpg.faces.prepare import prepare_faces
 
     config = load_config()
     names = {name for source in sources(config).values() for name in source.split(JOIN)}
-    prepare_faces(config, sorted(names - {EMBEDDED}), FACES)
+    prepare_faces(config, sorted(names - {EMBEDDED}), PREPARED)
 
 
 def kernels(sheet: Path | None) -> str:
@@ -86,15 +85,33 @@ def testsets(protocol: str) -> None:
     from dfpg.blur.testsets import build_testset
     from dfpg.faces.dataset import load_faces
 
-    if protocol not in get_args(ProtocolName):
-        raise UserError(f"protocol {protocol!r} is unknown: use a or b")
-    name = cast(ProtocolName, protocol)
+    name = protocol_name(protocol)
     config = load_config()
     settings = config.protocols[name]
     used = {subset.source for subset in settings.test.subsets.values()}
     faces = {source: load_faces(source, "test") for source in sorted(used)}
     rate = build_testset(config, name, _kernels(settings.kernels), faces, TESTSETS / name)
     print(f"test set {name}: {rate}")
+
+
+def export_testset(protocol: str, out: Path, force: bool) -> str:
+    """One protocol's test set as PNG folders; says what was written."""
+    from dfpg.blur.testsets import open_testset
+    from dfpg.export import export_testset as export
+
+    name = protocol_name(protocol)
+    return export(open_testset(TESTSETS / name), name, out, force)
+
+
+def protocol_name(text: str) -> ProtocolName:
+    """The protocol that a user named.
+
+    Raises:
+        UserError: there is no such protocol.
+    """
+    if text not in get_args(ProtocolName):
+        raise UserError(f"protocol {text!r} is unknown: use a or b")
+    return cast(ProtocolName, text)
 
 
 def priors() -> None:
@@ -108,9 +125,13 @@ def priors() -> None:
 
 
 def parsing(sheet: Path | None) -> None:
-    """Stage ``parsing``: maps of the training faces, one file per source."""
+    """Stage ``parsing``: maps of the training faces, one file per source.
+
+    A set's own masks are used where it has some; else BiSeNet draws the maps.
+    """
     from dfpg.device import resolve_precision, select_device
-    from dfpg.faces.dataset import JOIN, load_faces
+    from dfpg.faces.dataset import JOIN, PREPARED, load_faces
+    from dfpg.faces.prepare import own_labels
     from dfpg.priors.assets import asset_path
     from dfpg.priors.bisenet import load_bisenet
     from dfpg.priors.parsing import draw_parsing_sheet, label_file, parse_faces, save_labels
@@ -122,7 +143,9 @@ def parsing(sheet: Path | None) -> None:
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
-        labels = parse_faces(faces.pictures, network, precision=precision)
+        labels = own_labels(PREPARED / name)
+        if labels is None:
+            labels = parse_faces(faces.pictures, network, precision=precision)
         save_labels(label_file(PARSING, name), labels)
         if sheet is not None:
             shown = slice(None, None, max(1, len(labels) // 24))
@@ -251,7 +274,7 @@ def evaluate(run: str) -> None:
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     if run == "baselines":
         _references(config, sets[RECOGNITION.protocol])
-    recogniser = _recogniser(config)
+    recogniser = build_recogniser(config)
     with torch.inference_mode():
         rate = score_images(
             config,
@@ -283,7 +306,8 @@ def _references(config: Config, testset: TestSet) -> None:
     write_card(config, path, embedder, detector, source, faces, REFERENCES / EMBEDDER_CARD)
 
 
-def _recogniser(config: Config) -> Recogniser:
+def build_recogniser(config: Config) -> Recogniser:
+    """What Table 3 records of every image, with the references that ``baselines`` wrote."""
     from dfpg.metrics.detection import DlibHog
     from dfpg.priors.embedder import FaceEmbedder, embedder_path
     from dfpg.recognition.observe import Recogniser
@@ -303,9 +327,10 @@ def _detector(config: Config) -> FaceDetector:
 
 def tables() -> None:
     """Stage ``tables``: everything in ``results/`` but the environment."""
+    from dfpg.submissions import FOLDER
     from dfpg.tables import build_tables
 
-    build_tables(load_config(), ARTIFACTS, RESULTS)
+    build_tables(load_config(), ARTIFACTS, RESULTS, FOLDER)
 
 
 def environment() -> None:
@@ -350,6 +375,25 @@ def sheet(out: Path) -> str:
         draw(path, title, chosen, columns(testset, chosen, scored))
         lines.append(f"{path}: {len(chosen)} images, {len(scored)} runs")
     return "\n".join(lines)
+
+
+def real_blur(folder: Path, out: Path, beside: list[str]) -> str:
+    """Really blurred faces as every run with weights restores them; nothing is scored.
+
+    Args:
+        folder: pictures.
+        out: PNG file to write.
+        beside: ``HEADING=FOLDER`` of further columns.
+    """
+    from dfpg.report.real_blur import real_blur_sheet
+
+    pairs = [given.partition("=") for given in beside]
+    for heading, sign, place in pairs:
+        if not (heading and sign and place):
+            raise UserError(f"--beside {heading}{sign}{place}: write HEADING=FOLDER")
+    others = {heading: Path(place) for heading, _, place in pairs}
+    count = real_blur_sheet(load_config(), folder, out, ARTIFACTS / "weights", others)
+    return f"{out}: {count} images"
 
 
 def methods(csv: Path | None) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ruamel.yaml import YAML
 
-from dfpg.config import PARAMS, Config, parse_config
+from dfpg.config import PARAMS, Config, FaceSource, load_yaml, parse_config
 from dfpg.errors import UserError
 from dfpg.files import write_text
 
 NAMES = ("smoke", "embedded", "research", "paper")
+EMBEDDED = "embedded"
 
 
 def _yaml() -> YAML:
@@ -28,6 +30,8 @@ def _yaml() -> YAML:
 
 
 def _read(name: str) -> Any:
+    if name not in ("base", *NAMES):
+        raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
     return _yaml().load(files("dfpg.profiles").joinpath(f"{name}.yaml").read_text())
 
 
@@ -41,6 +45,19 @@ def _merge(target: Any, changes: Any, where: str) -> None:
             target[key] = value
 
 
+def _merged(name: str) -> Any:
+    merged = _read("base")
+    _merge(merged, _read(name), f"profile {name}")
+    return merged
+
+
+def _resolved(name: str, values: Any) -> tuple[Config, str]:
+    stream = io.StringIO()
+    _yaml().dump(values, stream)
+    text = stream.getvalue()
+    return parse_config(YAML(typ="safe", pure=True).load(text), Path(f"profile {name}")), text
+
+
 def resolve_profile(name: str) -> tuple[Config, str]:
     """Resolve a profile.
 
@@ -50,14 +67,7 @@ def resolve_profile(name: str) -> tuple[Config, str]:
     Raises:
         UserError: unknown profile, or a profile that sets an unknown key.
     """
-    if name not in NAMES:
-        raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
-    merged = _read("base")
-    _merge(merged, _read(name), f"profile {name}")
-    stream = io.StringIO()
-    _yaml().dump(merged, stream)
-    text = stream.getvalue()
-    return parse_config(YAML(typ="safe", pure=True).load(text), Path(f"profile {name}")), text
+    return _resolved(name, _merged(name))
 
 
 def describe_profile(name: str) -> str:
@@ -67,8 +77,105 @@ def describe_profile(name: str) -> str:
     return "\n".join(lines)
 
 
-def use_profile(name: str, path: Path = PARAMS) -> Config:
-    """Write a profile's resolved values into ``params.yaml``; see :func:`resolve_profile`."""
-    config, text = resolve_profile(name)
-    write_text(path, text)
-    return config
+def use_profile(
+    name: str,
+    path: Path = PARAMS,
+    faces: Sequence[str] = (),
+    slots: Sequence[str] = (),
+) -> list[str]:
+    """Write a profile's resolved values into ``params.yaml``; see :func:`resolve_profile`.
+
+    Folders that the old file names are kept, and so are its sources in the test sets' slots where
+    they are the user's own and the profile does not use the embedded faces there.
+
+    Args:
+        name: of the profile.
+        path: file to write.
+        faces: ``source=FOLDER``, or for a source that no profile has ``source=READER:FOLDER``.
+        slots: ``PROTOCOL.SUBSET=source``, e.g. ``b.ffhq=portraits``.
+
+    Returns:
+        A sentence on everything that the old file or the arguments added to the profile, or that
+        the old file had and the new one has not.
+
+    Raises:
+        UserError: an unknown profile, source, reader or slot.
+    """
+    values = _merged(name)
+    notes = _keep(values, path)
+    for given in faces:
+        notes.append(_set_folder(values, given))
+    for given in slots:
+        notes.append(_set_slot(values, given))
+    write_text(path, _resolved(name, values)[1])
+    return notes
+
+
+def _keep(values: Any, path: Path) -> list[str]:
+    """Carry folders and own slots over from the file that will be replaced."""
+    if not path.exists():
+        return []
+    try:
+        old = load_yaml(path)
+        sources = {key: source for key, source in old["faces"].items() if source["path"]}
+        subsets = {
+            (protocol, subset): settings["source"]
+            for protocol, section in old["protocols"].items()
+            for subset, settings in section["test"]["subsets"].items()
+        }
+    except (UserError, KeyError, TypeError, AttributeError):
+        return [f"the old {path} could not be read: folders that it named are not kept"]
+    profile_sources = set(values["faces"])
+    notes = []
+    for key, source in sources.items():
+        own = values["faces"].setdefault(key, dict(source))
+        if own["reader"] != source["reader"]:
+            notes.append(f"not kept: faces.{key} <- {source['path']}: read as {source['reader']}")
+            continue
+        notes.append(_set_folder(values, f"{key}={source['reader']}:{source['path']}", "kept"))
+    for (protocol, subset), source in subsets.items():
+        if source in profile_sources or source == EMBEDDED or source not in values["faces"]:
+            continue
+        slot = f"{protocol}.{subset}"
+        if values["protocols"][protocol]["test"]["subsets"][subset]["source"] == EMBEDDED:
+            notes.append(f"not kept: slot {slot} <- {source}: this profile's is {EMBEDDED}")
+        else:
+            notes.append(_set_slot(values, f"{slot}={source}", "kept"))
+    return notes
+
+
+def _set_folder(values: Any, given: str, verb: str = "set") -> str:
+    key, _, place = given.partition("=")
+    readers = get_args(FaceSource.model_fields["reader"].annotation)
+    reader, colon, folder = place.partition(":")
+    if not colon or reader not in readers:
+        reader, folder = "", place
+    if not key or not folder:
+        raise UserError(f"--faces {given}: write SOURCE=FOLDER or SOURCE=READER:FOLDER")
+    if key not in values["faces"] and not reader:
+        known = ", ".join(values["faces"])
+        raise UserError(
+            f"--faces {given}: {key!r} is none of {known}: to add a source of your own write "
+            f"{key}=READER:{folder} with a reader of {', '.join(readers)}"
+        )
+    source = values["faces"].setdefault(key, {"reader": reader, "path": None, "train": None})
+    if reader and source["reader"] != reader:
+        raise UserError(
+            f"--faces {given}: {key} is read as {source['reader']}: name other pictures otherwise"
+        )
+    source["path"] = folder
+    return f"{verb}: faces.{key} <- {folder}"
+
+
+def _set_slot(values: Any, given: str, verb: str = "set") -> str:
+    slot, _, source = given.partition("=")
+    protocol, _, subset = slot.partition(".")
+    subsets = values["protocols"].get(protocol, {"test": {"subsets": {}}})["test"]["subsets"]
+    if subset not in subsets:
+        known = [f"{p}.{s}" for p, v in values["protocols"].items() for s in v["test"]["subsets"]]
+        raise UserError(f"--slot {given}: no slot {slot!r}: use one of {', '.join(known)}")
+    if source not in (EMBEDDED, *values["faces"]):
+        known = [EMBEDDED, *values["faces"]]
+        raise UserError(f"--slot {given}: no source {source!r}: use one of {', '.join(known)}")
+    subsets[subset]["source"] = source
+    return f"{verb}: slot {slot} <- {source}"

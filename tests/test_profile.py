@@ -17,7 +17,8 @@ def test_every_profile_resolves_and_says_what_it_is_for(name):
 
 def test_written_params_read_back_as_the_same_configuration(tmp_path):
     path = tmp_path / "params.yaml"
-    assert use_profile("smoke", path) == load_config(path)
+    assert use_profile("smoke", path) == []
+    assert load_config(path) == resolve_profile("smoke")[0]
 
 
 def test_assumptions_stay_marked_in_the_written_file():
@@ -39,3 +40,90 @@ def test_paper_profile_has_the_papers_sizes():
 def test_unknown_profile_is_refused():
     with pytest.raises(UserError, match="'huge' is unknown"):
         resolve_profile("huge")
+
+
+def test_folders_are_given_on_the_command_line_and_survive(tmp_path):
+    """A profile is used again, and another one after it: nothing is lost in silence."""
+    path = tmp_path / "params.yaml"
+    own = ["celeba=/pictures/celeba", "portraits=folder:/pictures/own"]
+    notes = use_profile("research", path, own, ["b.ffhq=portraits"])
+    assert notes == [
+        "set: faces.celeba <- /pictures/celeba",
+        "set: faces.portraits <- /pictures/own",
+        "set: slot b.ffhq <- portraits",
+    ]
+    first = load_config(path)
+    assert first.faces["celeba"].path == "/pictures/celeba"
+    assert first.faces["celeba"].train == 4464
+    assert first.protocols["b"].test.subsets["ffhq"].source == "portraits"
+    assert [note.replace("kept", "set") for note in use_profile("research", path)] == notes
+    assert load_config(path) == first
+    dropped = use_profile("embedded", path)
+    assert dropped[2] == "not kept: slot b.ffhq <- portraits: this profile's is embedded"
+    embedded = load_config(path)
+    assert embedded.protocols == resolve_profile("embedded")[0].protocols
+    assert embedded.faces["portraits"] == first.faces["portraits"]
+
+
+def test_new_folder_takes_the_place_of_the_kept_one(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["ffhq=/old"])
+    notes = use_profile("research", path, ["ffhq=/new"])
+    assert notes[-1] == "set: faces.ffhq <- /new"
+    assert load_config(path).faces["ffhq"].path == "/new"
+
+
+def test_other_pictures_under_a_sets_name_are_not_kept(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["ffhq=/pictures"])
+    path.write_text(path.read_text().replace("reader: ffhq", "reader: folder"))
+    assert use_profile("research", path) == ["not kept: faces.ffhq <- /pictures: read as folder"]
+    assert load_config(path).faces["ffhq"].path is None
+
+
+def test_unreadable_params_are_replaced_with_a_word(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("profile: [")
+    (note,) = use_profile("smoke", path)
+    assert "could not be read" in note
+    assert load_config(path).profile == "smoke"
+
+
+@pytest.mark.parametrize(
+    ("faces", "slots", "message"),
+    [
+        (["celeba"], [], "write SOURCE=FOLDER"),
+        (["mine=/pictures"], [], "'mine' is none of celeba, .*mine=READER:/pictures"),
+        (["mine=jpeg:/pictures"], [], "'mine' is none of celeba"),
+        (["ffhq=folder:/pictures"], [], "ffhq is read as ffhq: name other pictures otherwise"),
+        ([], ["b.lfw=celeba"], r"no slot 'b\.lfw': use one of a\.helen, "),
+        ([], ["b.ffhq=mine"], "no source 'mine': use one of embedded, celeba"),
+    ],
+)
+def test_mistyped_folder_or_slot_is_refused_and_the_file_stays(tmp_path, faces, slots, message):
+    path = tmp_path / "params.yaml"
+    use_profile("smoke", path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=message):
+        use_profile("research", path, faces, slots)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["research", "paper"])
+def test_profiles_on_photographs_fill_every_slot_with_its_own_set(name):
+    config, _ = resolve_profile(name)
+    found = {
+        f"{protocol}.{subset}": settings.source
+        for protocol, section in config.protocols.items()
+        for subset, settings in section.test.subsets.items()
+    }
+    assert found == {
+        "a.helen": "helen",
+        "a.celeba": "celeba",
+        "b.celeba": "celeba",
+        "b.celeba_hq": "celebamask_hq",
+        "b.ffhq": "ffhq",
+    }
+    assert config.protocols["a"].source == "celeba+helen"
+    assert config.protocols["b"].source == "celebamask_hq"
+    assert config.faces["celeba"].train == 2300 + 2164

@@ -78,6 +78,15 @@ class FaceEmbedder:
         self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Embedding, float32 [D] of length 1, of the face at ``landmarks`` in an RGB picture."""
-        crop = align(picture, landmarks)[:, :, ::-1]
-        vector = self._model.get_feat(crop).ravel()
-        return cast("NDArray[np.float32]", vector / np.linalg.norm(vector))
+        return cast("NDArray[np.float32]", self.many(picture[None], landmarks[None])[0])
+
+    def many(
+        self, pictures: NDArray[np.uint8], landmarks: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Embeddings [N, D] of the faces at ``landmarks`` [N, 5, 2] in RGB pictures [N, H, W, 3].
+
+        All of them go through the network at once.
+        """
+        faces = [align(*face)[:, :, ::-1] for face in zip(pictures, landmarks, strict=True)]
+        vectors = self._model.get_feat(faces)
+        return cast("NDArray[np.float32]", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -81,15 +81,11 @@ def clone(tmp_path_factory, tree_before) -> Path:  # noqa: ARG001 (taken before 
 
 
 def test_every_table_has_every_row_with_a_value(clone):
-    rows = {
-        "table1": {"sharp", "blurred", "dfpg_a"},
-        "table2": {"sharp", "blurred", "dfpg_b"},
-        "table4": {"blurred", "b1", "b2", "b3", "b4", "b5", "b6"},
-    }
-    for name, expected in rows.items():
+    counted = {"table1": "ssim", "table2": "ssim", "table3": "detection_pct", "table4": "ssim"}
+    for name, metric in counted.items():
         table = pd.read_csv(clone / "results" / f"{name}.csv")
-        measured = table[(table["metric"] == "ssim") & table["value"].notna()]
-        assert expected <= set(measured["row"]), name
+        measured = table[(table["metric"] == metric) & table["value"].notna()]
+        assert set(table["row"]) - set(measured["row"]) <= {"shen2020"}, name  # reported only
         assert (measured["ci_low"] <= measured["ci_high"]).all()
         assert (table["profile"] == "smoke").all()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dfpg.config import PublishedPairs, Recognition
+from dfpg.config import PublishedPairs
 from dfpg.errors import UserError
 from dfpg.faces.dataset import FaceSet
 from dfpg.files import write_image
@@ -174,7 +174,8 @@ def published(config, folder: Path, red: int):
         whole[CELEBA_CROP] = value
         write_image(folder / file, whole)
     pairs = PublishedPairs(lists=str(folder), pictures=str(folder))
-    return config.model_copy(update={"recognition": Recognition(published_pairs=pairs)})
+    recognition = config.recognition.model_copy(update={"published_pairs": pairs})
+    return config.model_copy(update={"recognition": recognition})
 
 
 def test_published_pairs_are_read_from_the_users_celeba(config, tmp_path):

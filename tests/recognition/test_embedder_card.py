@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfpg.config import Recognition
 from dfpg.errors import UserError
 from dfpg.faces.dataset import FaceSet
 from dfpg.priors.auc import Pairs
@@ -123,14 +122,16 @@ def lfw_folder(folder, pairs_per_fold: int = 2):
 
 def test_lfw_is_read_from_the_users_folder(config, network, tmp_path):
     folder = lfw_folder(tmp_path / "lfw")
-    own = config.model_copy(update={"recognition": Recognition(lfw=str(folder))})
+    recognition = config.recognition.model_copy(update={"lfw": str(folder)})
+    own = config.model_copy(update={"recognition": recognition})
     lfw = card_of(own, network, one_hot, None, tmp_path / "card.json")["lfw"]
     assert (lfw["n_pairs"], lfw["not_found"]) == (40, 0)
     assert lfw["accuracy"] == lfw["auc"] == {"value": 1, "low": 1, "high": 1}
 
 
 def test_lfw_that_is_not_there_is_one_line(config, network, tmp_path):
-    own = config.model_copy(update={"recognition": Recognition(lfw=str(tmp_path / "nothing"))})
+    recognition = config.recognition.model_copy(update={"lfw": str(tmp_path / "nothing")})
+    own = config.model_copy(update={"recognition": recognition})
     with pytest.raises(UserError, match=r"no lfw_home with lfw_funneled/") as caught:
         card_of(own, network, one_hot, None, tmp_path / "card.json")
     assert "\n" not in str(caught.value)
