@@ -22,9 +22,7 @@ from dfpg.examination import (
 if TYPE_CHECKING:
     from dfpg.forecast import Forecast, Probe
 
-HOW = (
-    "Recorded times (dfpg/recorded.csv), scaled by what these runs took here on random images:",
-)
+HOW = ("Recorded times (dfpg/recorded.csv), scaled by what these runs took here on random images:",)
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def _costs(report: Report) -> list[str]:
 
 
 def _forecast(forecast: Forecast) -> str:
-    scope = "the whole pipeline" if forecast.whole else f"{len(forecast.trainings)} trainings alone"
+    scope = "the whole pipeline" if forecast.whole else "trainings alone"
     return f"{forecast.profile}: {duration(forecast.low)} to {duration(forecast.high)}, {scope}"
 
 
