@@ -206,6 +206,25 @@ def sheet(
 
 
 @app.command()
+def pictures() -> None:
+    """Restore the report's example faces and count what each run costs (stage `pictures`)."""
+    from dfpg import pipeline
+
+    pipeline.pictures()
+
+
+@app.command()
+def report() -> None:
+    """Write artifacts/report/report.html and results/tables.* (stage `report`).
+
+    The report shows faces. Pictures of real people are theirs: keep such a report private.
+    """
+    from dfpg import pipeline
+
+    pipeline.report()
+
+
+@app.command()
 def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:

@@ -12,11 +12,14 @@ from dfpg.files import write_text
 from dfpg.layout import BASELINES, RECOGNITION, evaluated_on
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dfpg.blur.kernels import KernelBank
     from dfpg.blur.testsets import TestSet
     from dfpg.methods.base import Method
     from dfpg.priors.detector import FaceDetector
     from dfpg.recognition.observe import Recogniser
+    from dfpg.report.sheet import Column, Example
     from dfpg.training.loop import Validation
 
 ARTIFACTS = Path("artifacts")
@@ -27,6 +30,7 @@ TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
 PARSING = ARTIFACTS / "parsing"
 REFERENCES = ARTIFACTS / "references"
+PICTURES = ARTIFACTS / "pictures"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
 
@@ -138,14 +142,18 @@ def parsing(sheet: Path | None) -> None:
 
     config = load_config()
     device = select_device()
-    network = load_bisenet(asset_path("bisenet")).to(device)
     precision = resolve_precision(config.training.precision, device)
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
         labels = own_labels(PREPARED / name)
         if labels is None:
-            labels = parse_faces(faces.pictures, network, precision=precision)
+            labels = parse_faces(
+                faces.pictures,
+                load_bisenet(asset_path("bisenet")).to(device),
+                precision=precision,
+                side=config.prior.parsing_size,
+            )
         save_labels(label_file(PARSING, name), labels)
         if sheet is not None:
             shown = slice(None, None, max(1, len(labels) // 24))
@@ -350,30 +358,20 @@ def show_tables() -> str:
 
 def sheet(out: Path) -> str:
     """Restored test faces of every run that has weights, one PNG per protocol; says where."""
-    from dfpg.blur.testsets import open_testset
-    from dfpg.device import select_device
-    from dfpg.methods.registry import build_restorer
-    from dfpg.report.sheet import columns, draw, examples
+    from dfpg.report.sheet import draw
 
     config = load_config()
-    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
-    weights = {run: path for run, path in weights.items() if path.exists()}
-    if not weights:
-        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
-    methods = {run: build_restorer(path, select_device()) for run, path in weights.items()}
     lines = []
-    for name, protocol in config.protocols.items():
-        testset = open_testset(TESTSETS / name)
-        chosen = examples(testset)
-        scored = {run: m for run, m in methods.items() if name in evaluated_on(config, run)}
-        sources = sorted({subset.source for subset in protocol.test.subsets.values()})
+    for name, chosen, shown in _restored_examples(config):
+        subsets = config.protocols[name].test.subsets.values()
+        sources = sorted({subset.source for subset in subsets})
         title = (
             f"Test set {name}, profile {config.profile}, faces: {', '.join(sources)}. "
             "Per framing the images of best, median and worst PSNR when blurred."
         )
         path = out.with_name(f"{out.stem}_{name}.png")
-        draw(path, title, chosen, columns(testset, chosen, scored))
-        lines.append(f"{path}: {len(chosen)} images, {len(scored)} runs")
+        draw(path, title, chosen, shown)
+        lines.append(f"{path}: {len(chosen)} images, {len(shown) - 2} runs")
     return "\n".join(lines)
 
 
@@ -394,6 +392,49 @@ def real_blur(folder: Path, out: Path, beside: list[str]) -> str:
     others = {heading: Path(place) for heading, _, place in pairs}
     count = real_blur_sheet(load_config(), folder, out, ARTIFACTS / "weights", others)
     return f"{out}: {count} images"
+
+
+def _restored_examples(
+    config: Config,
+) -> Iterator[tuple[ProtocolName, list[Example], list[Column]]]:
+    """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
+
+    Raises:
+        UserError: no run has weights.
+    """
+    from dfpg.blur.testsets import open_testset
+    from dfpg.device import select_device
+    from dfpg.methods.registry import build_restorer
+    from dfpg.report.sheet import columns, examples
+
+    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
+    weights = {run: path for run, path in weights.items() if path.exists()}
+    if not weights:
+        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
+    methods = {run: build_restorer(path, select_device()) for run, path in weights.items()}
+    for name in config.protocols:
+        testset = open_testset(TESTSETS / name)
+        chosen = examples(testset)
+        scored = {run: m for run, m in methods.items() if name in evaluated_on(config, run)}
+        yield name, chosen, columns(testset, chosen, scored)
+
+
+def pictures() -> None:
+    """Stage ``pictures``: restored example faces and every run's cost, for the report."""
+    from dfpg.report.pictures import write_costs, write_pictures
+
+    config = load_config()
+    for name, chosen, shown in _restored_examples(config):
+        write_pictures(PICTURES / f"{name}.png", chosen, shown)
+        print(f"pictures {name}: {len(chosen)} images, {len(shown) - 2} runs")
+    write_costs(config, PICTURES / "costs.csv")
+
+
+def report() -> None:
+    """Stage ``report``: one HTML file, and the tables for papers and READMEs."""
+    from dfpg.report.build import build_report
+
+    build_report(load_config(), ARTIFACTS, RESULTS)
 
 
 def methods(csv: Path | None) -> str:

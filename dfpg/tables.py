@@ -23,6 +23,7 @@ from dfpg.recognition.estimates import estimate_table3, load_observations
 from dfpg.recognition.records import histograms, roc_curves, verification
 from dfpg.recognition.references import EMBEDDER_CARD
 from dfpg.report.recognition_plots import draw_histogram, draw_roc
+from dfpg.report.style import row_styles
 from dfpg.statistics import holm
 from dfpg.submissions import load_submissions, with_observations, with_rows, with_scores
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
@@ -74,7 +75,8 @@ def build_tables(
         )
         tables[table.name] = long_table(config, table, estimates)
         gains += gains_over_blurred(config, table, estimates)
-    people = rows_of(next(table for table in layout if table.recognition), config)
+    table3 = next(table for table in layout if table.recognition)
+    people = rows_of(table3, config)
     curves, counts = roc_curves(observations, people), histograms(observations, people)
     paired = panels(config, scores, observations)
     claims, tests = claim_records(config, paired)
@@ -94,7 +96,7 @@ def build_tables(
     } | {name: _json(card) for name, card in cards.items()}
     for name, text in files.items():
         write_text(out / name, text)
-    draw_roc(curves, artifacts / "figures" / "roc.png")
+    draw_roc(curves, row_styles(config, table3), artifacts / "figures" / "roc.png")
     draw_histogram(counts, artifacts / "figures" / "verification_histogram.png")
 
 

@@ -8,19 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy_scores import write_artifacts
+from toy_scores import write_artifacts, write_submission
 
 from dfpg.config import Config
 from dfpg.errors import UserError
-from dfpg.files import write_text
 from dfpg.per_image import (
-    KEYS,
     read_per_image,
-    read_recognition,
     write_per_image,
-    write_recognition,
 )
-from dfpg.submissions import Card, reference_hashes
 from dfpg.tables import build_tables
 
 VALUES = ("value", "ci_low", "ci_high", "n_images", "n_people")
@@ -36,28 +31,9 @@ def artifacts(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "artifacts"))
 
 
-def store(config: Config, artifacts: Path, folder: Path, protocol: str = "a") -> Path:
-    """Submit the blurred images of a protocol as ``mynet``."""
-    scores = read_per_image(artifacts / "per_image" / "baselines.csv")
-    rows = scores[(scores["method"] == "blurred") & (scores["protocol"] == protocol)]
-    seen = read_recognition(artifacts / "recognition" / "baselines.csv")
-    own = seen[(seen["method"] == "blurred") & (seen["protocol"] == protocol)]
-    pairs, embedder = reference_hashes(artifacts / "references")
-    means = rows.drop(columns=list(KEYS)).mean().to_dict()
-    card = Card(
-        name="mynet", protocol=protocol, paper="MyNet, its own code", by="", images=len(rows),
-        profile=config.profile, image_size=32, testset={}, restored="", prior="",
-        pairs=pairs, embedder=embedder, blurred=means,
-    )  # fmt: skip
-    write_per_image(rows.assign(method="mynet"), folder / "mynet" / "per_image.csv")
-    write_recognition([own.assign(method="mynet")], folder / "mynet" / "recognition.csv")
-    write_text(folder / "mynet" / "card.json", json.dumps(card.model_dump()))
-    return folder
-
-
 @pytest.fixture
 def folder(config: Config, artifacts: Path, tmp_path: Path) -> Path:
-    return store(config, artifacts, tmp_path / "submissions")
+    return write_submission(config, artifacts, tmp_path / "submissions")
 
 
 def tables(config: Config, artifacts: Path, folder: Path | None) -> Path:
@@ -79,7 +55,9 @@ def change(folder: Path, **values: object) -> None:
 def test_a_submission_of_the_blurred_images_is_the_row_blurred(
     config, artifacts, tmp_path, protocol, names
 ):
-    out = tables(config, artifacts, store(config, artifacts, tmp_path / "submissions", protocol))
+    out = tables(
+        config, artifacts, write_submission(config, artifacts, tmp_path / "submissions", protocol)
+    )
     for name in ("table1", "table2", "table3", "table4"):
         own = records(out / f"{name}.csv", "mynet")
         if name not in names:
@@ -118,7 +96,7 @@ def test_scores_of_another_test_set_leave_the_row_with_its_reason(config, artifa
         for record in records(out / f"{name}.csv", "mynet"):
             assert record["value"] == ""
             assert record["reason"].startswith("submitted for another test set (profile research)")
-    other = store(config, artifacts, folder.parent / "other")
+    other = write_submission(config, artifacts, folder.parent / "other")
     card = json.loads((other / "mynet" / "card.json").read_text())
     change(other, blurred=card["blurred"] | {"psnr": card["blurred"]["psnr"] + 0.006})
     record = records(tables(config, artifacts, other) / "table1.csv", "mynet")[0]
