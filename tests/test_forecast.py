@@ -19,6 +19,7 @@ from dfpg.forecast import (
     time_run,
     time_start,
 )
+from dfpg.methods.registry import METHODS
 from dfpg.profile import resolve_profile
 
 ROOT = Path(__file__).parent.parent
@@ -70,29 +71,49 @@ def test_every_run_is_in_the_record_and_every_probe_takes_plain_batches():
         config, _ = resolve_profile(profile)
         recorded = {run for where, run in record if where == part} - {"rest"}
         assert recorded == set(config.runs)
-        assert set(PROBES[part]) <= recorded
+        views = {METHODS[config.runs[run].method].method.view for run in PROBES[part]}
+        assert views == {"plain"}
     assert {("smoke", "all"), ("smoke", "start"), ("embedded", "rest")} <= set(record)
 
 
-def measured() -> pd.Series:
-    """Seconds of every training of the committed results, by run."""
+# Seconds per image on the recording machine when it works otherwise than for the record: like
+# machines that are slower or faster, and not by the same factor everywhere.
+OTHERWISE = {
+    # steps of 2 images, CPU seconds, as on a processor without native bfloat16
+    "fp32": {
+        "b1": 0.0482, "b2": 0.0931, "b3": 0.1450, "dfpg_b": 0.2255, "lee2020_b": 0.1314,
+        "li2020": 0.1845, "lu2019": 0.0712, "nafnet": 0.0829, "restormer": 0.0810,
+        "shen2018": 0.1844, "wang2021": 0.1954, "yasarla2020_b": 0.2669, "zhang2019_b": 0.0551,
+    },
+}  # fmt: skip
+
+
+def results() -> dict[str, float]:
+    """Seconds per image of the trainings of the committed results."""
     table = pd.read_csv(TRAINING).set_index("run")
     if set(table["profile"]) != {"embedded"}:
         pytest.skip("results/ are of another profile than embedded")
-    return table["seconds"]
+    return (table["seconds"] / table["images"]).to_dict()
 
 
-def test_trainings_that_were_measured_are_estimated_from_the_probes_alone(embedded):
-    """As on a machine on which the probes take what they took in ``results/``."""
-    record, truth = read_record(), measured()
-    slowdowns = [truth[run] / record["embedded", run].seconds for run in PROBES["embedded"]]
-    found = forecast(embedded, record, [probe(slowdown) for slowdown in slowdowns], start=1.0)
-    assert set(found.trainings) == set(truth.index)
+@pytest.mark.parametrize("machine", ["results", *OTHERWISE])
+def test_trainings_that_were_timed_are_estimated_from_the_probes_alone(embedded, machine):
+    """Each within a factor of 2, and all together within the range."""
+    truth = OTHERWISE.get(machine) or results()
+    record = read_record()
+    probes = [
+        probe(truth[run] / (record["embedded", run].seconds / record["embedded", run].images))
+        for run in PROBES["embedded"]
+    ]
+    runs = {name: run for name, run in embedded.runs.items() if name in truth}
+    part = embedded.model_copy(update={"runs": runs})
+    del record["embedded", "rest"]
+    found = forecast(part, record, probes, start=1.0)
+    images = 400 * 8
     for run, seconds in found.trainings.items():
-        assert truth[run] / 2 < seconds < truth[run] * 2, run
-    rest = record["embedded", "rest"].seconds
-    low, high = found.low - rest / DOUBT["embedded"], found.high - rest * DOUBT["embedded"]
-    assert low < truth.sum() < high < 2 * low * DOUBT["embedded"] ** 2
+        assert truth[run] * images / 2 < seconds < truth[run] * images * 2, run
+    assert found.low < sum(truth.values()) * images < found.high
+    assert found.high < 3 * found.low
 
 
 def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
