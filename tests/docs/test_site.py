@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,26 +13,6 @@ pytest.importorskip("mkdocs", reason="needs the extra `docs`")
 pytest.importorskip("material", reason="needs the extra `docs`")
 
 ROOT = Path(__file__).parents[2]
-
-
-def build(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    # With --quiet warnings are not even counted, and --strict is without effect.
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-    )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    result = build(ROOT, folder)
-    assert result.returncode == 0, result.stderr
-    return folder
 
 
 class Targets(HTMLParser):
@@ -141,18 +118,18 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_broken_link_or_anchor_is_an_error(small):
+def test_a_broken_link_or_anchor_is_an_error(build_site, small):
     page = small / "docs" / "index.md"
     page.write_text("# A\n\n[here](#a)\n")
-    assert build(small, small / "site").returncode == 0
+    assert build_site(small, small / "site").returncode == 0
     for target in ("absent.md", "#absent"):
         page.write_text(f"# A\n\n[there]({target})\n")
-        assert build(small, small / "site").returncode == 1, target
+        assert build_site(small, small / "site").returncode == 1, target
 
 
-def test_a_page_that_the_navigation_lacks_is_an_error(small):
+def test_a_page_that_the_navigation_lacks_is_an_error(build_site, small):
     (small / "docs" / "index.md").write_text("# A\n")
     (small / "docs" / "other.md").write_text("# B\n")
-    result = build(small, small / "site")
+    result = build_site(small, small / "site")
     assert result.returncode == 1
     assert "other.md" in result.stderr
