@@ -46,8 +46,8 @@ pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke tests/docs
 
-browser: setup ## open the report in Chromium (1 minute; needs chromium and chromedriver)
-	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report
+browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
+	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
 bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
 	@python -m pytest bench --benchmark-only --benchmark-autosave \

@@ -248,7 +248,7 @@ def doctor(
 ) -> None:
     """Say what this machine is, what is missing, and what each profile would cost here.
 
-    Takes half a minute. Exits with 0 if `make repro` could run now, with 1 if not.
+    Takes a quarter of a minute. Exits with 0 if `make repro` could run now, with 1 if not.
     """
     from dfpg.doctor import diagnose, render
 

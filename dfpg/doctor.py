@@ -22,10 +22,7 @@ from dfpg.examination import (
 if TYPE_CHECKING:
     from dfpg.forecast import Forecast, Probe
 
-HOW = (
-    "An estimate of training alone, from random images; every other run counts at the rate of",
-    "the one of its kind (with or without discriminator), by steps, batch and generator's GMACs:",
-)
+HOW = ("Recorded times (dfpg/recorded.csv), scaled by what these runs took here on random images:",)
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Report:
         data: state of ``data/``.
         sources: the user's own files by the parameter that names them.
         profile: of params.yaml; None if it is not valid.
-        forecasts: estimated training times.
+        forecasts: estimated cost of every profile.
         problems: what stops `make repro`.
     """
 
@@ -72,7 +69,7 @@ def diagnose(machine: Machine | None = None, measure: bool = True) -> Report:
 
     Args:
         machine: facts to take; None: those of this machine.
-        measure: time training steps, which takes about ten seconds.
+        measure: time training steps, which takes about ten seconds on an idle machine.
     """
     packages, problems = examine_packages()
     usable = not problems  # without its packages the project's own modules do not load
@@ -109,7 +106,7 @@ def render(report: Report) -> str:
         *_titled("data", [report.data]),
         *_titled("sources", [f"{key}: {state}" for key, state in report.sources.items()]),
         *_titled("profile", [report.profile or "params.yaml is not valid"]),
-        *_titled("training", _costs(report)),
+        *_titled("cost", _costs(report)),
         *_titled("problems", [problem.text for problem in report.problems] or ["none"]),
         *_titled("next", [report.next]),
     ]
@@ -166,15 +163,16 @@ def _costs(report: Report) -> list[str]:
     if not report.forecasts:
         return ["not measured"]
     probes = dict.fromkeys(probe for forecast in report.forecasts for probe in forecast.measured)
-    return [
-        *(f"{f.profile}: {duration(f.seconds)} for {f.runs} runs" for f in report.forecasts),
-        *HOW,
-        *map(_probe, probes),
-    ]
+    return [*map(_forecast, report.forecasts), *HOW, *map(_probe, probes)]
+
+
+def _forecast(forecast: Forecast) -> str:
+    scope = "the whole pipeline" if forecast.whole else "trainings alone"
+    return f"{forecast.profile}: {duration(forecast.low)} to {duration(forecast.high)}, {scope}"
 
 
 def _probe(probe: Probe) -> str:
     return (
-        f"  {probe.run} at {probe.image_size} px, {probe.images} images: "
-        f"{probe.seconds:.2g} s a step (median of {probe.steps})"
+        f"  {probe.run} at {probe.image_size} px: {probe.seconds:.2g} s a step of {probe.images} "
+        f"(fastest of {probe.steps}), {probe.slowdown:.2g} times the recorded"
     )

@@ -1,132 +1,182 @@
-"""What training a profile's runs would take on this machine, from a few seconds of measurement.
+"""What the profiles would cost on this machine: recorded times, scaled by what is measured here.
 
-Two runs stand for all: one with a generator alone, one with a discriminator besides. Each is
-timed at the profile's own sizes on random images, and every other run of its kind is taken to be
-as fast per multiply-accumulate of its generator. That is an estimate: it leaves out the making of
-batches, validation, and what a method trains before or beside its generator.
+``recorded.csv`` says what every training took on the machine that made ``results/``, and every
+step of the networks at full size. A few runs (``PROBES``) are trained here for a moment, on random
+images; how much slower than in the record they are says how much slower the others will be. Probes
+of one profile differ: one is all convolutions, another all small operations. The range that they
+span, widened by ``DOUBT``, is the range of the estimate.
+
+The rest of the pipeline and the whole smoke profile, whose time is that of starting processes,
+scale with the time that a fresh interpreter takes to import the suite.
 """
 
 from __future__ import annotations
 
+import csv
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from statistics import median
+from importlib.resources import files
+from statistics import fmean, geometric_mean
 
 import torch
 
 from dfpg.config import Config
 from dfpg.device import process_group, resolve_precision, set_deterministic
-from dfpg.methods.overview import SIDE, cost
 from dfpg.methods.registry import build_method
 from dfpg.priors.vggface import SHAPES, PriorNetwork
 from dfpg.profile import resolve_profile
 from dfpg.training.batches import Batch
 from dfpg.training.loop import autocast
 
-PROFILES = ("embedded", "research", "paper")  # smoke takes as long as its processes take to start
-PLAIN, ADVERSARIAL = "b1", "dfpg_b"  # the runs that are timed
-BUDGET_S = 2.0  # per timed run; a single step may take longer
-CPU_MACS = 40e9  # generator's per step on a CPU: full batches at full size would take minutes
+# Profile -> part of the record that its networks are in, and the runs that are timed for it.
+RECORDED = {"embedded": "embedded", "research": "full", "paper": "full"}
+PROBES = {"embedded": ("b2", "nafnet", "dfpg_b"), "full": ("zhang2019_b", "nafnet")}
+DOUBT = {"smoke": 1.5, "embedded": 1.25, "full": 1.5}
+BUDGET_S = 1.2  # per timed run; a single step may take longer
+IMPORTED = "dfpg.evaluation, dfpg.methods.registry, dfpg.estimates"  # by a fresh interpreter
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one part of the pipeline took on the recording machine.
+
+    ``images`` is 0 where ``seconds`` are not those of a training.
+    """
+
+    images: int
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One timed run: ``steps`` steps of ``images`` images, ``seconds`` per step (median)."""
+    """One timed run: the fastest of ``steps`` steps of ``images`` images took ``seconds``.
+
+    ``slowdown`` is that as a multiple of the recorded time per image.
+    """
 
     run: str
     image_size: int
     images: int
     steps: int
     seconds: float
-    gmacs: float  # of the generator, per image
-
-    @property
-    def seconds_per_gmac(self) -> float:
-        """Of training, per multiply-accumulate of the generator's forward pass."""
-        return self.seconds / (self.images * self.gmacs)
+    slowdown: float
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Estimated training time of a profile: all its runs, one after the other."""
+    """Estimated cost of a profile, all stages one after the other.
+
+    Attributes:
+        profile: its name.
+        low, high: s; the range of the estimate.
+        trainings: run -> s, the middle of the range.
+        whole: whether ``low`` and ``high`` are of the whole pipeline, or of the trainings alone.
+        measured: what was timed for it.
+    """
 
     profile: str
-    runs: int
-    seconds: float
+    low: float
+    high: float
+    trainings: dict[str, float]
+    whole: bool
     measured: tuple[Probe, ...]
 
 
 def forecasts() -> list[Forecast]:
-    """One per profile in ``PROFILES``; profiles with equal networks share the measurement."""
-    probes: dict[tuple[object, ...], Probe] = {}
-    found = []
-    for name in PROFILES:
-        config, _ = resolve_profile(name)
-        chosen = []
-        for run in (PLAIN, ADVERSARIAL):
-            key = (run, config.image_size, config.training.batch_size, cost(config, run))
-            if key not in probes:
-                probes[key] = time_run(config, run)
-            chosen.append(probes[key])
-        found.append(forecast(config, *chosen))
+    """One per profile, smoke first; profiles with equal networks share the measurement."""
+    record = read_record()
+    start = time_start() / record["smoke", "start"].seconds
+    smoke = record["smoke", "all"].seconds * start
+    found = [Forecast("smoke", *_range("smoke", smoke, [1.0]), {}, True, ())]
+    probes: dict[str, list[Probe]] = {}
+    for profile, part in RECORDED.items():
+        config, _ = resolve_profile(profile)
+        if part not in probes:
+            probes[part] = [time_run(config, run, record[part, run]) for run in PROBES[part]]
+        found.append(forecast(config, record, probes[part], start))
     return found
 
 
-def forecast(config: Config, plain: Probe, adversarial: Probe) -> Forecast:
-    """Scale the two probes to all runs: steps x batch x GMACs; runs with weights are not trained.
+def read_record() -> dict[tuple[str, str], Record]:
+    """The record by profile (or ``full``) and run, or other part."""
+    text = files("dfpg").joinpath("recorded.csv").read_text()
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {
+        (row["profile"], row["part"]): Record(int(row["images"]), float(row["seconds"]))
+        for row in rows
+    }
+
+
+def forecast(
+    config: Config,
+    record: Mapping[tuple[str, str], Record],
+    probes: Sequence[Probe],
+    start: float,
+) -> Forecast:
+    """Scale the record of a profile's trainings, and of its other stages where there is one.
+
+    Runs with published weights are not trained. A run that is not in the record counts like the
+    mean of those that are.
 
     Args:
         config: the profile.
-        plain: probe for the runs that train one network.
-        adversarial: probe for those that train several.
+        record: see :func:`read_record`.
+        probes: of this profile's networks.
+        start: time of starting an interpreter, as a multiple of the recorded one.
     """
-    trained = [name for name, run in config.runs.items() if run.weights is None]
-    seconds = 0.0
-    for name in trained:
-        probe = adversarial if has_discriminator(config, name) else plain
-        images = config.runs[name].steps * config.training.batch_size
-        seconds += images * gmacs(config, name) * probe.seconds_per_gmac
-    return Forecast(config.profile, len(trained), seconds, (plain, adversarial))
+    part = RECORDED[config.profile]
+    per_image = {
+        run: found.seconds / found.images
+        for (profile, run), found in record.items()
+        if profile == part and found.images
+    }
+    slowdowns = [probe.slowdown for probe in probes]
+    middle, mean = geometric_mean(slowdowns), fmean(per_image.values())
+    trainings = {
+        name: per_image.get(name, mean) * run.steps * config.training.batch_size * middle
+        for name, run in config.runs.items()
+        if run.weights is None
+    }
+    low, high = _range(part, sum(trainings.values()) / middle, slowdowns)
+    rest = record.get((part, "rest"))
+    if rest is not None:
+        least, most = _range(part, rest.seconds * start, [1.0])
+        low, high = low + least, high + most
+    return Forecast(config.profile, low, high, trainings, rest is not None, tuple(probes))
 
 
-def gmacs(config: Config, run: str) -> float:
-    """GMACs of a run's generator on one image of the profile's size."""
-    return cost(config, run).macs / 1e9 * (config.image_size / SIDE) ** 2
+def _range(part: str, seconds: float, slowdowns: Sequence[float]) -> tuple[float, float]:
+    """From the fastest probe to the slowest, and ``DOUBT`` beyond either."""
+    return seconds * min(slowdowns) / DOUBT[part], seconds * max(slowdowns) * DOUBT[part]
 
 
-def has_discriminator(config: Config, run: str) -> bool:
-    """Whether training the run takes more networks than the generator."""
-    settings = config.runs[run]
-    return _networks(settings.method, settings.options.get("variant")) > 1
+def time_start() -> float:
+    """CPU seconds that a fresh interpreter takes to import what a stage needs."""
+    before = os.times()
+    subprocess.run([sys.executable, "-c", f"import {IMPORTED}"], check=True)
+    after = os.times()
+    return sum(after[2:4]) - sum(before[2:4])  # the children's, in user and system mode
 
 
-@cache
-def _networks(method: str, variant: str | None) -> int:
-    """Networks of a method, at the smallest profile's sizes: how many does not depend on these."""
-    config, _ = resolve_profile("smoke")
-    run = next(
-        name
-        for name, settings in config.runs.items()
-        if settings.method == method and settings.options.get("variant") == variant
-    )
-    with torch.device("meta"):
-        prior = PriorNetwork({name: torch.empty(shape) for name, shape in SHAPES.items()})
-        return len(build_method(config, run, prior).networks)
+def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_S) -> Probe:
+    """Train a run on random images for about ``budget`` seconds and take the fastest step.
 
+    The fastest, because what else the machine does can only add to a step, and the first step also
+    chooses kernels and allocates memory. On a CPU a full-size step is timed with one image.
 
-def time_run(config: Config, run: str, budget: float = BUDGET_S) -> Probe:
-    """Train a run on random images for about ``budget`` seconds and take the median step.
-
-    The first step, in which kernels are chosen and memory is allocated, counts only if it is the
-    only one. On a CPU the batch is cut so that one step stays below ``CPU_MACS``.
+    Args:
+        config: the profile.
+        run: one whose method takes plain batches.
+        recorded: what it took on the recording machine.
+        budget: s.
     """
     world = process_group()
-    macs = gmacs(config, run)
-    images = config.training.batch_size
-    if world.device.type == "cpu":
-        images = max(1, min(images, int(CPU_MACS / 1e9 / macs)))
+    small = world.device.type == "cpu" and RECORDED[config.profile] == "full"
+    images = 1 if small else config.training.batch_size
     set_deterministic()
     prior = PriorNetwork(dict(_random_trunk()))
     method = build_method(config, run, prior).to(world.device).train()
@@ -144,8 +194,8 @@ def time_run(config: Config, run: str, budget: float = BUDGET_S) -> Probe:
             optimisers[phase.optimiser].step()
             phase.loss.item()  # waits for the device
         times.append(time.perf_counter() - before)
-    steady = times[1:] or times
-    return Probe(run, config.image_size, images, len(steady), median(steady), macs)
+    slowdown = min(times) / images / (recorded.seconds / recorded.images)
+    return Probe(run, config.image_size, images, len(times), min(times), slowdown)
 
 
 def _random_trunk() -> Iterator[tuple[str, torch.Tensor]]:

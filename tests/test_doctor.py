@@ -17,13 +17,16 @@ from dfpg.forecast import Forecast, Probe
 ROOT = Path(__file__).parent.parent
 GPU = Machine(16, "a processor", 128.0, 100.0, 500.0, 0.5, "a GPU", True, "cuda", "bf16", 16)
 PACKAGES = {"pinned": 2, "other": {"torch": {"installed": "1", "pinned": "2"}}, "absent": []}
-PROBE = Probe("b1", 64, 8, 5, 0.25, 0.5)
-FORECAST = Forecast("embedded", 20, 7200.0, (PROBE, PROBE))
+PROBE = Probe("b1", 64, 8, 5, 0.25, 1.7)
+FORECASTS = (
+    Forecast("embedded", 2400.0, 7200.0, {"b1": 100.0}, True, (PROBE, PROBE)),
+    Forecast("paper", 9e5, 9e6, {"b1": 1e6}, False, (PROBE,)),
+)
 
 
 def report(machine: Machine = GPU, problems: tuple[Problem, ...] = ()) -> Report:
     return Report(machine, PACKAGES, {"scrfd": "present"}, "1762 files", {}, "embedded",
-                  [FORECAST], problems)  # fmt: skip
+                  FORECASTS, problems)  # fmt: skip
 
 
 def test_a_ready_project_is_told_to_run():
@@ -31,8 +34,9 @@ def test_a_ready_project_is_told_to_run():
     assert text.splitlines()[-1].split(maxsplit=1) == ["next", "make repro"]
     assert "accelerator: a GPU" in text
     assert "torch 1 (2)" in text
-    assert "embedded: 2.0 h for 20 runs" in text
-    assert text.count("b1 at 64 px") == 1
+    assert "embedded: 40 min to 2.0 h, the whole pipeline" in text
+    assert "paper: 10 days to 104 days, trainings alone" in text
+    assert text.count("b1 at 64 px: 0.25 s a step of 8 (fastest of 5), 1.7 times the recorded") == 1
     assert "busy" not in text
 
 
@@ -84,8 +88,11 @@ def test_a_real_run_measures_every_profile_and_its_exit_code_says_whether_it_is_
     )  # fmt: skip
     record = json.loads(result.stdout)
     assert result.returncode == (0 if record["ready"] else 1), result.stderr
-    seconds = {forecast["profile"]: forecast["seconds"] for forecast in record["forecasts"]}
-    assert 10 < seconds["embedded"] < seconds["research"] < seconds["paper"]
+    found = {forecast["profile"]: forecast for forecast in record["forecasts"]}
+    assert set(found) == {"smoke", "embedded", "research", "paper"}
+    assert all(0 < forecast["low"] < forecast["high"] for forecast in found.values())
+    assert found["embedded"]["high"] < found["research"]["low"] < found["paper"]["low"]
+    assert len(found["embedded"]["trainings"]) == 20
 
 
 def test_a_folder_without_the_project_is_not_ready(tmp_path):
