@@ -22,7 +22,10 @@ from dfpg.examination import (
 if TYPE_CHECKING:
     from dfpg.forecast import Forecast, Probe
 
-HOW = ("Recorded times (dfpg/recorded.csv), scaled by what these runs took here on random images:",)
+HOW = (
+    "Recorded times (dfpg/recorded.csv), scaled by what these runs took here on random images",
+    "(on a CPU: processor time of one thread, so that other work does not count):",
+)
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ def render(report: Report) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Two digits in the largest fitting unit: ``35 s``, ``12 min``, ``3.4 h``, ``210 days``."""
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+    """Two digits in the largest fitting unit: ``35 s``, ``12 min``, ``3.4 h``, ``9.1 years``."""
+    for unit, size in (("years", 31557600), ("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
             value = seconds / size
             return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
@@ -134,7 +137,7 @@ def _machine(machine: Machine) -> list[str]:
         f"accelerator: {machine.accelerator or 'none'}",
     ]
     if machine.load > machine.cores / 2:
-        lines.append(f"busy: load {machine.load:g}; the times below are too long for a quiet one")
+        lines.append(f"busy: load {machine.load:g}; the costs below are those of an idle one")
     return lines
 
 
@@ -168,7 +171,9 @@ def _costs(report: Report) -> list[str]:
 
 def _forecast(forecast: Forecast) -> str:
     scope = "the whole pipeline" if forecast.whole else "trainings alone"
-    return f"{forecast.profile}: {duration(forecast.low)} to {duration(forecast.high)}, {scope}"
+    side = f", {forecast.jobs} runs side by side" if forecast.jobs > 1 else ""
+    low, high = duration(forecast.low), duration(forecast.high)
+    return f"{forecast.profile}: {low} to {high}, {scope}{side}"
 
 
 def _probe(probe: Probe) -> str:

@@ -1,13 +1,15 @@
 """What the profiles would cost on this machine: recorded times, scaled by what is measured here.
 
 ``recorded.csv`` says what every training took on the machine that made ``results/``, and every
-step of the networks at full size. A few runs (``PROBES``) are trained here for a moment, on random
-images; how much slower than in the record they are says how much slower the others will be. Probes
-of one profile differ: one is all convolutions, another all small operations. The range that they
-span, widened by ``DOUBT``, is the range of the estimate.
+step of the networks at full size, all in one thread. A few runs (``PROBES``) are trained here for
+a moment, on random images; how much slower than in the record they are says how much slower the
+others will be. Probes of one profile differ: one is all convolutions, another all small
+operations. The range that they span, widened by ``DOUBT``, is the range of the estimate.
 
-The rest of the pipeline and the whole smoke profile, whose time is that of starting processes,
-scale with the time that a fresh interpreter takes to import the suite.
+On a CPU the clock is the process's own, of one thread, so that other work on the machine does not
+count: ``make repro`` gives every run one thread, and trains as many side by side as there are
+cores. Scoring, the other stages, and the whole smoke profile scale with the time that a fresh
+interpreter takes to import the suite.
 """
 
 from __future__ import annotations
@@ -33,8 +35,12 @@ from dfpg.training.batches import Batch
 from dfpg.training.loop import autocast
 
 # Profile -> part of the record that its networks are in, and the runs that are timed for it.
-RECORDED = {"embedded": "embedded", "research": "full", "paper": "full"}
-PROBES = {"embedded": ("b2", "nafnet", "dfpg_b"), "full": ("zhang2019_b", "nafnet")}
+RECORDED = {"smoke": "smoke", "embedded": "embedded", "research": "full", "paper": "full"}
+PROBES: dict[str, tuple[str, ...]] = {
+    "smoke": (),
+    "embedded": ("b2", "nafnet", "dfpg_b"),
+    "full": ("zhang2019_b", "nafnet"),
+}
 DOUBT = {"smoke": 1.5, "embedded": 1.25, "full": 1.5}
 BUDGET_S = 1.2  # per timed run; a single step may take longer
 IMPORTED = "dfpg.evaluation, dfpg.methods.registry, dfpg.estimates"  # by a fresh interpreter
@@ -68,11 +74,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Estimated cost of a profile, all stages one after the other.
+    """Estimated cost of a profile.
 
     Attributes:
         profile: its name.
         low, high: s; the range of the estimate.
+        jobs: runs side by side.
         trainings: run -> s, the middle of the range.
         whole: whether ``low`` and ``high`` are of the whole pipeline, or of the trainings alone.
         measured: what was timed for it.
@@ -81,6 +88,7 @@ class Forecast:
     profile: str
     low: float
     high: float
+    jobs: int
     trainings: dict[str, float]
     whole: bool
     measured: tuple[Probe, ...]
@@ -90,14 +98,14 @@ def forecasts() -> list[Forecast]:
     """One per profile, smoke first; profiles with equal networks share the measurement."""
     record = read_record()
     start = time_start() / record["smoke", "start"].seconds
-    smoke = record["smoke", "all"].seconds * start
-    found = [Forecast("smoke", *_range("smoke", smoke, [1.0]), {}, True, ())]
+    jobs = os.cpu_count() or 1 if process_group().device.type == "cpu" else 1
     probes: dict[str, list[Probe]] = {}
+    found = []
     for profile, part in RECORDED.items():
         config, _ = resolve_profile(profile)
         if part not in probes:
             probes[part] = [time_run(config, run, record[part, run]) for run in PROBES[part]]
-        found.append(forecast(config, record, probes[part], start))
+        found.append(forecast(config, record, probes[part], start, jobs))
     return found
 
 
@@ -116,6 +124,7 @@ def forecast(
     record: Mapping[tuple[str, str], Record],
     probes: Sequence[Probe],
     start: float,
+    jobs: int,
 ) -> Forecast:
     """Scale the record of a profile's trainings, and of its other stages where there is one.
 
@@ -127,6 +136,7 @@ def forecast(
         record: see :func:`read_record`.
         probes: of this profile's networks.
         start: time of starting an interpreter, as a multiple of the recorded one.
+        jobs: runs side by side.
     """
     part = RECORDED[config.profile]
     per_image = {
@@ -134,24 +144,32 @@ def forecast(
         for (profile, run), found in record.items()
         if profile == part and found.images
     }
-    slowdowns = [probe.slowdown for probe in probes]
-    middle, mean = geometric_mean(slowdowns), fmean(per_image.values())
-    trainings = {
-        name: per_image.get(name, mean) * run.steps * config.training.batch_size * middle
+    mean = fmean(per_image.values()) if per_image else 0.0
+    recorded = {
+        name: per_image.get(name, mean) * run.steps * config.training.batch_size
         for name, run in config.runs.items()
         if run.weights is None
     }
-    low, high = _range(part, sum(trainings.values()) / middle, slowdowns)
-    rest = record.get((part, "rest"))
-    if rest is not None:
-        least, most = _range(part, rest.seconds * start, [1.0])
-        low, high = low + least, high + most
-    return Forecast(config.profile, low, high, trainings, rest is not None, tuple(probes))
+    others = {name: record.get((part, name), Record(0, 0.0)).seconds for name in ("score", "rest")}
 
+    def total(slowdown: float) -> float:
+        runs = [
+            recorded.get(name, 0.0) * slowdown + others["score"] * start for name in config.runs
+        ]
+        return max(sum(runs) / jobs, max(runs)) + others["rest"] * start
 
-def _range(part: str, seconds: float, slowdowns: Sequence[float]) -> tuple[float, float]:
-    """From the fastest probe to the slowest, and ``DOUBT`` beyond either."""
-    return seconds * min(slowdowns) / DOUBT[part], seconds * max(slowdowns) * DOUBT[part]
+    slowdowns = [probe.slowdown for probe in probes] or [1.0]
+    middle = geometric_mean(slowdowns)
+    trainings = {name: s * middle for name, s in recorded.items()} if per_image else {}
+    return Forecast(
+        profile=config.profile,
+        low=total(min(slowdowns)) / DOUBT[part],
+        high=total(max(slowdowns)) * DOUBT[part],
+        jobs=jobs,
+        trainings=trainings,
+        whole=(part, "rest") in record,
+        measured=tuple(probes),
+    )
 
 
 def time_start() -> float:
@@ -166,7 +184,8 @@ def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_
     """Train a run on random images for about ``budget`` seconds and take the fastest step.
 
     The fastest, because what else the machine does can only add to a step, and the first step also
-    chooses kernels and allocates memory. On a CPU a full-size step is timed with one image.
+    chooses kernels and allocates memory. On a CPU the clock is the processor's, of one thread, and
+    a full-size step has one image.
 
     Args:
         config: the profile.
@@ -175,8 +194,11 @@ def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_
         budget: s.
     """
     world = process_group()
-    small = world.device.type == "cpu" and RECORDED[config.profile] == "full"
-    images = 1 if small else config.training.batch_size
+    on_cpu = world.device.type == "cpu"
+    images = 1 if on_cpu and RECORDED[config.profile] == "full" else config.training.batch_size
+    clock = time.process_time if on_cpu else time.perf_counter
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     set_deterministic()
     prior = PriorNetwork(dict(_random_trunk()))
     method = build_method(config, run, prior).to(world.device).train()
@@ -185,15 +207,16 @@ def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_
     precision = resolve_precision(config.training.precision, world.device)
     batch = _random_batch(images, config.image_size, world.device)
     times: list[float] = []
-    started = time.perf_counter()
-    while not times or time.perf_counter() - started < budget:
-        before = time.perf_counter()
+    started = clock()
+    while not times or clock() - started < budget:
+        before = clock()
         for phase in autocast(method.phases(batch), world, precision):
             optimisers[phase.optimiser].zero_grad(set_to_none=True)
             phase.loss.backward()  # type: ignore[no-untyped-call]
             optimisers[phase.optimiser].step()
             phase.loss.item()  # waits for the device
-        times.append(time.perf_counter() - before)
+        times.append(clock() - before)
+    torch.set_num_threads(threads)
     slowdown = min(times) / images / (recorded.seconds / recorded.images)
     return Probe(run, config.image_size, images, len(times), min(times), slowdown)
 

@@ -19,8 +19,8 @@ GPU = Machine(16, "a processor", 128.0, 100.0, 500.0, 0.5, "a GPU", True, "cuda"
 PACKAGES = {"pinned": 2, "other": {"torch": {"installed": "1", "pinned": "2"}}, "absent": []}
 PROBE = Probe("b1", 64, 8, 5, 0.25, 1.7)
 FORECASTS = (
-    Forecast("embedded", 2400.0, 7200.0, {"b1": 100.0}, True, (PROBE, PROBE)),
-    Forecast("paper", 9e5, 9e6, {"b1": 1e6}, False, (PROBE,)),
+    Forecast("embedded", 2400.0, 7200.0, 2, {"b1": 100.0}, True, (PROBE, PROBE)),
+    Forecast("paper", 9e5, 9e6, 1, {"b1": 1e6}, False, (PROBE,)),
 )
 
 
@@ -34,8 +34,8 @@ def test_a_ready_project_is_told_to_run():
     assert text.splitlines()[-1].split(maxsplit=1) == ["next", "make repro"]
     assert "accelerator: a GPU" in text
     assert "torch 1 (2)" in text
-    assert "embedded: 40 min to 2.0 h, the whole pipeline" in text
-    assert "paper: 10 days to 104 days, trainings alone" in text
+    assert "embedded: 40 min to 2.0 h, the whole pipeline, 2 runs side by side" in text
+    assert "paper: 10 days to 104 days, trainings alone\n" in text
     assert text.count("b1 at 64 px: 0.25 s a step of 8 (fastest of 5), 1.7 times the recorded") == 1
     assert "busy" not in text
 
@@ -73,7 +73,14 @@ def test_a_fake_machine_that_is_too_small_is_not_ready(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(35, "35 s"), (100, "1.7 min"), (3000, "50 min"), (9000, "2.5 h"), (90e5, "104 days")],
+    [
+        (35, "35 s"),
+        (100, "1.7 min"),
+        (3000, "50 min"),
+        (9000, "2.5 h"),
+        (90e5, "104 days"),
+        (1e8, "3.2 years"),
+    ],
 )
 def test_durations_have_the_fitting_unit(seconds, text):
     assert duration(seconds) == text
