@@ -146,7 +146,8 @@ def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
     assert len(timed) == len(set(timed)) == sum(map(len, PROBES.values()))
     smoke, one, research, paper = found
     assert smoke.high < one.low < one.high < research.low < paper.low
-    assert smoke.trainings == {} and smoke.whole
+    assert smoke.trainings == {}
+    assert smoke.whole
     assert research.measured == paper.measured
 
 
