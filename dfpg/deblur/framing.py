@@ -89,9 +89,7 @@ def cut(photograph: Pixels, frame: Frame, size: int) -> Pixels:
     return small
 
 
-def correct(
-    canvas: Pixels, photograph: Pixels, frame: Frame, change: NDArray[np.float32]
-) -> None:
+def correct(canvas: Pixels, photograph: Pixels, frame: Frame, change: NDArray[np.float32]) -> None:
     """Blend the photograph plus a change into the canvas, inside a frame.
 
     Where frames overlap, the later one covers the earlier one: changes do not add up. Pixels

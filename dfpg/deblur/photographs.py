@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dfpg.errors import UserError
-from dfpg.files import atomic_write, open_image
+from dfpg.files import open_image
 
 # Written so that nothing more is lost than the format must lose.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -73,7 +75,7 @@ def read_photograph(path: Path) -> Photograph:
         if image.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in image.tile):
             raise UserError(f"{path}: more than 8 bits per channel: save it with 8")
         if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr"):
-            raise UserError(f"{path}: mode {image.mode} is not grey or RGB: convert it to 8-bit RGB")
+            raise UserError(f"{path}: mode {image.mode}, neither grey nor RGB: convert it")
         alpha = image.has_transparency_data
         grey = image.mode in ("L", "LA")
         image.load()
@@ -93,26 +95,30 @@ def read_photograph(path: Path) -> Photograph:
     )
 
 
-def write_photograph(path: Path, photograph: Photograph, format: str) -> None:
-    """Write a photograph atomically, with what it carries as far as the format can.
+def encode(photograph: Photograph, format: str, path: Path) -> bytes:
+    """A photograph as a file, with what it carries as far as the format can.
 
     Args:
-        path: file to write.
-        photograph: to be written; a grey one is stored grey.
+        photograph: to be encoded; a grey one is stored grey.
         format: key of ``SETTINGS``.
+        path: file that it is for: errors name it.
 
     Raises:
-        UserError: the format has no alpha channel and the photograph has one.
+        UserError: the format has no alpha channel and the photograph has one, or cannot hold it.
     """
     image = Image.fromarray(photograph.pixels)
     if photograph.grey:
         image = image.convert("L")
     if photograph.alpha is not None:
         if format not in WITH_ALPHA:
-            raise UserError(f"{path}: {format} cannot hold the transparency: write a .png")
+            raise UserError(f"{path}: {format} cannot hold its transparency: have a PNG written")
         image.putalpha(Image.fromarray(photograph.alpha))
-    with atomic_write(path) as stream:
+    stream = io.BytesIO()
+    try:
         image.save(stream, format=format, **SETTINGS[format], **photograph.carried)
+    except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
+        raise UserError(f"{path}: cannot be written as {format} ({error})") from error
+    return stream.getvalue()
 
 
 def format_of(path: Path) -> str:

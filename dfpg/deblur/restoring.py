@@ -46,7 +46,9 @@ class Restorer:
         Raises:
             UserError: the method takes no pictures of this size, or gives what is no number.
         """
-        parts = [self._change(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
+        parts = [
+            self._change(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)
+        ]
         return np.concatenate(parts)
 
     def _change(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
