@@ -108,7 +108,7 @@ def _seen(picture: NDArray[np.uint8], look: Look, find: Find) -> Iterator[Detect
             look.bottom - margin if look.bottom < picture.shape[0] else math.inf,
         ]
     )
-    for face in find(cv2.resize(part, size, interpolation=way)):
+    for face in find(np.asarray(cv2.resize(part, size, interpolation=way), np.uint8)):
         box = face.box / scale + offset
         if (box[:2] >= inner[:2]).all() and (box[2:] <= inner[2:]).all():
             yield Detection(face.score, box, face.landmarks / scale + offset[:2])

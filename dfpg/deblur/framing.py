@@ -69,11 +69,12 @@ def frame_of(landmarks: NDArray[np.float32]) -> Frame:
     )
 
 
-def cut(photograph: Pixels, frame: Frame, size: int) -> Pixels:
-    """What a frame shows, RGB uint8 [size, size, 3]; reflected beyond the photograph's border.
+def cut(photograph: Pixels, frame: Frame, size: int, reflect: bool = True) -> Pixels:
+    """What a frame shows, RGB uint8 [size, size, 3].
 
     Sampled as the training views are: bilinearly, at a multiple of ``size`` near the frame's own
-    resolution, then averaged over boxes.
+    resolution, then averaged over boxes. Beyond the photograph's border it is reflected, as blur
+    is in training, or else white.
     """
     factor = max(1, round(frame.side / size))
     top, bottom, left, right = frame.bounds(*photograph.shape[:2])
@@ -83,10 +84,10 @@ def cut(photograph: Pixels, frame: Frame, size: int) -> Pixels:
         matrix,
         (factor * size, factor * size),
         flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT,
+        borderValue=(255, 255, 255),
     )
-    small: Pixels = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
-    return small
+    return np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def correct(canvas: Pixels, photograph: Pixels, frame: Frame, change: NDArray[np.float32]) -> None:
@@ -143,8 +144,8 @@ def _enlarged(
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    small: NDArray[np.float32] = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
-    return small
+    small = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
 
 
 def _moved(matrix: NDArray[np.float64], top: int, left: int) -> NDArray[np.float64]:

@@ -69,10 +69,11 @@ def read_photograph(path: Path) -> Photograph:
     """
     with open_image(path) as image:
         # Phones put a second picture (depth, gain) behind the first of a JPEG: format MPO.
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise UserError(f"{path}: {image.n_frames} pictures in one file: save each on its own")  # type: ignore[attr-defined]
+        count = getattr(image, "n_frames", 1)
+        if count > 1 and image.format != "MPO":
+            raise UserError(f"{path}: {count} pictures in one file: save each on its own")
         # PIL would drop the lower bits of 16-bit colours without a word.
-        if image.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in image.tile):
+        if image.mode.startswith(("I", "F")) or _wide(image):
             raise UserError(f"{path}: more than 8 bits per channel: save it with 8")
         if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr"):
             raise UserError(f"{path}: mode {image.mode}, neither grey nor RGB: convert it")
@@ -121,19 +122,9 @@ def encode(photograph: Photograph, format: str, path: Path) -> bytes:
     return stream.getvalue()
 
 
-def format_of(path: Path) -> str:
-    """Format that a file's name stands for.
-
-    Raises:
-        UserError: none of those that are written.
-    """
-    try:
-        return SUFFIXES[path.suffix.lower()]
-    except KeyError:
-        raise UserError(
-            f"{path}: format {path.suffix or '(none)'} is not written: "
-            f"end the name in {', '.join(SUFFIXES)}"
-        ) from None
+def _wide(image: Image.Image) -> bool:
+    """Whether an image that is not decoded yet has 16 bits per channel in its file."""
+    return any(";16" in str(tile) for tile in getattr(image, "tile", ()))
 
 
 def _description(image: Image.Image) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfpg.deblur.photographs import SUFFIXES, format_of
+from dfpg.deblur.photographs import SUFFIXES
 from dfpg.errors import UserError
 from dfpg.faces.source import list_pictures
 from dfpg.files import IMAGE_FORMATS
@@ -57,6 +57,7 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
         UserError: nothing to read, or something that is read would be written.
     """
     others: list[str] = []
+    format: str | None = None
     if source.is_dir():
         if out.resolve().is_relative_to(source.resolve()):
             raise UserError(f"{out}: lies in the input {source}: name a folder outside of it")
@@ -75,34 +76,33 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
     elif source.exists():
         named = out.suffix.lower() in SUFFIXES and not out.is_dir()
         pairs = [(source, out if named else out / source.name)]
-        if named and not png:
-            return _checked([_job(source, out, format_of(out), strip)], others)
+        format = SUFFIXES[out.suffix.lower()] if named else None
     else:
         raise UserError(f"{source}: no such file or folder")
     if png:
-        jobs = [_job(here, there.with_suffix(".png"), "PNG", strip) for here, there in pairs]
-    else:
-        jobs = [_job(here, there, None, strip) for here, there in pairs]
-    return _checked(jobs, others)
+        pairs = [(here, there.with_suffix(".png")) for here, there in pairs]
+        format = "PNG"
+    return Plan(_checked([_job(*pair, format, strip) for pair in pairs]), tuple(others))
 
 
 def _job(source: Path, target: Path, format: str | None, strip: bool) -> Job:
     return Job(source, target, format, target.with_name(target.name + STRIP) if strip else None)
 
 
-def _checked(jobs: list[Job], others: list[str]) -> Plan:
+def _checked(jobs: list[Job]) -> tuple[Job, ...]:
+    """The jobs, if none writes what another one reads or writes."""
     read = {job.source.resolve() for job in jobs}
-    sources: dict[Path, Path] = {}
+    writers: dict[Path, Path] = {}
     for job in jobs:
         for path in job.written:
             if path.resolve() in read:
                 raise UserError(f"{path}: is an input: name another place for what is written")
-            other = sources.setdefault(path, job.source)
+            other = writers.setdefault(path, job.source)
             if other != job.source:
                 raise UserError(
                     f"{path}: {other} and {job.source} would both be written there: rename one"
                 )
-    return Plan(tuple(jobs), tuple(others))
+    return tuple(jobs)
 
 
 def endings(others: tuple[str, ...]) -> Iterator[str]:

@@ -91,8 +91,8 @@ def restore_aligned(face: Pixels, restorer: Restorer) -> Pixels:
     scale = restorer.size / min(height, width)
     small = _resized(face, round(height * scale), round(width * scale))
     change = restorer.change(small[None])[0]
-    restored = face + _resized(change, height, width)
-    return np.clip(np.rint(restored), 0, 255).astype(np.uint8)
+    restored: NDArray[np.float32] = np.rint(face + _resized(change, height, width))
+    return np.clip(restored, 0, 255).astype(np.uint8)
 
 
 def _resized(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:

@@ -24,8 +24,12 @@ def face_strip(before: Pixels, after: Pixels, frames: Sequence[Frame]) -> Pixels
         frames: of its faces, the largest first.
     """
     side = round(float(np.clip(frames[0].side, SMALLEST, LARGEST)))
-    rows = [[cut(picture, frame, side) for picture in (before, after)] for frame in frames[:FACES]]
-    return _drawn(rows)
+    return _drawn(
+        [
+            [cut(picture, frame, side, reflect=False) for picture in (before, after)]
+            for frame in frames[:FACES]
+        ]
+    )
 
 
 def aligned_strip(before: Pixels, after: Pixels) -> Pixels:
