@@ -159,11 +159,13 @@ def test_sideways_photograph_with_alpha_in_grey(tmp_path):
     grey.rotate(90, expand=True).save(tmp_path / "a.png", exif=exif)
     assert deblur(tmp_path / "a.png", tmp_path / "b.png", OWN).complete
     restored = Image.open(tmp_path / "b.png")
-    assert restored.mode == "LA" and restored.size == (200, 180)
+    assert restored.mode == "LA"
+    assert restored.size == (200, 180)
     assert np.array_equal(np.asarray(restored)[..., 1], np.asarray(alpha))
     moved = np.asarray(restored)[..., 0].astype(int) - np.asarray(grey)[..., 0]
     assert set(moved[60:100, 70:110].ravel()) == {25}
-    assert not moved[:20].any() and not moved[:, 155:].any()
+    assert not moved[:20].any()
+    assert not moved[:, 155:].any()
 
 
 def test_a_full_disk_ends_the_command(album, tmp_path, monkeypatch):
@@ -187,7 +189,7 @@ def test_weights_are_the_users_or_those_that_ship(tmp_path, monkeypatch):
     assert weights_file(None) == tmp_path / "shipped.safetensors"
 
 
-def test_devices(monkeypatch):
+def test_devices():
     assert chosen_device("cpu") == torch.device("cpu")
     for name in ("gpu", "meta", ""):
         with pytest.raises(UserError, match="use cpu, cuda"):
@@ -212,5 +214,7 @@ def test_exit_codes(album, tmp_path, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, album, tmp_path / "out", *weights)
     assert code == 1
     code, out, err = run(monkeypatch, capsys, album, album / "out", *weights)
-    assert code == 2 and out == ""
-    assert err.startswith("dfpg: ") and len(err.splitlines()) == 1
+    assert code == 2
+    assert out == ""
+    assert err.startswith("dfpg: ")
+    assert len(err.splitlines()) == 1

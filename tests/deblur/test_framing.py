@@ -17,9 +17,8 @@ def square(side: float, angle: float, middle: tuple[float, float]) -> Frame:
     """A frame by side (px), turn (degrees) and middle (x, y)."""
     turn = np.exp(-1j * np.radians(angle)) / side
     shift = 0.5 + 0.5j - turn * complex(*middle)
-    return Frame(
-        np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-    )
+    rows = [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]
+    return Frame(np.array(rows))
 
 
 def inside(frame: Frame, height: int, width: int) -> np.ndarray:
@@ -36,9 +35,8 @@ def test_frame_undoes_any_similarity_of_the_template(seed):
     landmarks = (TEMPLATE - shift) @ np.linalg.inv(linear).T
     found = frame_of(landmarks.astype(np.float32))
     assert found.side == pytest.approx(frame.side, rel=1e-4)
-    assert landmarks @ found.matrix[:, :2].T + found.matrix[:, 2] == pytest.approx(
-        TEMPLATE, abs=1e-4
-    )
+    places = landmarks @ found.matrix[:, :2].T + found.matrix[:, 2]
+    assert places == pytest.approx(TEMPLATE, abs=1e-4)
 
 
 def test_frames_of_the_committed_faces_are_the_training_view():
@@ -88,13 +86,14 @@ def test_a_change_stays_in_its_frame_and_is_whole_in_its_middle(frame):
     moved = canvas.astype(int) - photograph
     places = inside(frame, 240, 300)
     outside = ((places < 0) | (places > 1)).any(-1)
-    # Faces smaller than the model's size: a pixel of the photograph is wider than the feather's end.
+    # A pixel of the photograph may be wider than the feather's end.
     margin = FEATHER + 1.5 / SIZE + 1 / frame.side
     middle = ((places > margin) & (places < 1 - margin)).all(-1)
     assert middle.any()
     assert not moved[outside].any()
     assert (moved[middle] == (20, -10, 40)).all()
-    assert (moved[..., 0] >= 0).all() and moved[..., 0].max() <= 20
+    assert (moved[..., 0] >= 0).all()
+    assert moved[..., 0].max() <= 20
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -139,7 +138,8 @@ def test_change_of_bands_equals_that_of_the_whole(monkeypatch):
 def test_soft_square_is_one_inside_and_nothing_at_the_edge():
     weight = soft_square(SIZE)
     assert weight[SIZE // 2, SIZE // 2] == 1
-    assert not weight[0].any() and not weight[:, -1].any()
+    assert not weight[0].any()
+    assert not weight[:, -1].any()
     assert np.allclose(weight, weight.T)
     assert np.allclose(weight, weight[::-1])
     assert (np.diff(weight[SIZE // 2, : SIZE // 2]) >= 0).all()

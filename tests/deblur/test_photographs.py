@@ -14,7 +14,7 @@ from dfpg.errors import UserError
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
 ALPHA = np.random.default_rng(1).integers(0, 256, (24, 40), np.uint8)
-# Stored -> upright by the EXIF standard's words: where row 0 and column 0 of the stored picture are.
+# Stored -> upright; the EXIF standard says where row 0 and column 0 of the stored picture are.
 UPRIGHT = {
     1: lambda a: a,  # top, left
     2: lambda a: a[:, ::-1],  # top, right
@@ -93,7 +93,8 @@ def test_formats_without_loss_lose_nothing(tmp_path, format):
     path = saved(tmp_path / "a", Image.fromarray(COLOURS), format=format, **SETTINGS[format])
     photograph = read_photograph(path)
     assert photograph.format == format
-    assert photograph.alpha is None and not photograph.grey
+    assert photograph.alpha is None
+    assert not photograph.grey
     assert np.array_equal(np.asarray(rewritten(path, photograph)), COLOURS)
 
 
