@@ -205,7 +205,7 @@ def _summary(
     how = f"{restorer.name} at {restorer.size} px, {restorer.device.type}"
     lines = [
         f"{out}: {counts['restored']} of {total} photographs restored, "
-        f"{counts['faces']} faces ({how})"
+        f"{counts['faces']} face{'s' * (counts['faces'] != 1)} ({how})"
     ]
     lines += [f"{counts[kind]} {text}" for kind, text in KINDS.items() if counts[kind]]
     if others:

@@ -33,7 +33,6 @@ SUFFIXES = {
     ".bmp": "BMP",
 }
 WITH_ALPHA = ("PNG", "WEBP", "TIFF")
-CARRIED = ("icc_profile", "dpi", "xmp")
 # Tags of a TIFF's own pixel layout, which are no description of the photograph: baseline 254-297,
 # 317-347, the colour profile, and those of embedded previews.
 LAYOUT = frozenset(
@@ -80,12 +79,14 @@ def read_photograph(path: Path) -> Photograph:
         alpha = image.has_transparency_data
         grey = image.mode in ("L", "LA")
         image.load()
-        carried = {name: image.info[name] for name in CARRIED if image.info.get(name)}
-        upright = ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image)  # which takes the orientation out of the XMP, too
+        kept = ("icc_profile", "xmp")
+        carried = {name: upright.info[name] for name in kept if upright.info.get(name)}
         if exif := _description(image):
             carried["exif"] = exif
-        if "xmp" in carried and "xmp" in upright.info:
-            carried["xmp"] = upright.info["xmp"]  # without the orientation
+        resolution = tuple(map(float, image.info.get("dpi", ())))
+        if len(resolution) == 2 and all(0 < value < 65536 for value in resolution):
+            carried["dpi"] = resolution
         pixels = np.asarray(upright.convert("RGBA" if alpha else "RGB"))
     return Photograph(
         pixels=np.ascontiguousarray(pixels[..., :3]),

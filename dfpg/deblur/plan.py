@@ -63,14 +63,9 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
             raise UserError(f"{out}: lies in the input {source}: name a folder outside of it")
         if out.is_file():
             raise UserError(f"{out}: a file, but {source} is a folder: name a folder")
-        pictures = [name for name in list_pictures(source) if (source / name).is_file()]
+        pictures = [name for name in list_pictures(source) if _shown(source / name)]
         pairs = [(source / name, out / name) for name in pictures]
-        known = set(pictures)
-        others = [
-            path.suffix.lower() or path.name
-            for path in source.rglob("*")
-            if path.is_file() and path.relative_to(source).as_posix() not in known
-        ]
+        others = _others(source, set(pictures))
         if not pairs:
             raise UserError(f"{source}: no pictures of {', '.join(IMAGE_FORMATS)} in it")
     elif source.exists():
@@ -83,6 +78,19 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
         pairs = [(here, there.with_suffix(".png")) for here, there in pairs]
         format = "PNG"
     return Plan(_checked([_job(*pair, format, strip) for pair in pairs]), tuple(others))
+
+
+def _shown(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _others(folder: Path, pictures: set[str]) -> list[str]:
+    """Endings of the files below a folder that are no pictures; hidden ones are passed over."""
+    return [
+        path.suffix.lower() or "without an ending"
+        for path in folder.rglob("*")
+        if _shown(path) and path.relative_to(folder).as_posix() not in pictures
+    ]
 
 
 def _job(source: Path, target: Path, format: str | None, strip: bool) -> Job:

@@ -210,7 +210,7 @@ def test_exit_codes(album, tmp_path, monkeypatch, capsys):
     weights = ("--weights", "w.safetensors")
     code, out, _ = run(monkeypatch, capsys, album / "a.png", tmp_path / "x.png", *weights)
     assert code == 0
-    assert "1 of 1 photographs restored, 1 faces" in out
+    assert "1 of 1 photographs restored, 1 face (" in out
     code, out, _ = run(monkeypatch, capsys, album, tmp_path / "out", *weights)
     assert code == 1
     code, out, err = run(monkeypatch, capsys, album, album / "out", *weights)

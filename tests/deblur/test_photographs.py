@@ -72,6 +72,23 @@ def test_other_exif_profile_and_resolution_are_carried(tmp_path):
             assert written.info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
 
+def test_orientation_goes_from_the_xmp_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'<x:xmpmeta><r tiff:Orientation="6" dc:title="kept"/></x:xmpmeta>'
+    path = saved(tmp_path / "a.jpg", Image.fromarray(COLOURS), exif=exif, xmp=xmp)
+    found = rewritten(path, read_photograph(path)).info["xmp"]
+    assert b"Orientation" not in found
+    assert b"kept" in found
+
+
+def test_a_resolution_that_is_none_stops_nothing(tmp_path):
+    path = saved(tmp_path / "a.tif", Image.fromarray(COLOURS), dpi=(0, 0))
+    photograph = read_photograph(path)
+    assert "dpi" not in photograph.carried
+    assert np.array_equal(np.asarray(rewritten(path, photograph)), COLOURS)
+
+
 def test_tags_of_a_tiffs_layout_do_not_reach_another_layout(tmp_path):
     palette = Image.fromarray(COLOURS).convert("P")
     path = saved(tmp_path / "a.tif", palette, compression="tiff_lzw", exif=exif_with_maker())

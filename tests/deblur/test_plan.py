@@ -11,7 +11,15 @@ from dfpg.errors import UserError
 @pytest.fixture
 def album(tmp_path) -> Path:
     folder = tmp_path / "album"
-    for name in ("a.jpg", "b.PNG", "deep/er/c.webp", "notes.txt", "deep/d.heic"):
+    for name in (
+        "a.jpg",
+        "b.PNG",
+        "deep/er/c.webp",
+        "notes.txt",
+        "deep/d.heic",
+        ".e.png",
+        "README",
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -28,7 +36,7 @@ def test_a_folder_keeps_its_subfolders_and_names(album, tmp_path):
         "deep/er/c.webp",
     ]
     assert all(job.format is None and job.strip is None for job in found.jobs)
-    assert list(endings(found.others)) == ["1 .heic", "1 .txt"]
+    assert list(endings(found.others)) == ["1 .heic", "1 .txt", "1 without an ending"]
     assert not out.exists()
 
 
