@@ -91,8 +91,9 @@ def restore_aligned(face: Pixels, restorer: Restorer) -> Pixels:
     scale = restorer.size / min(height, width)
     small = _resized(face, round(height * scale), round(width * scale))
     change = restorer.change(small[None])[0]
-    restored: NDArray[np.float32] = np.rint(face + _resized(change, height, width))
-    return np.clip(restored, 0, 255).astype(np.uint8)
+    levels = np.rint(face + _resized(change, height, width))
+    restored: Pixels = np.clip(levels, 0, 255).astype(np.uint8)
+    return restored
 
 
 def _resized(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
