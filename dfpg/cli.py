@@ -224,6 +224,35 @@ def report() -> None:
     pipeline.report()
 
 
+def deblur(
+    source: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")],
+    out: Annotated[Path, typer.Argument(help="Folder; for one photograph also a file.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="A trained run's weights; else the model that ships.")
+    ] = None,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="The pictures are faces, framed as in training.")
+    ] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Write a strip before | after beside each.")
+    ] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Write photographs without a face, too, as they are.")
+    ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write PNG files: nothing is lost.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Restore the faces of photographs; exit code 1 if some photographs were left out."""
+    from dfpg.deblur.command import Choices
+    from dfpg.deblur.command import deblur as restore
+
+    choices = Choices(weights, device, aligned, copy, png, strip, force)
+    outcome = restore(source, out, choices)
+    typer.echo(outcome.text)
+    raise typer.Exit(0 if outcome.complete else 1)
+
+
 @app.command()
 def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
