@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 Record = dict[str, str]
 DOTS = 130  # per inch
-BAND = "dfpgnet"  # the paper's method: its runs on this test set's protocol show their interval
+BANDS = ("dfpg_a", "dfpg_b")  # twenty bands would hide each other
+NOTE = (
+    "Curves: mean over people, one image each. Bands: interval over people, drawn for DFPGnet's "
+    "full models alone; all intervals are in results/robustness.csv."
+)
+FLOOR = -1.5  # dB; a run that stays below it is named, since it would flatten all others
 TITLES = {"shen": "Shen test set, protocol A", "mspl_center": "MSPL-Center, protocol B"}
 
 
@@ -52,6 +57,7 @@ def draw_robustness(config: Config, records: Sequence[Record], path: Path) -> No
                 fontweight="bold",
             )
             line[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        figure.supxlabel(NOTE, fontsize=7.5)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=DOTS, metadata={"Software": None})
     with atomic_write(path) as target:
@@ -61,6 +67,7 @@ def draw_robustness(config: Config, records: Sequence[Record], path: Path) -> No
 def _draw(axes: Axes, config: Config, points: Sequence[Record]) -> None:
     """Curves of one test set and transformation; amounts at equal distances."""
     amounts = list(dict.fromkeys(point["amount"] for point in points))
+    below = []
     for run in (name for name in config.runs if any(point["run"] == name for point in points)):
         own = [point for point in points if point["run"] == run]
         style = style_of(config, run)
@@ -68,6 +75,9 @@ def _draw(axes: Axes, config: Config, points: Sequence[Record]) -> None:
             [float(point[key] or "nan") for point in own]
             for key in ("gain", "gain_low", "gain_high")
         )
+        if max(gain) < FLOOR:
+            below.append(f"{run} {min(gain):.1f} to {max(gain):.1f} dB")
+            continue
         places = range(len(own))
         axes.plot(
             places,
@@ -79,8 +89,11 @@ def _draw(axes: Axes, config: Config, points: Sequence[Record]) -> None:
             linewidth=1.2,
             label=run,
         )
-        if own[0]["method"] == BAND and run.startswith("dfpg"):
+        if run in BANDS:
             axes.fill_between(places, low, high, color=style.colour, alpha=0.15, linewidth=0)
+    if below:
+        text = "\n".join(["below the axis:", *below])
+        axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=6.5, va="bottom")
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set_xticks(range(len(amounts)), amounts)
     axes.set_xlabel(f"{points[0]['transformation']} ({points[0]['unit']})")
