@@ -306,11 +306,14 @@ def robustness(runs: Sequence[str]) -> str:
     from dfpg.blur.testsets import open_testset
     from dfpg.device import select_device
     from dfpg.faces.dataset import load_faces
+    from dfpg.methods.registry import run_options
     from dfpg.report.robustness_plot import draw_robustness
     from dfpg.robustness.curve import curve_records, read_curve
     from dfpg.robustness.measure import Inputs, measure, moved_images
 
     config = load_config()
+    for run in runs:
+        run_options(config, run)
     images = {}
     for name, settings in config.protocols.items():
         used = sorted({subset.source for subset in settings.test.subsets.values()})

@@ -50,6 +50,8 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
         UserError: fewer than two folders, equal seeds, other parameters, missing or damaged
             scores, or no scores of ``against``.
     """
+    if len(folders) < 2:
+        raise UserError("seeds: name two or more folders, each of another seed")
     seeds = [_read(folder) for folder in folders]
     _check(seeds)
     config = seeds[0].config
@@ -89,8 +91,6 @@ def _read(folder: Path) -> Trained:
 
 def _check(seeds: Sequence[Trained]) -> None:
     """Refuse what is no set of trainings that differ in their seed alone."""
-    if len(seeds) < 2:
-        raise UserError("seeds: name two or more folders, each of another seed")
     first = seeds[0]
     for number, one in enumerate(seeds):
         for earlier in seeds[:number]:

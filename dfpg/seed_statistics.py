@@ -82,7 +82,8 @@ def seed_interval(
     total = (own**2).sum(axis=0)
     apart = parts.var(axis=0, ddof=1).sum(axis=0) / len(seeds)
     shared = np.divide(total - apart, total, out=np.zeros_like(total), where=total > apart)
-    spread = means.std(axis=0, ddof=1)
+    with np.errstate(invalid="ignore"):
+        spread = means.std(axis=0, ddof=1)
     reach = stats.t.ppf((1 + level) / 2, len(seeds) - 1) * spread / np.sqrt(len(seeds))
     below = np.sqrt(shared * (mean - people.low) ** 2 + reach**2)
     above = np.sqrt(shared * (people.high - mean) ** 2 + reach**2)
@@ -96,6 +97,6 @@ def _influences(one: SeedScores, names: Sequence[str]) -> tuple[Array, Array]:
     moved = np.zeros((len(names), len(means[0])))
     for values, people, mean in zip(one.values, one.people, means, strict=True):
         rows = [place[person] for person in people]
-        with np.errstate(invalid="ignore"):  # PSNR of equal images is infinite
+        with np.errstate(invalid="ignore"):  # the PSNR of equal images is infinite
             np.add.at(moved, rows, (values - mean) / (len(values) * len(means)))
     return np.mean(means, axis=0), moved

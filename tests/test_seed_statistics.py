@@ -65,9 +65,9 @@ def test_seeds_on_other_people_are_not_counted_twice(seed_sd):
 
 
 def test_a_bootstrap_of_seeds_and_people_would_not_cover():
-    """Why there is none: three seeds, resampled with their people, as large a seed's effect."""
+    """Why there is none: three seeds whose scatter matters, resampled like their people."""
     rng = np.random.default_rng(3)
-    sample = draw(rng, 3, 60, 0.3, 1.0, 0.3)
+    sample = draw(rng, 3, 60, 0.6, 1.0, 0.3)
     table = np.stack([one.values[0] for one in sample])
     drawn = [
         table[rng.integers(3, size=3)][:, rng.integers(60, size=60)].mean(axis=(0, 1))

@@ -100,14 +100,13 @@ def _scores(folder: Path, rows: pd.DataFrame) -> Scores:
     modes = [move.mode for move in MOVES]
     keys = pd.MultiIndex.from_product([people, methods, modes])
     names = [*CONVENTIONS.values(), "mirrored"]
-    try:
-        table = rows.set_index(["person", "method", "mode"], verify_integrity=True)[names]
-        values = table.loc[keys].to_numpy()
-    except (KeyError, ValueError) as error:
+    table = rows.set_index(["person", "method", "mode"])[names]
+    if table.index.has_duplicates or not keys.isin(table.index).all():
         raise UserError(
             f"{folder}: the part-files are not of the same images and moves: delete the folder and "
             "run `dfpg robustness` again"
-        ) from error
+        )
+    values = table.loc[keys].to_numpy(dtype=np.float64)
     cube = values.reshape(len(people), len(methods), len(modes), len(names))
     return Scores(cube[..., :-1], methods, people, cube[:, 0, :, -1].mean(axis=0))
 

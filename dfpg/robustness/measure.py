@@ -83,11 +83,8 @@ def measure(
         Lines that say what was done.
 
     Raises:
-        UserError: a run is unknown, none has weights, or weights are damaged.
+        UserError: none of the runs has weights, or weights are damaged.
     """
-    unknown = [run for run in runs if run not in config.runs]
-    if unknown:
-        raise UserError(f"{unknown[0]}: no such run; there are {', '.join(config.runs)}")
     present = [run for run in config.runs if _weights(inputs, run).exists()]
     if not set(present) & set(runs):
         raise UserError(f"{inputs.weights}: no weights of {', '.join(runs)}; train a run first")
@@ -102,7 +99,7 @@ def measure(
             lines.append(f"{name}: {_measure(config, name, images, inputs, device):.0f} images/s")
             write_text(_beside(path), json.dumps(card, indent=2) + "\n")
         elif path.exists():
-            path.unlink()
+            _discard(path)
             lines.append(f"{name}: its part-file was of other weights or images, removed")
     return lines
 
@@ -116,7 +113,7 @@ def _measure(
 ) -> float:
     """Write one part-file; images per second."""
     path = inputs.parts / f"{name}.csv"
-    _beside(path).unlink(missing_ok=True)
+    _discard(path)  # tables must not find old scores where this is stopped
     metrics = {metric.name: metric for metric in (Psnr(), SSIM_MATLAB_RGB)}
     restore, protocols = None, tuple(images)
     if name != BASELINE_PART:
@@ -257,6 +254,11 @@ def _weights(inputs: Inputs, run: str) -> Path:
 def _beside(part: Path) -> Path:
     """The card of a part-file."""
     return part.with_suffix(".json")
+
+
+def _discard(part: Path) -> None:
+    for path in (_beside(part), part):
+        path.unlink(missing_ok=True)
 
 
 def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> dict[str, str]:

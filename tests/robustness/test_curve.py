@@ -70,14 +70,7 @@ def test_numbers_are_those_of_a_plain_computation(folder, records):
         by_person(table, mode)
         for table, mode in ((rows, "rotation 45"), (rows, STILL.mode), (blurred, "rotation 45"))
     )
-    found = one(
-        records,
-        run="shen2018",
-        protocol="shen",
-        transformation="rotation",
-        amount="45",
-        metric="psnr",
-    )
+    found = one(records, "shen2018", "shen", ("rotation", "45"), "psnr")
     student = stats.t.ppf(0.975, PEOPLE - 1)
     for name, ends, values in (
         ("value", "ci", moved),
@@ -88,7 +81,7 @@ def test_numbers_are_those_of_a_plain_computation(folder, records):
         assert float(found[name]) == pytest.approx(values.mean(), abs=1e-5)
         assert float(found[f"{ends}_low"]) <= values.mean() - half + 1e-5  # never nearer
         assert float(found[f"{ends}_high"]) >= values.mean() + half - 1e-5
-        assert float(found[f"{ends}_high"]) - float(found[f"{ends}_low"]) < 2.6 * half
+        assert float(found[f"{ends}_high"]) - float(found[f"{ends}_low"]) < 2 * 1.6 * half
     assert (found["n_images"], found["n_people"]) == (str(PEOPLE), str(PEOPLE))
 
 
@@ -101,14 +94,7 @@ def test_the_anchor_changes_nothing_and_blurred_gains_nothing(records):
 
 
 def test_a_record_says_what_it_is_of(config, records):
-    found = one(
-        records,
-        run="nafnet",
-        protocol="mspl_center",
-        transformation="scale",
-        amount="0.75",
-        metric="ssim",
-    )
+    found = one(records, "nafnet", "mspl_center", ("scale", "0.75"), "ssim")
     expected = {
         "unit": "factor",
         "convention": "ssim_matlab_rgb",
@@ -210,9 +196,10 @@ def test_pairs_of_the_claim_were_trained_on_the_same_views(config):
 
 
 def test_the_figure_is_the_same_every_time_and_shows_the_records(config, records, tmp_path):
-    draw_robustness(config, records, tmp_path / "one.png")
-    draw_robustness(config, records, tmp_path / "two.png")
+    few = [record for record in records if record["run"] in ("blurred", "dfpg_a", "nafnet")]
+    draw_robustness(config, few, tmp_path / "one.png")
+    draw_robustness(config, few, tmp_path / "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-    fewer = [record for record in records if record["run"] != "nafnet"]
+    fewer = [record for record in few if record["run"] != "nafnet"]
     draw_robustness(config, fewer, tmp_path / "fewer.png")
     assert (tmp_path / "fewer.png").read_bytes() != (tmp_path / "one.png").read_bytes()
