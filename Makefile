@@ -4,8 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
+# Runs that `make repro` trains side by side, one thread each: narrow networks do not fill several
+# cores. On a GPU one at a time.
+JOBS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help setup fetch repro test test-slow smoke pages browser bench lint clean
+.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
-		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]' \
+		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
 
 fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
@@ -26,8 +29,14 @@ fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
 
 repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2 cores)
 	@echo "== dvc repro: about an hour on 2 cores; stop and repeat as you like, it resumes"
-	@start=$$SECONDS; dvc repro && echo "== reproduced in $$((SECONDS - start)) s; tables: results/" \
+	@start=$$SECONDS; $(MAKE) --no-print-directory graph \
+		&& echo "== reproduced in $$((SECONDS - start)) s; tables: results/" \
 		&& python -m dfpg tables --show
+
+graph: # what `repro` runs once everything is installed: all of dvc.yaml, JOBS runs at a time
+	@if [ $(JOBS) -gt 1 ] && ! dvc status -q; then dvc repro parsing baselines \
+		&& dvc stage list --name-only | sed -n 's/^train@//p' | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I RUN \
+			dvc --wait-for-lock repro -s train@RUN evaluate@RUN; fi && dvc repro
 
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
@@ -42,12 +51,12 @@ smoke: setup ## run the whole graph with the smoke profile in a temporary clone 
 	@python -m dfpg fetch
 	@python -m pytest -m smoke -s tests/pipeline
 
-pages: setup ## follow the pages of docs/ that a test can follow (1 minute)
+pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke tests/docs
 
-browser: setup ## open the report in Chromium (1 minute; needs chromium and chromedriver)
-	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report
+browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
+	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
 bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
@@ -56,5 +65,8 @@ bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .ben
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
 
+docs: setup ## build these pages into site/, every link checked (half a minute)
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"
+
 clean: ## remove what can be made again (not .venv, not results)
-	rm -rf artifacts scratch .pytest_cache .mypy_cache .ruff_cache
+	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache

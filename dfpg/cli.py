@@ -255,6 +255,26 @@ def environment() -> None:
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Say what this machine is, what is missing, and what each profile would cost here.
+
+    Takes a quarter of a minute. Exits with 0 if `make repro` could run now, with 1 if not.
+    """
+    from dfpg.doctor import diagnose, render
+
+    report = diagnose()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(report.record(), indent=2))
+    else:
+        typer.echo(render(report))
+    raise typer.Exit(0 if report.ready else 1)
+
+
+@app.command()
 def compare(first: Path, second: Path) -> None:
     """Say whether two result folders agree, value by value, within the stated tolerances."""
     from dfpg.compare import compare as compare_folders
@@ -267,7 +287,7 @@ def compare(first: Path, second: Path) -> None:
 @app.command()
 def seeds(
     folders: Annotated[
-        list[Path], typer.Argument(help="project folders of one profile, each of another `seed`")
+        list[Path], typer.Argument(help="folders of `dfpg publish`, or projects, one per seed")
     ],
     out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("results/seeds.csv"),
     against: Annotated[
@@ -278,6 +298,18 @@ def seeds(
     from dfpg.seed_runs import compare_seeds
 
     typer.echo(compare_seeds(folders, out, against))
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="Folder under results/.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace that record.")] = False,
+) -> None:
+    """Keep the tables of another profile's run, and what made them, as results/NAME."""
+    from dfpg.config import load_config
+    from dfpg.publish import publish as keep
+
+    typer.echo(keep(load_config(), name, force=force))
 
 
 @profile_app.command("use")
@@ -311,7 +343,7 @@ def faces_prepare() -> None:
     """Frame, split and pack the photographs of your own sources (stage `faces`)."""
     from dfpg import pipeline
 
-    pipeline.faces()
+    typer.echo(pipeline.faces())
 
 
 @data_app.command("check")

@@ -63,14 +63,16 @@ def sources(config: Config) -> dict[str, str]:
     return found
 
 
-def faces() -> None:
-    """Stage ``faces``: prepare the photographs of every source but the embedded one."""
+def faces() -> str:
+    """Stage ``faces``: prepare the photographs of all sources but the embedded one; says what."""
     from dfpg.faces.dataset import EMBEDDED, JOIN, PREPARED
-    from dfpg.faces.prepare import prepare_faces
+    from dfpg.faces.prepare import SUMMARY, prepare_faces
+    from dfpg.report.prepared import prepared
 
     config = load_config()
     names = {name for source in sources(config).values() for name in source.split(JOIN)}
     prepare_faces(config, sorted(names - {EMBEDDED}), PREPARED)
+    return prepared(PREPARED / SUMMARY)
 
 
 def kernels(sheet: Path | None) -> str:
@@ -143,14 +145,18 @@ def parsing(sheet: Path | None) -> None:
 
     config = load_config()
     device = select_device()
-    network = load_bisenet(asset_path("bisenet")).to(device)
     precision = resolve_precision(config.training.precision, device)
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
         labels = own_labels(PREPARED / name)
         if labels is None:
-            labels = parse_faces(faces.pictures, network, precision=precision)
+            labels = parse_faces(
+                faces.pictures,
+                load_bisenet(asset_path("bisenet")).to(device),
+                precision=precision,
+                side=config.prior.parsing_size,
+            )
         save_labels(label_file(PARSING, name), labels)
         if sheet is not None:
             shown = slice(None, None, max(1, len(labels) // 24))

@@ -117,6 +117,7 @@ def _keep(values: Any, path: Path) -> list[str]:
         return []
     try:
         old = load_yaml(path)
+        own_values = _own_values(old)
         sources = {key: source for key, source in old["faces"].items() if source["path"]}
         subsets = {
             (protocol, subset): settings["source"]
@@ -141,7 +142,31 @@ def _keep(values: Any, path: Path) -> list[str]:
             notes.append(f"not kept: slot {slot} <- {source}: this profile's is {EMBEDDED}")
         else:
             notes.append(_set_slot(values, f"{slot}={source}", "kept"))
-    return notes
+    lost = [note for where, note in own_values.items() if note != _flat(values).get(where)]
+    return notes + [f"not kept: {note}" for note in lost]
+
+
+def _own_values(old: Any) -> dict[tuple[str, ...], str]:
+    """What a file has and its own profile has not, but for folders and slots, by its place."""
+    usual = _flat(_merged(old["profile"]))
+    return {
+        where: note
+        for where, note in _flat(old).items()
+        if note != usual.get(where)
+        and not (where[0] == "faces" and where[-1] in ("path", "reader"))
+        and not ("subsets" in where and where[-1] == "source")
+    }
+
+
+def _flat(values: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+    """``place: value`` of everything in nested mappings, by its place."""
+    if not isinstance(values, dict) or not values:
+        return {where: f"{'.'.join(where)}: {values}"}
+    return {
+        place: note
+        for key, value in values.items()
+        for place, note in _flat(value, (*where, str(key))).items()
+    }
 
 
 def _set_folder(values: Any, given: str, verb: str = "set") -> str:

@@ -25,7 +25,7 @@ SAME = [name for name in KEYS if name != "method"]
 
 @dataclass(frozen=True)
 class Trained:
-    """One seed's project folder: its parameters and its per-image scores."""
+    """One seed's folder: its parameters and its per-image scores."""
 
     folder: Path
     config: Config
@@ -38,8 +38,8 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     Table 3 is left out: its rates and thresholds have estimators of their own.
 
     Args:
-        folders: project folders, each with ``params.yaml`` and ``artifacts/per_image``, or copies
-            of these two (``params.yaml`` and ``per_image``); alike but for ``seed``.
+        folders: each with ``params.yaml`` and ``per_image``, as ``dfpg publish`` writes them, or
+            ``artifacts/per_image`` (a project folder); alike but for ``seed``.
         out: the CSV.
         against: run or baseline that the column ``gain`` compares with.
 
@@ -79,12 +79,12 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
 
 def _read(folder: Path) -> Trained:
     config = load_config(folder / PARAMS)
-    places = [folder / "artifacts" / PER_IMAGE, folder / PER_IMAGE]
+    places = [folder / PER_IMAGE, folder / "artifacts" / PER_IMAGE]
     place = next((place for place in places if place.is_dir()), None)
     if place is None:
         raise UserError(
-            f"{folder}: no {places[0].relative_to(folder)} or {PER_IMAGE}: "
-            "run `dvc repro` there, or copy the folder of that run"
+            f"{folder}: no scores of single images ({PER_IMAGE}): name a folder that `dfpg publish` "
+            "wrote, or a project folder after `dvc repro`"
         )
     return Trained(folder, config, load_scores(config, place))
 

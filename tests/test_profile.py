@@ -65,6 +65,38 @@ def test_folders_are_given_on_the_command_line_and_survive(tmp_path):
     assert embedded.faces["portraits"] == first.faces["portraits"]
 
 
+def test_own_values_that_a_new_profile_replaces_are_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["celeba=/pictures"])
+    own = path.read_text()
+    for old, new in (
+        ("vggface: null", "vggface: vgg.bin"),
+        ("published_pairs: null", "published_pairs: {lists: /lists, pictures: /pictures}"),
+        ("celeba, path: /pictures, train: 4464", "celeba, path: /pictures, train: 2300"),
+        ("source: celeba+helen", "source: celeba"),
+        ("  dfpg_a: {", "  own: {method: nafnet, protocol: a}\n  dfpg_a: {"),
+    ):
+        assert own.count(old) == 1, old
+        own = own.replace(old, new)
+    path.write_text(own)
+    assert use_profile("research", path) == [
+        "kept: faces.celeba <- /pictures",
+        "not kept: faces.celeba.train: 2300",
+        "not kept: protocols.a.source: celeba",
+        "not kept: prior.vggface: vgg.bin",
+        "not kept: runs.own.method: nafnet",
+        "not kept: runs.own.protocol: a",
+        "not kept: recognition.published_pairs.lists: /lists",
+        "not kept: recognition.published_pairs.pictures: /pictures",
+    ]
+
+
+def test_from_one_profile_to_another_nothing_is_lost_where_nothing_was_changed(tmp_path):
+    path = tmp_path / "params.yaml"
+    for name in (*NAMES, NAMES[0]):
+        assert use_profile(name, path) == []
+
+
 def test_new_folder_takes_the_place_of_the_kept_one(tmp_path):
     path = tmp_path / "params.yaml"
     use_profile("research", path, ["ffhq=/old"])

@@ -148,4 +148,4 @@ def test_bad_input_gets_one_line(folders, tmp_path):
     refused(folders, out, r"seed1/params\.yaml: image_size is not that of")
     set_params(folders[1] / "params.yaml", image_size=32)
     shutil.rmtree(folders[1] / "artifacts")
-    refused(folders, out, "seed1: no artifacts/per_image or per_image: run `dvc repro` there")
+    refused(folders, out, "seed1: no scores of single images")

@@ -148,7 +148,7 @@ def _weakest(record: Record) -> str:
     return (
         f"{record['weakest_better']} over {record['weakest_worse']}, "
         f"{record['weakest_protocol']} {record['weakest_subset']} {metric}: "
-        + number(record["effect"], record["ci_low"], record["ci_high"], DECIMALS[metric])
+        + number(record["effect"], record["ci_low"], record["ci_high"], DECIMALS[metric] + 1)
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dfpg.config import Config
 from dfpg.estimates import Bounds, estimate
-from dfpg.layout import BASELINES, MEAN, TABLES, TEST_SETS, Column, Table
+from dfpg.layout import BASELINES, DECIMALS, MEAN, TABLES, TEST_SETS, Column, Table
 from dfpg.render import HEADINGS
 from dfpg.render import TEST_SETS as TITLES
 from dfpg.report.charts import (
@@ -98,7 +98,7 @@ def _mean_psnr(config: Config, scores: pd.DataFrame, test_set: str) -> dict[str,
 
 
 def rankings(ranks: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records of ``ranks.csv`` by column, of each table's leading metric."""
+    """Records of ``ranks.csv`` by column, of each table's leading metric, values as printed."""
     leading = {table.name: next(iter(table.conventions)) for table in TABLES}
     found: dict[str, list[Record]] = {}
     for record in ranks:
@@ -106,5 +106,6 @@ def rankings(ranks: Sequence[Record]) -> dict[str, list[Record]]:
             subset = SUBSETS.get(record["subset"], record["subset"])
             number = record["table"].removeprefix("table")
             heading = f"Table {number}, {TITLES[record['protocol']]}, {subset}"
-            found.setdefault(f"{heading}: {HEADINGS[record['metric']]}", []).append(record)
+            shown = record | {"value": f"{float(record['value']):.{DECIMALS[record['metric']]}f}"}
+            found.setdefault(f"{heading}: {HEADINGS[record['metric']]}", []).append(shown)
     return found

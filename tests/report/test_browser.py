@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import asked_for, resize, start
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from dfpg.layout import TABLES
@@ -17,43 +15,12 @@ from dfpg.report.build import read
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-def program(name: str, package: str) -> str:
-    """Path of a program; without it the test fails, it is not skipped."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.fail(f"{name} is missing: install it, on Debian `apt-get install {package}`")
-    return found
-
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = program("chromium", "chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = Service(program("chromedriver", "chromium-driver"))
-    driver = webdriver.Chrome(options=options, service=service)
+    driver = start(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
-
-
-def resize(browser: webdriver.Chrome, width: int) -> None:
-    """A view of exactly this width, which a window cannot always have."""
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
 @pytest.fixture
@@ -64,14 +31,7 @@ def opened(browser: webdriver.Chrome, page: Path) -> webdriver.Chrome:
 
 
 def test_the_page_loads_itself_alone_and_without_an_error(opened, page):
-    events = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    asked = [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    ]
-    outside = {url for url in asked if not url.startswith(("data:", "chrome:", "about:"))}
-    assert outside == {page.as_uri()}
+    assert asked_for(opened) == {page.as_uri()}
     assert opened.get_log("browser") == []
 
 

@@ -149,8 +149,16 @@ def test_claims_and_groups_are_shown_and_no_text_becomes_markup(text, parsed, ma
         if (r["table"], r["subset"], r["metric"]) == ("table1", "helen", "psnr")
     ]
     heading = "Table 1, Shen test set, Helen: PSNR (dB) ↑"
-    assert [[squeezed(cell) for cell in line] for line in parsed.tables[heading][1:]] == [
-        [r["rank"], r["row"], r["value"], f"{r['rank_low']} to {r['rank_high']}", r["groups"]]
+    assert [
+        [squeezed(cell).replace("_ ", "_") for cell in line] for line in parsed.tables[heading][1:]
+    ] == [
+        [
+            r["rank"],
+            r["row"],
+            f"{float(r['value']):.2f}",
+            f"{r['rank_low']}\N{EN DASH}{r['rank_high']}",
+            r["groups"],
+        ]
         for r in ranks
     ]
 

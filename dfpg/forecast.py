@@ -1,0 +1,211 @@
+"""What the profiles would cost on this machine: recorded times, scaled by what is measured here.
+
+``recorded.csv`` says what every training took on the machine that made ``results/``, and every
+step of the networks at full size. A few runs (``PROBES``) are trained here for a moment, on random
+images; how much slower than in the record they are says how much slower the others will be. Probes
+of one profile differ: one is all convolutions, another all small operations. The range that they
+span, widened by ``DOUBT``, is the range of the estimate.
+
+The rest of the pipeline and the whole smoke profile, whose time is that of starting processes,
+scale with the time that a fresh interpreter takes to import the suite.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from statistics import fmean, geometric_mean
+
+import torch
+
+from dfpg.config import Config
+from dfpg.device import process_group, resolve_precision, set_deterministic
+from dfpg.methods.registry import build_method
+from dfpg.priors.vggface import SHAPES, PriorNetwork
+from dfpg.profile import resolve_profile
+from dfpg.training.batches import Batch
+from dfpg.training.loop import autocast
+
+# Profile -> part of the record that its networks are in, and the runs that are timed for it.
+RECORDED = {"embedded": "embedded", "research": "full", "paper": "full"}
+PROBES = {"embedded": ("b2", "nafnet", "dfpg_b"), "full": ("zhang2019_b", "nafnet")}
+DOUBT = {"smoke": 1.5, "embedded": 1.25, "full": 1.5}
+BUDGET_S = 1.2  # per timed run; a single step may take longer
+IMPORTED = "dfpg.evaluation, dfpg.methods.registry, dfpg.estimates"  # by a fresh interpreter
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one part of the pipeline took on the recording machine.
+
+    ``images`` is 0 where ``seconds`` are not those of a training.
+    """
+
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One timed run: the fastest of ``steps`` steps of ``images`` images took ``seconds``.
+
+    ``slowdown`` is that as a multiple of the recorded time per image.
+    """
+
+    run: str
+    image_size: int
+    images: int
+    steps: int
+    seconds: float
+    slowdown: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Estimated cost of a profile, all stages one after the other.
+
+    Attributes:
+        profile: its name.
+        low, high: s; the range of the estimate.
+        trainings: run -> s, the middle of the range.
+        whole: whether ``low`` and ``high`` are of the whole pipeline, or of the trainings alone.
+        measured: what was timed for it.
+    """
+
+    profile: str
+    low: float
+    high: float
+    trainings: dict[str, float]
+    whole: bool
+    measured: tuple[Probe, ...]
+
+
+def forecasts() -> list[Forecast]:
+    """One per profile, smoke first; profiles with equal networks share the measurement."""
+    record = read_record()
+    start = time_start() / record["smoke", "start"].seconds
+    smoke = record["smoke", "all"].seconds * start
+    found = [Forecast("smoke", *_range("smoke", smoke, [1.0]), {}, True, ())]
+    probes: dict[str, list[Probe]] = {}
+    for profile, part in RECORDED.items():
+        config, _ = resolve_profile(profile)
+        if part not in probes:
+            probes[part] = [time_run(config, run, record[part, run]) for run in PROBES[part]]
+        found.append(forecast(config, record, probes[part], start))
+    return found
+
+
+def read_record() -> dict[tuple[str, str], Record]:
+    """The record by profile (or ``full``) and run, or other part."""
+    text = files("dfpg").joinpath("recorded.csv").read_text()
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {
+        (row["profile"], row["part"]): Record(int(row["images"]), float(row["seconds"]))
+        for row in rows
+    }
+
+
+def forecast(
+    config: Config,
+    record: Mapping[tuple[str, str], Record],
+    probes: Sequence[Probe],
+    start: float,
+) -> Forecast:
+    """Scale the record of a profile's trainings, and of its other stages where there is one.
+
+    Runs with published weights are not trained. A run that is not in the record counts like the
+    mean of those that are.
+
+    Args:
+        config: the profile.
+        record: see :func:`read_record`.
+        probes: of this profile's networks.
+        start: time of starting an interpreter, as a multiple of the recorded one.
+    """
+    part = RECORDED[config.profile]
+    per_image = {
+        run: found.seconds / found.images
+        for (profile, run), found in record.items()
+        if profile == part and found.images
+    }
+    slowdowns = [probe.slowdown for probe in probes]
+    middle, mean = geometric_mean(slowdowns), fmean(per_image.values())
+    trainings = {
+        name: per_image.get(name, mean) * run.steps * config.training.batch_size * middle
+        for name, run in config.runs.items()
+        if run.weights is None
+    }
+    low, high = _range(part, sum(trainings.values()) / middle, slowdowns)
+    rest = record.get((part, "rest"))
+    if rest is not None:
+        least, most = _range(part, rest.seconds * start, [1.0])
+        low, high = low + least, high + most
+    return Forecast(config.profile, low, high, trainings, rest is not None, tuple(probes))
+
+
+def _range(part: str, seconds: float, slowdowns: Sequence[float]) -> tuple[float, float]:
+    """From the fastest probe to the slowest, and ``DOUBT`` beyond either."""
+    return seconds * min(slowdowns) / DOUBT[part], seconds * max(slowdowns) * DOUBT[part]
+
+
+def time_start() -> float:
+    """CPU seconds that a fresh interpreter takes to import what a stage needs."""
+    before = os.times()
+    subprocess.run([sys.executable, "-c", f"import {IMPORTED}"], check=True)
+    after = os.times()
+    return sum(after[2:4]) - sum(before[2:4])  # the children's, in user and system mode
+
+
+def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_S) -> Probe:
+    """Train a run on random images for about ``budget`` seconds and take the fastest step.
+
+    The fastest, because what else the machine does can only add to a step, and the first step also
+    chooses kernels and allocates memory. On a CPU a full-size step is timed with one image.
+
+    Args:
+        config: the profile.
+        run: one whose method takes plain batches.
+        recorded: what it took on the recording machine.
+        budget: s.
+    """
+    world = process_group()
+    small = world.device.type == "cpu" and RECORDED[config.profile] == "full"
+    images = 1 if small else config.training.batch_size
+    set_deterministic()
+    prior = PriorNetwork(dict(_random_trunk()))
+    method = build_method(config, run, prior).to(world.device).train()
+    settings = config.runs[run]
+    optimisers = method.optimisers(settings.lr, settings.lr_discriminator)
+    precision = resolve_precision(config.training.precision, world.device)
+    batch = _random_batch(images, config.image_size, world.device)
+    times: list[float] = []
+    started = time.perf_counter()
+    while not times or time.perf_counter() - started < budget:
+        before = time.perf_counter()
+        for phase in autocast(method.phases(batch), world, precision):
+            optimisers[phase.optimiser].zero_grad(set_to_none=True)
+            phase.loss.backward()  # type: ignore[no-untyped-call]
+            optimisers[phase.optimiser].step()
+            phase.loss.item()  # waits for the device
+        times.append(time.perf_counter() - before)
+    slowdown = min(times) / images / (recorded.seconds / recorded.images)
+    return Probe(run, config.image_size, images, len(times), min(times), slowdown)
+
+
+def _random_trunk() -> Iterator[tuple[str, torch.Tensor]]:
+    """VGG-16 with random weights, as fast as the true one; it needs no asset."""
+    for name, shape in SHAPES.items():
+        weight = torch.zeros(shape)
+        yield name, torch.nn.init.kaiming_normal_(weight) if len(shape) > 1 else weight
+
+
+def _random_batch(images: int, side: int, device: torch.device) -> Batch:
+    sharp = torch.rand(images, 3, side, side, device=device) * 2 - 1
+    zeros = torch.zeros(images, dtype=torch.int64, device=device)
+    return Batch(sharp, sharp * 0.9, torch.zeros(images, 1, 1, device=device), zeros, zeros)

@@ -1,0 +1,145 @@
+"""Scaling against sums by hand and against recorded trainings; nothing on this machine's speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dfpg.forecast import (
+    DOUBT,
+    PROBES,
+    RECORDED,
+    Probe,
+    Record,
+    forecast,
+    forecasts,
+    read_record,
+    time_run,
+    time_start,
+)
+from dfpg.methods.registry import METHODS
+from dfpg.profile import resolve_profile
+
+ROOT = Path(__file__).parent.parent
+TRAINING = ROOT / "results" / "training.csv"
+
+
+def probe(slowdown: float) -> Probe:
+    return Probe("b1", 64, 8, 3, 0.1, slowdown)
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return resolve_profile("embedded")[0]
+
+
+def test_a_forecast_is_the_record_times_the_slowdown(embedded):
+    runs = {name: embedded.runs[name] for name in ("b1", "b5")}
+    runs["b1"] = runs["b1"].model_copy(update={"steps": 1000})
+    part = embedded.model_copy(update={"runs": runs})
+    record = {("embedded", "b1"): Record(3200, 64.0), ("embedded", "b5"): Record(3200, 320.0)}
+    found = forecast(part, record, [probe(1.0), probe(4.0)], start=1.0)
+    assert found.trainings == pytest.approx({"b1": 2 * 160.0, "b5": 2 * 320.0})
+    assert found.low == pytest.approx(480 / DOUBT["embedded"])
+    assert found.high == pytest.approx(480 * 4 * DOUBT["embedded"])
+    assert not found.whole
+
+
+def test_the_other_stages_scale_with_the_start_of_an_interpreter(embedded):
+    part = embedded.model_copy(update={"runs": {}})
+    record = {("embedded", "b1"): Record(1, 1.0), ("embedded", "rest"): Record(0, 100.0)}
+    found = forecast(part, record, [probe(9.0)], start=3.0)
+    assert found.whole
+    assert (found.low, found.high) == pytest.approx(
+        (300 / DOUBT["embedded"], 300 * DOUBT["embedded"])
+    )
+
+
+def test_a_run_of_published_weights_costs_nothing_and_a_new_one_the_mean(embedded):
+    taken = embedded.runs["b1"].model_copy(update={"weights": "folder"})
+    part = embedded.model_copy(update={"runs": {"b1": taken, "new": embedded.runs["b2"]}})
+    record = {("embedded", "x"): Record(10, 1.0), ("embedded", "y"): Record(10, 3.0)}
+    found = forecast(part, record, [probe(1.0)], start=1.0)
+    assert found.trainings == pytest.approx({"new": 0.2 * 400 * 8})
+
+
+def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
+    record = read_record()
+    for profile, part in RECORDED.items():
+        config, _ = resolve_profile(profile)
+        recorded = {run for where, run in record if where == part} - {"rest"}
+        assert recorded <= set(config.runs)
+        assert len(recorded) >= 20
+        views = {METHODS[config.runs[run].method].method.view for run in PROBES[part]}
+        assert views == {"plain"}
+    assert {("smoke", "all"), ("smoke", "start"), ("embedded", "rest")} <= set(record)
+
+
+# Seconds per image on the recording machine when it works otherwise than for the record: like
+# machines that are slower or faster, and not by the same factor everywhere.
+OTHERWISE = {
+    # steps of 2 images, CPU seconds, as on a processor without native bfloat16
+    "fp32": {
+        "b1": 0.0482, "b2": 0.0931, "b3": 0.1450, "dfpg_b": 0.2255, "lee2020_b": 0.1314,
+        "li2020": 0.1845, "lu2019": 0.0712, "nafnet": 0.0829, "restormer": 0.0810,
+        "shen2018": 0.1844, "wang2021": 0.1954, "yasarla2020_b": 0.2669, "zhang2019_b": 0.0551,
+    },
+}  # fmt: skip
+
+
+def results() -> dict[str, float]:
+    """Seconds per image of the trainings of the committed results."""
+    table = pd.read_csv(TRAINING).set_index("run")
+    if set(table["profile"]) != {"embedded"}:
+        pytest.skip("results/ are of another profile than embedded")
+    return (table["seconds"] / table["images"]).to_dict()
+
+
+@pytest.mark.parametrize("machine", ["results", *OTHERWISE])
+def test_trainings_that_were_timed_are_estimated_from_the_probes_alone(embedded, machine):
+    """Each within a factor of 2, and all together within the range."""
+    truth = OTHERWISE.get(machine) or results()
+    record = read_record()
+    probes = [
+        probe(truth[run] / (record["embedded", run].seconds / record["embedded", run].images))
+        for run in PROBES["embedded"]
+    ]
+    runs = {name: run for name, run in embedded.runs.items() if name in truth}
+    part = embedded.model_copy(update={"runs": runs})
+    del record["embedded", "rest"]
+    found = forecast(part, record, probes, start=1.0)
+    images = 400 * 8
+    for run, seconds in found.trainings.items():
+        assert truth[run] * images / 2 < seconds < truth[run] * images * 2, run
+    assert found.low < sum(truth.values()) * images < found.high
+    assert found.high < 3 * found.low
+
+
+def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
+    timed = []
+
+    def fake(config, run, recorded):
+        timed.append((config.profile, run))
+        return Probe(run, config.image_size, 1, 1, recorded.seconds, 2.0)
+
+    monkeypatch.setattr("dfpg.forecast.time_run", fake)
+    monkeypatch.setattr("dfpg.forecast.time_start", lambda: read_record()["smoke", "start"].seconds)
+    found = forecasts()
+    assert [part.profile for part in found] == ["smoke", *RECORDED]
+    assert len(timed) == len(set(timed)) == sum(map(len, PROBES.values()))
+    smoke, one, research, paper = found
+    assert smoke.low < read_record()["smoke", "all"].seconds < smoke.high
+    assert one.high < research.low < paper.low
+    assert research.measured == paper.measured
+
+
+def test_timed_steps_are_real_ones(embedded):
+    timed = time_run(embedded, "b1", Record(8, 2.0), budget=0.0)
+    assert (timed.steps, timed.images, timed.image_size) == (1, 8, 64)
+    assert timed.slowdown == pytest.approx(timed.seconds / 2.0)
+
+
+def test_starting_an_interpreter_takes_processor_time():
+    assert time_start() > 0.1
