@@ -83,8 +83,8 @@ def _read(folder: Path) -> Trained:
     place = next((place for place in places if place.is_dir()), None)
     if place is None:
         raise UserError(
-            f"{folder}: no scores of single images ({PER_IMAGE}): name a folder that `dfpg publish` "
-            "wrote, or a project folder after `dvc repro`"
+            f"{folder}: no scores of single images ({PER_IMAGE}): "
+            "name a folder that `dfpg publish` wrote, or a project folder after `dvc repro`"
         )
     return Trained(folder, config, load_scores(config, place))
 
