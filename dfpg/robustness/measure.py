@@ -32,7 +32,7 @@ from dfpg.robustness.moves import DIRECTIONS, MOVES, Move
 from dfpg.robustness.views import moved_faces
 from dfpg.seeds import generator
 
-PEOPLE = 36  # per protocol, one image each: the curve's resolution, not the tables'
+PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
 PACKAGE = Path(__file__).resolve().parents[1]
 # What decides a run's scores besides its method's own file, its weights and the images.
 CODE = (
