@@ -115,6 +115,18 @@ def evaluate(
 
 
 @app.command()
+def robustness(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="keys of runs in params.yaml; without any: all")
+    ] = None,
+) -> None:
+    """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.robustness(runs or []))
+
+
+@app.command()
 def tables(
     show: Annotated[
         bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
@@ -299,6 +311,22 @@ def compare(first: Path, second: Path) -> None:
     report = compare_folders(first, second)
     typer.echo(str(report))
     raise typer.Exit(0 if report.agree else 1)
+
+
+@app.command()
+def seeds(
+    folders: Annotated[
+        list[Path], typer.Argument(help="folders of `dfpg publish`, or projects, one per seed")
+    ],
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("results/seeds.csv"),
+    against: Annotated[
+        str, typer.Option(help="Run or baseline that the column gain compares with.")
+    ] = "blurred",
+) -> None:
+    """Tables over several training seeds, with intervals over people and seeds."""
+    from dfpg.seed_runs import compare_seeds
+
+    typer.echo(compare_seeds(folders, out, against))
 
 
 @app.command()
