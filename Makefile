@@ -46,9 +46,12 @@ pages: setup ## follow the pages of docs/ that a test can follow (1 minute)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke tests/docs
 
-bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
+bench: setup fetch ## measure throughput (6 minutes on 2 quiet cores); results/throughput-*.csv
+	@mkdir -p .benchmarks
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
-		--benchmark-columns=min,median,max,rounds --override-ini addopts=
+		--benchmark-json=.benchmarks/latest.json \
+		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
+	@python -m bench.throughput .benchmarks/latest.json
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
