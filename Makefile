@@ -58,9 +58,12 @@ pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
 	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
-bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
+bench: setup fetch ## measure throughput (6 minutes on 2 quiet cores); results/throughput-*.csv
+	@mkdir -p .benchmarks
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
-		--benchmark-columns=min,median,max,rounds --override-ini addopts=
+		--benchmark-json=.benchmarks/latest.json \
+		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
+	@python -m bench.throughput .benchmarks/latest.json
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
