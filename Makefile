@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help setup fetch repro test test-slow smoke pages bench lint clean
+.PHONY: help setup fetch repro test test-slow smoke pages browser bench lint docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
-		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]' \
+		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
 
 fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
@@ -32,7 +32,7 @@ repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
 	@echo "== tests: 2 to 5 minutes on 2 cores"
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke'
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke and not browser'
 
 test-slow: setup ## run the long tests (about half an hour)
 	@python -m dfpg fetch mobilestylegan
@@ -42,9 +42,12 @@ smoke: setup ## run the whole graph with the smoke profile in a temporary clone 
 	@python -m dfpg fetch
 	@python -m pytest -m smoke -s tests/pipeline
 
-pages: setup ## follow the pages of docs/ that a test can follow (1 minute)
+pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke tests/docs
+
+browser: setup ## open the report in Chromium (1 minute; needs chromium and chromedriver)
+	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report
 
 bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
@@ -53,5 +56,8 @@ bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .ben
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
 
+docs: setup ## build these pages into site/, every link checked (half a minute)
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"
+
 clean: ## remove what can be made again (not .venv, not results)
-	rm -rf artifacts scratch .pytest_cache .mypy_cache .ruff_cache
+	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache

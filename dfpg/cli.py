@@ -23,6 +23,8 @@ faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
 data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 app.add_typer(faces_app, name="faces")
+testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
+app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
 
 
@@ -128,6 +130,58 @@ def tables(
 
 
 @app.command()
+def score(
+    restored: Annotated[Path, typer.Option(help="Folder of restored images.")],
+    sharp: Annotated[Path, typer.Option(help="Folder of sharp images.")],
+    out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
+    vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+) -> None:
+    """Score anyone's restored images by every convention; needs the assets, no project.
+
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    """
+    from dfpg.score import score as score_folders
+
+    typer.echo(score_folders(restored, sharp, out, force, vggface))
+
+
+@app.command()
+def submit(
+    name: Annotated[str, typer.Argument(help="Name of the row.")],
+    restored: Annotated[Path | None, typer.Option(help="Folder laid out like the export.")] = None,
+    protocol: Annotated[str, typer.Option(help="a or b")] = "",
+    paper: Annotated[str, typer.Option(help="What code or paper made them; column note.")] = "",
+    by: Annotated[str, typer.Option(help="Who submits; into the card.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace that submission.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete that submission.")] = False,
+) -> None:
+    """Take another code's output for an exported test set as a row of the tables."""
+    from dfpg import submit as submission
+
+    if remove:
+        typer.echo(submission.remove(name))
+    elif restored is None or not protocol:
+        raise UserError(f"submit {name}: give --restored DIR and --protocol a or b")
+    else:
+        typer.echo(submission.submit(name, restored, protocol, paper, by, force))
+
+
+@testset_app.command("export")
+def export_testset(
+    protocol: Annotated[str, typer.Argument(help="a or b")],
+    out: Annotated[Path, typer.Argument(help="Folder for the images.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace images of the same names.")
+    ] = False,
+) -> None:
+    """Write a protocol's blurred and sharp images as PNG, in the published naming."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.export_testset(protocol, out, force))
+
+
+@app.command()
 def sheet(
     out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are put to its name.")],
     blurred: Annotated[
@@ -152,6 +206,25 @@ def sheet(
 
 
 @app.command()
+def pictures() -> None:
+    """Restore the report's example faces and count what each run costs (stage `pictures`)."""
+    from dfpg import pipeline
+
+    pipeline.pictures()
+
+
+@app.command()
+def report() -> None:
+    """Write artifacts/report/report.html and results/tables.* (stage `report`).
+
+    The report shows faces. Pictures of real people are theirs: keep such a report private.
+    """
+    from dfpg import pipeline
+
+    pipeline.report()
+
+
+@app.command()
 def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:
@@ -167,6 +240,26 @@ def environment() -> None:
     from dfpg import pipeline
 
     pipeline.environment()
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Say what this machine is, what is missing, and what each profile would cost here.
+
+    Takes half a minute. Exits with 0 if `make repro` could run now, with 1 if not.
+    """
+    from dfpg.doctor import diagnose, render
+
+    report = diagnose()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(report.record(), indent=2))
+    else:
+        typer.echo(render(report))
+    raise typer.Exit(0 if report.ready else 1)
 
 
 @app.command()

@@ -123,7 +123,8 @@ class Prior(Frozen):
     """Ground-truth deep feature prior P (paper section 4.1, METHODS section 1.4).
 
     ``source`` names the faces whose people the surrogate learns, and on whose test people any
-    prior network is measured: people with several pictures each.
+    prior network is measured: people with several pictures each. ``parsing_size`` is the side in
+    px at which BiSeNet parses the training faces.
     """
 
     vggface: str | None
@@ -131,6 +132,7 @@ class Prior(Frozen):
     taps: Literal["paper", "released"]
     input: Literal["canonical", "lab"]
     surrogate: Surrogate
+    parsing_size: Annotated[int, Field(ge=256, multiple_of=32)]
 
 
 class Training(Frozen):

@@ -31,7 +31,7 @@ class Estimate:
     """Scores of all methods in one column group; keys are (method, convention).
 
     Attributes:
-        values: mean over images.
+        values: mean over images; NaN for a metric that a method has no values of.
         gains: mean paired difference to ``blurred``, positive where the method is better.
         p: two-sided p of the gain, not adjusted.
         images: number of images.
@@ -58,9 +58,10 @@ def load_scores(config: Config, folder: Path) -> pd.DataFrame:
     """Per-image scores of the baselines and of every run whose CSV exists, one frame.
 
     Raises:
-        UserError: no ``baselines.csv``, or a CSV that holds another method than its name says.
+        UserError: no ``baselines.csv``, or a CSV that holds another method than its name says or
+            other metrics.
     """
-    frames = []
+    frames: list[pd.DataFrame] = []
     for name in ("baselines", *config.runs):
         path = folder / f"{name}.csv"
         if name != "baselines" and not path.exists():
@@ -68,6 +69,10 @@ def load_scores(config: Config, folder: Path) -> pd.DataFrame:
         frame = read_per_image(path)
         if set(frame["method"]) != (set(BASELINES) if name == "baselines" else {name}):
             raise UserError(f"{path}: holds another method than {name}; run evaluate again")
+        if frames and set(frame.columns) != set(frames[0].columns):
+            raise UserError(
+                f"{path}: its metrics are not those of the baselines; run evaluate again"
+            )
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
@@ -122,7 +127,8 @@ def subset_scores(
         conventions: metric columns wanted.
 
     Raises:
-        UserError: a convention is missing, or two methods were scored on different images.
+        UserError: a convention is missing, or two methods were scored on different images. A
+            method may lack a convention's values altogether (NaN), not those of some images.
     """
     absent = [name for name in conventions if name not in scores.columns]
     if absent:
@@ -138,9 +144,10 @@ def subset_scores(
     first = by_method[methods[0]]
     for name, part in by_method.items():
         same = part[["image", "person"]].to_numpy().tolist()
+        empty = part[list(conventions)].isna().to_numpy()
         if (
             same != first[["image", "person"]].to_numpy().tolist()
-            or part[list(conventions)].isna().to_numpy().any()
+            or (empty.any(axis=0) & ~empty.all(axis=0)).any()
         ):
             raise UserError(
                 f"per-image CSV of {name!r}: its images or metrics on {test_set} {subset} are not "

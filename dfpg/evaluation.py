@@ -118,12 +118,30 @@ def _score_batch(
             restored = dict(zip(BASELINES, (sharp[face_of], blurred), strict=True))
         else:
             restored = {name: _restore(name, restore, blurred)}
-        scores: dict[str, dict[str, NDArray[np.float64]]] = {method: {} for method in restored}
-        for metric_name, metric in metrics.items():
-            features = tuple(part[face_of] for part in metric.features(sharp))
-            for method, images in restored.items():
-                scores[method][metric_name] = metric.score(images, features).cpu().numpy()
+        scores = score_images(restored, sharp, face_of, metrics)
     return {method: (images, scores[method]) for method, images in restored.items()}
+
+
+def score_images(
+    restored: Mapping[str, Tensor], sharp: Tensor, face_of: Tensor, metrics: Mapping[str, Metric]
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Scores of one batch of several methods, the sharp faces' features computed once.
+
+    Args:
+        restored: method -> images uint8 [N, 3, H, W].
+        sharp: uint8 [F, 3, H, W].
+        face_of: row of ``sharp`` that belongs to each image, [N].
+        metrics: column name -> metric.
+
+    Returns:
+        Method -> metric -> scores [N].
+    """
+    scores: dict[str, dict[str, NDArray[np.float64]]] = {method: {} for method in restored}
+    for metric_name, metric in metrics.items():
+        features = tuple(part[face_of] for part in metric.features(sharp))
+        for method, images in restored.items():
+            scores[method][metric_name] = metric.score(images, features).cpu().numpy()
+    return scores
 
 
 def _restore(name: str, restore: Restore, blurred: Tensor) -> Tensor:

@@ -12,11 +12,14 @@ from dfpg.files import write_text
 from dfpg.layout import BASELINES, RECOGNITION, evaluated_on
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dfpg.blur.kernels import KernelBank
     from dfpg.blur.testsets import TestSet
     from dfpg.methods.base import Method
     from dfpg.priors.detector import FaceDetector
     from dfpg.recognition.observe import Recogniser
+    from dfpg.report.sheet import Column, Example
     from dfpg.training.loop import Validation
 
 ARTIFACTS = Path("artifacts")
@@ -27,6 +30,7 @@ TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
 PARSING = ARTIFACTS / "parsing"
 REFERENCES = ARTIFACTS / "references"
+PICTURES = ARTIFACTS / "pictures"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
 
@@ -85,15 +89,33 @@ def testsets(protocol: str) -> None:
     from dfpg.blur.testsets import build_testset
     from dfpg.faces.dataset import load_faces
 
-    if protocol not in get_args(ProtocolName):
-        raise UserError(f"protocol {protocol!r} is unknown: use a or b")
-    name = cast(ProtocolName, protocol)
+    name = protocol_name(protocol)
     config = load_config()
     settings = config.protocols[name]
     used = {subset.source for subset in settings.test.subsets.values()}
     faces = {source: load_faces(source, "test") for source in sorted(used)}
     rate = build_testset(config, name, _kernels(settings.kernels), faces, TESTSETS / name)
     print(f"test set {name}: {rate}")
+
+
+def export_testset(protocol: str, out: Path, force: bool) -> str:
+    """One protocol's test set as PNG folders; says what was written."""
+    from dfpg.blur.testsets import open_testset
+    from dfpg.export import export_testset as export
+
+    name = protocol_name(protocol)
+    return export(open_testset(TESTSETS / name), name, out, force)
+
+
+def protocol_name(text: str) -> ProtocolName:
+    """The protocol that a user named.
+
+    Raises:
+        UserError: there is no such protocol.
+    """
+    if text not in get_args(ProtocolName):
+        raise UserError(f"protocol {text!r} is unknown: use a or b")
+    return cast(ProtocolName, text)
 
 
 def priors() -> None:
@@ -120,14 +142,18 @@ def parsing(sheet: Path | None) -> None:
 
     config = load_config()
     device = select_device()
-    network = load_bisenet(asset_path("bisenet")).to(device)
     precision = resolve_precision(config.training.precision, device)
     names = {name for protocol in config.protocols.values() for name in protocol.source.split(JOIN)}
     for name in sorted(names):
         faces = load_faces(name, "train")
         labels = own_labels(PREPARED / name)
         if labels is None:
-            labels = parse_faces(faces.pictures, network, precision=precision)
+            labels = parse_faces(
+                faces.pictures,
+                load_bisenet(asset_path("bisenet")).to(device),
+                precision=precision,
+                side=config.prior.parsing_size,
+            )
         save_labels(label_file(PARSING, name), labels)
         if sheet is not None:
             shown = slice(None, None, max(1, len(labels) // 24))
@@ -256,7 +282,7 @@ def evaluate(run: str) -> None:
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     if run == "baselines":
         _references(config, sets[RECOGNITION.protocol])
-    recogniser = _recogniser(config)
+    recogniser = build_recogniser(config)
     with torch.inference_mode():
         rate = score_images(
             config,
@@ -288,7 +314,8 @@ def _references(config: Config, testset: TestSet) -> None:
     write_card(config, path, embedder, detector, source, faces, REFERENCES / EMBEDDER_CARD)
 
 
-def _recogniser(config: Config) -> Recogniser:
+def build_recogniser(config: Config) -> Recogniser:
+    """What Table 3 records of every image, with the references that ``baselines`` wrote."""
     from dfpg.metrics.detection import DlibHog
     from dfpg.priors.embedder import FaceEmbedder, embedder_path
     from dfpg.recognition.observe import Recogniser
@@ -308,9 +335,10 @@ def _detector(config: Config) -> FaceDetector:
 
 def tables() -> None:
     """Stage ``tables``: everything in ``results/`` but the environment."""
+    from dfpg.submissions import FOLDER
     from dfpg.tables import build_tables
 
-    build_tables(load_config(), ARTIFACTS, RESULTS)
+    build_tables(load_config(), ARTIFACTS, RESULTS, FOLDER)
 
 
 def environment() -> None:
@@ -330,30 +358,20 @@ def show_tables() -> str:
 
 def sheet(out: Path) -> str:
     """Restored test faces of every run that has weights, one PNG per protocol; says where."""
-    from dfpg.blur.testsets import open_testset
-    from dfpg.device import select_device
-    from dfpg.methods.registry import build_restorer
-    from dfpg.report.sheet import columns, draw, examples
+    from dfpg.report.sheet import draw
 
     config = load_config()
-    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
-    weights = {run: path for run, path in weights.items() if path.exists()}
-    if not weights:
-        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
-    methods = {run: build_restorer(path, select_device()) for run, path in weights.items()}
     lines = []
-    for name, protocol in config.protocols.items():
-        testset = open_testset(TESTSETS / name)
-        chosen = examples(testset)
-        scored = {run: m for run, m in methods.items() if name in evaluated_on(config, run)}
-        sources = sorted({subset.source for subset in protocol.test.subsets.values()})
+    for name, chosen, shown in _restored_examples(config):
+        subsets = config.protocols[name].test.subsets.values()
+        sources = sorted({subset.source for subset in subsets})
         title = (
             f"Test set {name}, profile {config.profile}, faces: {', '.join(sources)}. "
             "Per framing the images of best, median and worst PSNR when blurred."
         )
         path = out.with_name(f"{out.stem}_{name}.png")
-        draw(path, title, chosen, columns(testset, chosen, scored))
-        lines.append(f"{path}: {len(chosen)} images, {len(scored)} runs")
+        draw(path, title, chosen, shown)
+        lines.append(f"{path}: {len(chosen)} images, {len(shown) - 2} runs")
     return "\n".join(lines)
 
 
@@ -374,6 +392,49 @@ def real_blur(folder: Path, out: Path, beside: list[str]) -> str:
     others = {heading: Path(place) for heading, _, place in pairs}
     count = real_blur_sheet(load_config(), folder, out, ARTIFACTS / "weights", others)
     return f"{out}: {count} images"
+
+
+def _restored_examples(
+    config: Config,
+) -> Iterator[tuple[ProtocolName, list[Example], list[Column]]]:
+    """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
+
+    Raises:
+        UserError: no run has weights.
+    """
+    from dfpg.blur.testsets import open_testset
+    from dfpg.device import select_device
+    from dfpg.methods.registry import build_restorer
+    from dfpg.report.sheet import columns, examples
+
+    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
+    weights = {run: path for run, path in weights.items() if path.exists()}
+    if not weights:
+        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
+    methods = {run: build_restorer(path, select_device()) for run, path in weights.items()}
+    for name in config.protocols:
+        testset = open_testset(TESTSETS / name)
+        chosen = examples(testset)
+        scored = {run: m for run, m in methods.items() if name in evaluated_on(config, run)}
+        yield name, chosen, columns(testset, chosen, scored)
+
+
+def pictures() -> None:
+    """Stage ``pictures``: restored example faces and every run's cost, for the report."""
+    from dfpg.report.pictures import write_costs, write_pictures
+
+    config = load_config()
+    for name, chosen, shown in _restored_examples(config):
+        write_pictures(PICTURES / f"{name}.png", chosen, shown)
+        print(f"pictures {name}: {len(chosen)} images, {len(shown) - 2} runs")
+    write_costs(config, PICTURES / "costs.csv")
+
+
+def report() -> None:
+    """Stage ``report``: one HTML file, and the tables for papers and READMEs."""
+    from dfpg.report.build import build_report
+
+    build_report(load_config(), ARTIFACTS, RESULTS)
 
 
 def methods(csv: Path | None) -> str:

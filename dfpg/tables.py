@@ -10,37 +10,46 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dfpg.claims import claim_records
 from dfpg.config import Config
 from dfpg.errors import UserError
 from dfpg.estimates import Bounds, Estimate, estimate, load_scores
 from dfpg.files import write_text
 from dfpg.layout import BASELINES, TABLES, Column, Row, Table, fidelity, rows_of
+from dfpg.panels import panels
 from dfpg.published import ERRATA, Key, figures
+from dfpg.ranks import order_records, rank_records
 from dfpg.recognition.estimates import estimate_table3, load_observations
 from dfpg.recognition.records import histograms, roc_curves, verification
 from dfpg.recognition.references import EMBEDDER_CARD
 from dfpg.report.recognition_plots import draw_histogram, draw_roc
+from dfpg.report.style import row_styles
 from dfpg.statistics import holm
+from dfpg.submissions import load_submissions, with_observations, with_rows, with_scores
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
 
 Record = dict[str, str]
 NO_VALUE = Bounds(math.nan, math.nan, math.nan)
 
 
-def build_tables(config: Config, artifacts: Path, out: Path) -> None:
+def build_tables(
+    config: Config, artifacts: Path, out: Path, submissions: Path | None = None
+) -> None:
     """Write the results of all runs whose per-image CSV exists.
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
     ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of the
-    paper), ``gains.csv`` (every row against ``blurred``), ``training.csv``, ``prior.json``; of
-    verification ``verification.csv``, ``roc.csv``, ``verification_histogram.csv``,
-    ``embedder.json``, and two plots in ``artifacts/figures``.
+    paper), ``gains.csv`` (every row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
+    (:mod:`dfpg.claims`), ``ranks.csv`` and ``order.csv`` (:mod:`dfpg.ranks`), ``training.csv``,
+    ``prior.json``; of verification ``verification.csv``, ``roc.csv``, ``embedder.json``,
+    ``verification_histogram.csv``, and two plots in ``artifacts/figures``.
 
     Args:
         config: the profile.
         artifacts: folder with ``per_image``, ``recognition``, ``references``, ``priors``,
             ``history`` and ``cost``.
         out: the results' folder.
+        submissions: folder of other codes' scores (:mod:`dfpg.submissions`), if there is one.
 
     Raises:
         UserError: the baselines or a card are missing, or two runs were scored on different
@@ -48,13 +57,17 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
     """
     scores = load_scores(config, artifacts / "per_image")
     observations = load_observations(config, artifacts)
+    external = load_submissions(config, submissions, artifacts, scores) if submissions else []
+    scores = with_scores(scores, external)
+    observations = with_observations(observations, external)
+    layout = [with_rows(table, external) for table in TABLES]
     cards = {
         "prior.json": read_card(artifacts / "priors" / "card.json", "priors"),
         "embedder.json": read_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
     }
     tables: dict[str, list[Record]] = {}
     gains: list[Record] = []
-    for table in TABLES:
+    for table in layout:
         estimates = (
             {column: estimate_table3(config, observations) for column in table.columns}
             if table.recognition
@@ -62,13 +75,20 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
         )
         tables[table.name] = long_table(config, table, estimates)
         gains += gains_over_blurred(config, table, estimates)
-    people = rows_of(next(table for table in TABLES if table.recognition), config)
+    table3 = next(table for table in layout if table.recognition)
+    people = rows_of(table3, config)
     curves, counts = roc_curves(observations, people), histograms(observations, people)
+    paired = panels(config, scores, observations)
+    claims, tests = claim_records(config, paired)
     files = {f"{name}.csv": _csv(records) for name, records in tables.items()}
     files |= {
         "metrics.json": _json(metrics(tables)),
         "deviations.csv": _csv(deviations(tables)),
         "gains.csv": _csv(gains),
+        "claims.csv": _csv(claims),
+        "claim_tests.csv": _csv(tests),
+        "ranks.csv": _csv(rank_records(config, paired)),
+        "order.csv": _csv(order_records(config, paired)),
         "training.csv": _csv(training(config, artifacts)),
         "verification.csv": _csv(verification(config, observations, people)),
         "roc.csv": _csv(curves),
@@ -76,7 +96,7 @@ def build_tables(config: Config, artifacts: Path, out: Path) -> None:
     } | {name: _json(card) for name, card in cards.items()}
     for name, text in files.items():
         write_text(out / name, text)
-    draw_roc(curves, artifacts / "figures" / "roc.png")
+    draw_roc(curves, row_styles(config, table3), artifacts / "figures" / "roc.png")
     draw_histogram(counts, artifacts / "figures" / "verification_histogram.png")
 
 
@@ -273,6 +293,8 @@ def _why_empty(
             return ""
         if metric.startswith("verification"):
             return "too few people with reference pictures for folds"
+        if math.isnan(bounds.mean):
+            return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
     if row.run not in (*config.runs, *BASELINES):
         return row.missing

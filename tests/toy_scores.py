@@ -9,11 +9,20 @@ import numpy as np
 import pandas as pd
 
 from dfpg.config import Config
+from dfpg.files import write_text
 from dfpg.layout import RECOGNITION, TEST_SETS, evaluated_on
-from dfpg.per_image import KEYS, RECOGNITION_COLUMNS, write_per_image, write_recognition
+from dfpg.per_image import (
+    KEYS,
+    RECOGNITION_COLUMNS,
+    read_per_image,
+    read_recognition,
+    write_per_image,
+    write_recognition,
+)
 from dfpg.recognition.pairs import Pair, write_pairs
 from dfpg.recognition.references import table3_rows
 from dfpg.seeds import generator
+from dfpg.submissions import Card, reference_hashes
 
 METRICS = (
     "psnr",
@@ -26,6 +35,7 @@ METRICS = (
 )
 PEOPLE = 7
 IMAGES = 20  # per subset and mode
+HOSTILE = "<script>alert(1)</script>"  # text from files that others write
 
 
 def index_rows(config: Config, protocol: str) -> pd.DataFrame:
@@ -114,4 +124,23 @@ def write_artifacts(config: Config, folder: Path) -> Path:
     (folder / "cost").mkdir()
     (folder / "cost" / "b1.json").write_text('{"seconds": 12.34, "device": "cpu"}')
     write_recognition_artifacts(config, folder)
+    return folder
+
+
+def write_submission(config: Config, artifacts: Path, folder: Path, protocol: str = "a") -> Path:
+    """Submit the blurred images of a protocol as ``mynet``."""
+    scores = read_per_image(artifacts / "per_image" / "baselines.csv")
+    rows = scores[(scores["method"] == "blurred") & (scores["protocol"] == protocol)]
+    seen = read_recognition(artifacts / "recognition" / "baselines.csv")
+    own = seen[(seen["method"] == "blurred") & (seen["protocol"] == protocol)]
+    pairs, embedder = reference_hashes(artifacts / "references")
+    means = rows.drop(columns=list(KEYS)).mean().to_dict()
+    card = Card(
+        name="mynet", protocol=protocol, paper="MyNet, its own code", by="", images=len(rows),
+        profile=config.profile, image_size=32, testset={}, restored="", prior="",
+        pairs=pairs, embedder=embedder, blurred=means,
+    )  # fmt: skip
+    write_per_image(rows.assign(method="mynet"), folder / "mynet" / "per_image.csv")
+    write_recognition([own.assign(method="mynet")], folder / "mynet" / "recognition.csv")
+    write_text(folder / "mynet" / "card.json", json.dumps(card.model_dump()))
     return folder

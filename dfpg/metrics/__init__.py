@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def build_metrics(
-    config: Config, prior: PriorNetwork, device: torch.device | str = "cpu"
+    config: Config, prior: PriorNetwork | None, device: torch.device | str = "cpu"
 ) -> dict[str, Metric]:
     """Every metric of the per-image CSV by name, in the order of its columns.
 
     Args:
         config: ``evaluation.d_vgg_canonical`` says whether that metric is wanted.
-        prior: network of d_VGG; it is moved to ``device``.
+        prior: network of d_VGG; it is moved to ``device``. None: no d_VGG.
         device: where the metrics run; images must be there.
 
     Raises:
@@ -29,7 +29,6 @@ def build_metrics(
     from dfpg.metrics.psnr import Psnr
     from dfpg.metrics.ssim import SSIM_MATLAB_RGB, SSIM_SKIMAGE, SSIM_WANG_RGB
 
-    prior = prior.to(device)
     vgg = lpips.load_network("vgg", device)  # one network, two input ranges
     metrics: list[Metric] = [
         Psnr(),
@@ -39,8 +38,10 @@ def build_metrics(
         lpips.lpips_alex(lpips.load_network("alex", device)),
         lpips.lpips_vgg(vgg),
         lpips.lpips_vgg_lab(vgg),
-        d_vgg.d_vgg_lab(prior),
     ]
-    if config.evaluation.d_vgg_canonical:
-        metrics.append(d_vgg.d_vgg_canonical(prior))
+    if prior is not None:
+        prior = prior.to(device)
+        metrics.append(d_vgg.d_vgg_lab(prior))
+        if config.evaluation.d_vgg_canonical:
+            metrics.append(d_vgg.d_vgg_canonical(prior))
     return {metric.name: metric for metric in metrics}

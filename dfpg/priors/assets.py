@@ -60,19 +60,32 @@ def _command(asset: Asset) -> str:
 
 
 def asset_path(name: str) -> Path:
-    """Where the asset lies in ``artifacts/assets``: its file, or its folder if it has several.
+    """Where the asset lies: its file, or its folder if it has several.
+
+    That is in ``artifacts/assets``, or, outside a project, in ``$DFPG_ASSETS`` as pinned.
 
     Raises:
-        UserError: unknown, or not fetched yet.
+        UserError: unknown, or in neither.
     """
-    asset = _known(name)
-    for file in asset.files:
-        if not (FOLDER / file.path).is_file():
-            raise UserError(
-                f"asset {name} is missing: run `{_command(asset)}`; {_offline_advice(asset)}"
-            )
-    first = FOLDER / asset.files[0].path
+    asset, own = _known(name), _own_folder()
+    folder = FOLDER
+    if _absent(asset):
+        if own is None or _first_changed(asset, own) is not None:
+            raise _missing(asset)
+        folder = own
+    first = folder / asset.files[0].path
     return first if len(asset.files) == 1 else first.parent
+
+
+def _absent(asset: Asset) -> bool:
+    return not all((FOLDER / file.path).is_file() for file in asset.files)
+
+
+def _missing(asset: Asset) -> UserError:
+    return UserError(
+        f"asset {asset.name} is missing: run `{_command(asset)}`, or set {FOLDER_VARIABLE} to the"
+        f" {FOLDER} of a project that has it; {_offline_advice(asset)}"
+    )
 
 
 def verify_assets() -> int:
@@ -86,7 +99,8 @@ def verify_assets() -> int:
     """
     needed = [asset for asset in ASSETS.values() if not asset.optional]
     for asset in needed:
-        asset_path(asset.name)
+        if _absent(asset):
+            raise _missing(asset)
         changed = _first_changed(asset, FOLDER)
         if changed is not None:
             raise UserError(f"{changed}: changed: delete it and run `{_command(asset)}`")

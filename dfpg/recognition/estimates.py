@@ -195,33 +195,44 @@ def measures(config: Config, pairs: Comparisons, mode: str) -> dict[str, Bounds]
 
 
 def estimate_table3(config: Config, observations: Observations) -> Estimate | None:
-    """Table 3's estimates in percent; None where the profile has no such test images.
-
-    Gains are paired, so they exist for what is counted over all images: detection and ``strict``.
-    """
+    """Table 3's estimates in percent; None where the profile has no such test images."""
     rows = observations.rows
     if not rows:
         return None
     first = rows[BASELINES[0]]
     people = first["person"].tolist()
+    paired = paired_scores(observations)
     values: dict[tuple[str, str], Bounds] = {}
-    paired: dict[tuple[str, str], tuple[Floats, list[str]]] = {}
-    for method, part in rows.items():
+    for method in rows:
         for detector in DETECTORS:
-            found = np.asarray(part[f"{detector}_score"].notna(), np.float64)
-            stratum = make_stratum(found[:, None], people, 1, config.seed)
+            found, _ = paired[method, detector]
+            stratum = make_stratum(found[:, None] / 100, people, 1, config.seed)
             interval = rate_interval(stratum, config.statistics.level)
             values[method, detector] = scaled(_first(interval))
-            paired[method, detector] = (found, people)
         for mode in MODES:
             pairs = compare_with_references(observations, method, mode, "detected")
             values[method, f"{mode}_detected"] = scaled(accuracy(config, pairs, mode))
-            right = judged(pairs, mode)
-            if mode == "strict" and right is not None:
-                groups = [str(group) for group in pairs.group]
-                paired[method, "strict_detected"] = (right.astype(np.float64), groups)
     gains, p = _gains(config, paired)
     return Estimate(values, gains, p, len(first), len(set(people)))
+
+
+def paired_scores(observations: Observations) -> dict[tuple[str, str], tuple[Floats, list[str]]]:
+    """Scores 0 or 100 by (method, convention), and the person or group of people of each.
+
+    Only what is counted over all images is paired between methods: detection and ``strict``.
+    """
+    paired: dict[tuple[str, str], tuple[Floats, list[str]]] = {}
+    for method, rows in observations.rows.items():
+        people = rows["person"].tolist()
+        for detector in DETECTORS:
+            found = np.asarray(rows[f"{detector}_score"].notna(), np.float64)
+            paired[method, detector] = (100 * found, people)
+        pairs = compare_with_references(observations, method, "strict", "detected")
+        right = judged(pairs, "strict")
+        if right is not None:
+            groups = [str(group) for group in pairs.group]
+            paired[method, "strict_detected"] = (100 * right.astype(np.float64), groups)
+    return paired
 
 
 def _gains(
@@ -229,7 +240,7 @@ def _gains(
 ) -> tuple[dict[tuple[str, str], Bounds], dict[tuple[str, str], float]]:
     gains, p = {}, {}
     for (method, convention), (scores, people) in paired.items():
-        difference = 100 * (scores - paired["blurred", convention][0])
+        difference = scores - paired["blurred", convention][0]
         stratum = make_stratum(
             difference[:, None], people, config.statistics.resamples, config.seed, "recognition"
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfpg.files import atomic_write
+from dfpg.report.style import NEGATIVE, POSITIVE, Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,11 +18,12 @@ DOTS = 120  # per inch
 COLUMNS = 3  # of the histogram's panels
 
 
-def draw_roc(records: Sequence[Record], path: Path) -> None:
+def draw_roc(records: Sequence[Record], styles: Mapping[str, Style], path: Path) -> None:
     """ROC of every row, mode strict, probes aligned by the points detected in them.
 
     Args:
         records: of ``roc.csv``; without any, the axes are empty.
+        styles: of every row.
         path: PNG to write.
     """
     from matplotlib.figure import Figure
@@ -36,6 +38,11 @@ def draw_roc(records: Sequence[Record], path: Path) -> None:
             [float(point["tar"]) for point in points],
             where="post",
             label=name,
+            color=styles[name].colour,
+            linestyle=styles[name].line,
+            marker=styles[name].marker,
+            markevery=0.2,
+            markersize=4,
             linewidth=1,
         )
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, linestyle=":")
@@ -62,7 +69,7 @@ def draw_histogram(records: Sequence[Record], path: Path) -> None:
     figure = Figure(figsize=(9, 2 * lines), layout="constrained")
     panels = figure.subplots(lines, COLUMNS, sharex=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
-        for kind, color in (("positive", "C0"), ("negative", "C3")):
+        for kind, color in (("positive", POSITIVE), ("negative", NEGATIVE)):
             bins = [r for r in records if r["row"] == name and r["kind"] == kind]
             places = [float(record["distance"]) for record in bins]
             counts = [int(record["count"]) for record in bins]

@@ -48,7 +48,7 @@ def examples(testset: TestSet) -> list[Example]:
     for mode, index in testset.index.groupby("mode", sort=True):
         images, sharp = index["image"].to_numpy(), index["sharp"].to_numpy()
         parts = [
-            _psnr(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
+            scores(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
             for i in range(0, len(images), CHUNK)
         ]
         order = images[np.lexsort((images, np.concatenate(parts)))]
@@ -94,8 +94,8 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     for number, column in enumerate(shown):
         left = LABELS + number * (cell + GAP)
         pen.text((left + cell / 2, LINE), column.heading, "black", font, anchor="ma")
-        scores = _psnr(column.pictures, shown[-1].pictures)
-        for row, (picture, score) in enumerate(zip(column.pictures, scores, strict=True)):
+        values = scores(column.pictures, shown[-1].pictures)
+        for row, (picture, score) in enumerate(zip(column.pictures, values, strict=True)):
             top = 2 * LINE + row * (cell + LINE + GAP)
             enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
             sheet.paste(Image.fromarray(enlarged), (left, top))
@@ -105,10 +105,10 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     write_image(path, np.asarray(sheet))
 
 
-def _psnr(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
+def scores(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
     """PSNR in dB of images [N, H, W, 3], float64 [N]."""
-    scores: NDArray[np.float64] = psnr(_tensor(restored), _tensor(sharp)).numpy()
-    return scores
+    values: NDArray[np.float64] = psnr(_tensor(restored), _tensor(sharp)).numpy()
+    return values
 
 
 def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:

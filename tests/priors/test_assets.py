@@ -106,6 +106,20 @@ def test_archive_in_the_users_folder_needs_no_network(toy, monkeypatch):
     assert asset_path("toy").read_bytes() == WEIGHTS
 
 
+def test_outside_a_project_the_users_folder_serves_if_it_is_as_pinned(toy, monkeypatch):
+    monkeypatch.setenv("DFPG_ASSETS", str(toy.parent))
+    own = toy.parent / "toy.bin"
+    own.write_bytes(WEIGHTS)
+    assert asset_path("toy") == own
+    with pytest.raises(UserError, match="missing"):  # a stage wants it in the project
+        verify_assets()
+    own.write_bytes(b"W" + WEIGHTS[1:])
+    with pytest.raises(UserError, match="missing"):
+        asset_path("toy")
+    fetch()
+    assert asset_path("toy") == assets.FOLDER / "toy.bin"
+
+
 def test_unpacked_file_in_the_users_folder_is_copied(toy, monkeypatch):
     monkeypatch.setenv("DFPG_ASSETS", str(toy.parent))
     own = toy.parent / "toy.bin"

@@ -233,6 +233,13 @@ def test_landmarks_of_the_embedded_faces_lie_on_their_parts(network):
     assert np.mean(hits) > 0.9
 
 
+def test_smaller_input_gives_coarser_maps_of_the_same_face(network):
+    faces = load_folder(ROOT / "data", "test", None)
+    fine = parse_faces(faces.pictures[:4], network)
+    coarse = parse_faces(faces.pictures[:4], network, side=256)
+    assert 0.9 < (fine == coarse).mean() < 1
+
+
 @pytest.mark.skipif(not MASKS.is_dir(), reason="needs shared/data/celebamask_hq (DFPG_SHARED)")
 def test_parsing_agrees_with_the_masks_of_celebamask(network):
     masks = sorted((MASKS / "masks").glob("*.png"))[::140][:8]

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from dfpg.report.recognition_plots import draw_histogram, draw_roc
+from dfpg.report.style import Style
 
 CURVES = [
     {"row": row, "alignment": alignment, "far": far, "tar": tar}
@@ -24,7 +25,14 @@ def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-@pytest.mark.parametrize(("draw", "records"), [(draw_roc, CURVES), (draw_histogram, COUNTS)])
+STYLES = {"sharp": Style("#0072B2", "*", "solid"), "blurred": Style("#D55E00", "x", "dotted")}
+
+
+def draw_curves(records, path):
+    draw_roc(records, STYLES, path)
+
+
+@pytest.mark.parametrize(("draw", "records"), [(draw_curves, CURVES), (draw_histogram, COUNTS)])
 def test_a_plot_shows_its_records_and_is_the_same_every_time(tmp_path, draw, records):
     for name, chosen in (("one", records), ("two", records), ("none", [])):
         draw(chosen, tmp_path / f"{name}.png")

@@ -1,0 +1,163 @@
+"""Stage ``report``: from results and artifacts to one HTML file, and tables for other papers.
+
+The page is no file for git: it holds faces, which with the user's own photographs are those of
+real people, and megabytes of them. ``results/tables.md`` and ``tables.tex`` are text alone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dfpg.config import Config
+from dfpg.errors import UserError
+from dfpg.estimates import load_scores
+from dfpg.files import write_text
+from dfpg.layout import TABLES, TEST_SETS
+from dfpg.priors.assets import licences
+from dfpg.render import TEST_SETS as TITLES
+from dfpg.render import render
+from dfpg.report import curves, gallery
+from dfpg.report.facts import claim_lines, cost_lines, facts, number
+from dfpg.report.latex import latex
+from dfpg.report.page import numbered_items, render_page
+from dfpg.report.printed import lay_out
+from dfpg.report.tiles import read_tiles
+from dfpg.verdict import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
+
+Record = dict[str, str]
+VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE)
+# Heading and decimals of the measures in verification.csv.
+MEASURES = {
+    "accuracy_pct": ("accuracy (%)", 2),
+    "eer_pct": ("equal error rate (%)", 2),
+    "auc": ("AUC", 3),
+    "tar_at_far_1pct": ("true acceptance at 1 % false (%)", 2),
+}
+ERRATA = Path("docs/paper_errata.md")
+
+
+def build_report(config: Config, artifacts: Path, results: Path, root: Path = Path()) -> None:
+    """Write the page and the tables.
+
+    The artifacts get ``report/report.html``, the results ``tables.md``, ``tables.tex``,
+    ``kernel_sizes.csv`` and ``plots/table1.csv`` ... ``table4.csv``.
+
+    Args:
+        config: the profile.
+        artifacts: folder with ``per_image``, ``history`` and, if made, ``pictures``.
+        results: what the stages ``tables`` and ``environment`` wrote.
+        root: the project's root, for the paper's errata.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    tables = {table.name: read(results / f"{table.name}.csv") for table in TABLES}
+    trained = read(results / "training.csv", "run", "seconds")
+    seconds = {line["run"]: line["seconds"] for line in trained if line["seconds"]}
+    ranks = read(results / "ranks.csv")
+    printed = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
+    scores = load_scores(config, artifacts / "per_image")
+    sizes = curves.kernel_sizes(config, scores)
+    counted = artifacts / "pictures" / "costs.csv"
+    costs = read(counted) if counted.exists() else []
+    roc = read(results / "roc.csv")
+    row_runs = {record["row"]: record["run"] for record in tables["table3"]}
+    context: dict[str, Any] = {
+        "facts": facts(config, results, trained),
+        "profile": config.profile,
+        "level": f"{100 * config.statistics.level:g} %",
+        "tables": printed,
+        "verdicts": _verdicts(read(results / "deviations.csv")),
+        "verdict_names": VERDICTS,
+        "claims": claim_lines(read(results / "claims.csv")),
+        "ranks": gallery.rankings(ranks),
+        "forests": {table.name: gallery.forests(config, table, tables) for table in TABLES},
+        "ablation": gallery.ablations(config, tables["table4"]),
+        "sizes": {TITLES[name]: curves.size_charts(config, sizes, name) for name in TEST_SETS},
+        "tradeoffs": gallery.tradeoffs(config, scores, costs, seconds),
+        "training": {
+            name: curves.training_charts(config, artifacts / "history", name)
+            for name in config.protocols
+        },
+        "roc": curves.roc_charts(config, roc, row_runs),
+        "verification": _verification(read(results / "verification.csv")),
+        "pictures": {
+            name: read_tiles(artifacts / "pictures" / f"{name}.png") for name in config.protocols
+        },
+        "costs": cost_lines(costs, trained),
+        "licences": licences(),
+        "errata": numbered_items(_text(root / ERRATA)),
+    }
+    write_text(artifacts / "report" / "report.html", render_page(context))
+    write_text(results / "kernel_sizes.csv", to_csv(sizes))
+    for table in printed:
+        write_text(results / "plots" / f"{table.name}.csv", to_csv(_wide(tables[table.name])))
+    parts = [render(results / f"{table.name}.csv") for table in TABLES]
+    write_text(results / "tables.md", "\n".join(parts))
+    write_text(results / "tables.tex", latex(printed))
+
+
+def read(path: Path, *columns: str) -> list[Record]:
+    """Records of a CSV that has these columns.
+
+    Raises:
+        UserError: the file is missing or no text, or lacks a column.
+    """
+    reader = csv.DictReader(_text(path).splitlines())
+    lacking = [name for name in columns if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise UserError(f"{path}: no column {lacking[0]!r}; run `dvc repro tables` again")
+    return list(reader)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read; run `dvc repro` first") from error
+
+
+def to_csv(records: Sequence[Record]) -> str:
+    """Records as CSV, in the columns of the first one."""
+    names = list(records[0]) if records else []
+    lines = [names, *([record[name] for name in names] for record in records)]
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def _verdicts(deviations: Sequence[Record]) -> dict[str, Counter[str]]:
+    """How many published figures of each table got which verdict."""
+    found = {table.name: Counter[str]() for table in TABLES}
+    for record in deviations:
+        found[record["table"]][record["verdict"] or "no value here"] += 1
+    return {
+        name.replace("table", "Table\N{NO-BREAK SPACE}"): counts for name, counts in found.items()
+    }
+
+
+def _wide(records: Sequence[Record]) -> list[Record]:
+    """One line per row with a value; a column per test set, subset and metric, for DVC's plots."""
+    names = list(dict.fromkeys(f"{r['protocol']}_{r['subset']}_{r['metric']}" for r in records))
+    lines: dict[str, Record] = {}
+    for record in records:
+        if record["value"]:
+            line = lines.setdefault(
+                record["row"], {"row": record["row"], **dict.fromkeys(names, "")}
+            )
+            line[f"{record['protocol']}_{record['subset']}_{record['metric']}"] = record["value"]
+    return list(lines.values())
+
+
+def _verification(records: Sequence[Record]) -> Mapping[str, Mapping[str, str]]:
+    """Measures of the strict mode with detected points, as printed, by row and heading."""
+    found: dict[str, dict[str, str]] = {}
+    for record in records:
+        if (record["mode"], record["alignment"]) == ("strict", "detected"):
+            heading, digits = MEASURES[record["measure"]]
+            found.setdefault(record["row"], {})[heading] = number(
+                record["value"], record["ci_low"], record["ci_high"], digits
+            )
+    return found

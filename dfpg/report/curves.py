@@ -1,0 +1,200 @@
+"""Curves as small multiples: one chart per run, its curve in colour before all others in grey.
+
+Twenty curves in one chart cannot be told apart; here each is read against the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+
+from dfpg.config import Config
+from dfpg.errors import UserError
+from dfpg.layout import BASELINES, TEST_SETS
+from dfpg.report.style import PALE, style_of
+from dfpg.report.svg import Chart, chart
+from dfpg.statistics import make_stratum, mean_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Record = dict[str, str]
+
+
+class Curve(NamedTuple):
+    """Points of one run; ``low`` and ``high`` are empty where there is no interval."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    steps: bool = False  # drawn as stairs
+
+
+class Labels(NamedTuple):
+    """What the axes are called, with units, and what a chart is said to show."""
+
+    x: str
+    y: str
+    shows: str
+
+
+def small_multiples(
+    config: Config, name: str, curves: Mapping[str, Curve], runs: Mapping[str, str], labels: Labels
+) -> list[Chart]:
+    """One chart per curve.
+
+    Args:
+        config: gives each run its style.
+        name: prefix of the ids.
+        curves: by row; all are drawn in each chart.
+        runs: run of each row.
+        labels: of the axes.
+    """
+    return [
+        chart(
+            f"{name}-{row}",
+            f"{labels.shows} of {row} against {labels.x}, all others in grey. {_in_words(curve)}",
+            lambda axes, row=row: _highlight(axes, config, curves, row, runs[row], labels),  # type: ignore[misc]
+        )
+        for row, curve in curves.items()
+    ]
+
+
+def _in_words(curve: Curve) -> str:
+    return f"From {curve.y[0]:.4g} at {curve.x[0]:g} to {curve.y[-1]:.4g} at {curve.x[-1]:g}."
+
+
+def _highlight(
+    axes: Axes, config: Config, curves: Mapping[str, Curve], row: str, run: str, labels: Labels
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    others: tuple[list[float], list[float]] = ([], [])  # one path: a page holds many charts
+    for name, curve in curves.items():
+        if name != row:
+            others[0].extend([*curve.x, math.nan])
+            others[1].extend([*curve.y, math.nan])
+    own, style = curves[row], style_of(config, run)
+    drawn = "steps-post" if own.steps else "default"
+    axes.plot(*others, color=PALE, linewidth=0.8, drawstyle=drawn)
+    if own.low:
+        axes.fill_between(own.x, own.low, own.high, color=style.colour, alpha=0.2, linewidth=0)
+    axes.plot(
+        own.x,
+        own.y,
+        color=style.colour,
+        linestyle=style.line,
+        marker="" if own.steps else style.marker,
+        drawstyle=drawn,
+    )
+    axes.set(xlabel=labels.x, ylabel=labels.y, ylim=_limits(curves))
+    if not own.steps:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_title(row, loc="left", fontweight="bold")
+
+
+def _limits(curves: Mapping[str, Curve]) -> tuple[float, float]:
+    """The same for all charts of a set: what the curves span; bands may run out of it."""
+    values = [value for curve in curves.values() for value in curve.y if math.isfinite(value)]
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[Record]:
+    """Mean PSNR in dB per nominal kernel size, of all subsets together, with intervals.
+
+    Args:
+        config: names resamples, level and seed.
+        scores: see :func:`dfpg.estimates.load_scores`.
+    """
+    records = []
+    for test_set, (protocol, mode) in TEST_SETS.items():
+        part = scores[(scores["protocol"] == protocol) & (scores["mode"] == mode)]
+        for size, rows in part.groupby("size", sort=True):
+            table = rows.pivot(index=["image", "person"], columns="method", values="psnr")
+            names = [name for name in table.columns if name != "sharp"]  # its PSNR is infinite
+            people = table.index.get_level_values("person").tolist()
+            stratum = make_stratum(
+                table[names].to_numpy(),
+                people,
+                config.statistics.resamples,
+                config.seed,
+                "kernel size",
+                test_set,
+                str(size),
+            )
+            found = mean_interval([stratum], config.statistics.level)
+            for number, name in enumerate(names):
+                bounds = (found.mean[number], found.low[number], found.high[number])
+                cells = [f"{value:.5f}" if math.isfinite(value) else "" for value in bounds]
+                records.append(
+                    {
+                        "test_set": test_set,
+                        "run": name,
+                        "size": str(size),
+                        **dict(zip(("psnr", "ci_low", "ci_high"), cells, strict=True)),
+                        "n_images": str(len(people)),
+                        "n_people": str(len(set(people))),
+                    }
+                )
+    return records
+
+
+def size_charts(config: Config, records: Sequence[Record], test_set: str) -> list[Chart]:
+    """Small multiples of :func:`kernel_sizes` for one test set; empty without such records."""
+    curves = {}
+    for run in (*BASELINES, *config.runs):
+        points = [r for r in records if (r["test_set"], r["run"]) == (test_set, run) and r["psnr"]]
+        if points:
+            bounded = all(point["ci_low"] for point in points)
+            x, y, low, high = (
+                [float(point[key] or "nan") for point in points]
+                for key in ("size", "psnr", "ci_low", "ci_high")
+            )
+            curves[run] = Curve(x, y, low if bounded else (), high if bounded else ())
+    labels = Labels("nominal kernel size (px at 128 px)", "PSNR (dB)", "PSNR in dB")
+    return small_multiples(
+        config, f"sizes-{test_set}", curves, {run: run for run in curves}, labels
+    )
+
+
+def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]:
+    """Validation PSNR of a protocol's runs against the images trained on, as far as recorded.
+
+    Raises:
+        UserError: a history is damaged.
+    """
+    curves = {}
+    for run, settings in config.runs.items():
+        path = history / f"{run}.csv"
+        if settings.protocol != protocol or not path.exists():
+            continue
+        try:
+            rows = pd.read_csv(path)[["step", "validation_psnr"]].astype(float).dropna()
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path}: no history of a training; run train again") from error
+        if len(rows):
+            images = rows["step"] * config.training.batch_size
+            curves[run] = Curve(images.tolist(), rows["validation_psnr"].tolist())
+    labels = Labels("training images", "validation PSNR (dB)", "Validation PSNR in dB")
+    return small_multiples(
+        config, f"training-{protocol}", curves, {run: run for run in curves}, labels
+    )
+
+
+def roc_charts(config: Config, records: Sequence[Record], runs: Mapping[str, str]) -> list[Chart]:
+    """ROC of every row of ``roc.csv``, probes aligned by the points detected in them."""
+    curves: dict[str, Curve] = {}
+    for row in dict.fromkeys(record["row"] for record in records):
+        points = [r for r in records if r["row"] == row and r["alignment"] == "detected"]
+        if points:
+            far, tar = ([float(point[key]) for point in points] for key in ("far", "tar"))
+            curves[row] = Curve(far, tar, steps=True)
+    labels = Labels("false acceptance rate", "true acceptance rate", "Acceptance rates")
+    return small_multiples(config, "roc", curves, runs, labels)

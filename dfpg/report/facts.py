@@ -1,0 +1,162 @@
+"""What was run and what it cost, as lines to print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dfpg.config import Config
+from dfpg.errors import UserError
+from dfpg.layout import DECIMALS, TEST_SETS, Column
+from dfpg.report.printed import NONE
+from dfpg.verdict import prior_network, slots
+
+Record = dict[str, str]
+UNKNOWN = "not recorded"
+
+
+class CostLine(NamedTuple):
+    """One run of the cost table, as printed."""
+
+    run: str
+    system: str
+    paper: str
+    parameters: str  # millions
+    gmacs: str
+    images: str
+    steps: str
+    seconds: str
+    weights: str  # licence of the published ones
+
+
+class ClaimLine(NamedTuple):
+    """One claim, as printed."""
+
+    meaning: str
+    where: str
+    verdict: str
+    reason: str
+    holds: str  # how many comparisons hold, here and in the paper's own figures
+    weakest: str  # the comparison on which the claim hangs, with its effect
+    caution: str
+    data: str
+
+
+def facts(config: Config, results: Path, trained: Sequence[Record]) -> list[tuple[str, str]]:
+    """What was run, as (what, value).
+
+    Raises:
+        UserError: ``environment.json`` is damaged.
+    """
+    found = _environment(results / "environment.json")
+    device = ", ".join(
+        str(found[key]) for key in ("device", "device_name", "platform") if found.get(key)
+    )
+    packages = found.get("packages") or {}
+    versions = [f"Python {found['python']}"] if found.get("python") else []
+    versions += [f"{name} {packages[name]}" for name in ("torch", "lpips") if packages.get(name)]
+    given = sorted({int(line["images"]) for line in trained if line["images"]})
+    seconds = sum(float(line["seconds"]) for line in trained if line["seconds"])
+    return [
+        ("profile", config.profile),
+        ("image size", f"{config.image_size} px"),
+        ("seed", str(config.seed)),
+        *((f"test images, protocol {name}", _slots(config, name)) for name in config.protocols),
+        ("prior network and d_VGG", prior_network(config)),
+        ("runs", str(len(config.runs))),
+        ("training images of a run", _range(given)),
+        ("training time, all runs", f"{seconds:,.0f} s"),
+        ("device", device or UNKNOWN),
+        ("precision", str(found.get("precision") or UNKNOWN)),
+        ("versions", ", ".join(versions) or UNKNOWN),
+        ("commit", str(found.get("commit") or UNKNOWN)),
+        ("parameters (SHA-256)", str(found.get("config_sha256") or UNKNOWN)),
+    ]
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    """The recorded environment; empty where the stage has not run."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged; run `dfpg environment` again") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _slots(config: Config, protocol: str) -> str:
+    test_set = next(name for name, (own, _) in TEST_SETS.items() if own == protocol)
+    subsets = config.protocols[protocol].test.subsets  # type: ignore[index]
+    return "; ".join(slots(config, Column(test_set, name))[0] for name in subsets)
+
+
+def _range(values: Sequence[int]) -> str:
+    if not values:
+        return UNKNOWN
+    ends = dict.fromkeys((values[0], values[-1]))
+    return " to ".join(f"{value:,}" for value in ends)
+
+
+def cost_lines(costs: Sequence[Record], trained: Sequence[Record]) -> list[CostLine]:
+    """One line per run of ``training.csv``; sizes where the stage ``pictures`` has counted them."""
+    sizes = {record["run"]: record for record in costs}
+    lines = []
+    for record in trained:
+        size = sizes.get(record["run"], {})
+        lines.append(
+            CostLine(
+                record["run"],
+                size.get("system", record["method"]),
+                size.get("paper", ""),
+                f"{int(size['parameters']) / 1e6:.2f}" if size else "",
+                f"{float(size['gmacs']):.2f}" if size else "",
+                f"{int(record['images'] or 0):,}",
+                record["steps"],
+                f"{float(record['seconds']):,.1f}" if record["seconds"] else "",
+                size.get("published_weights", ""),
+            )
+        )
+    return lines
+
+
+def claim_lines(claims: Sequence[Record]) -> list[ClaimLine]:
+    """One line per record of ``claims.csv``."""
+    return [
+        ClaimLine(
+            record["meaning"],
+            record["where"],
+            record["verdict"],
+            record["reason"],
+            f"{record['n_hold']} of {record['n_comparisons']} here; in print "
+            f"{record['n_printed_hold']} of {record['n_printed']}",
+            _weakest(record),
+            record["caution"],
+            record["data"],
+        )
+        for record in claims
+    ]
+
+
+def _weakest(record: Record) -> str:
+    """Which comparison is the weakest, and its effect, positive where the claim is right."""
+    if not record["weakest_better"]:
+        return ""
+    metric = record["weakest_metric"]
+    return (
+        f"{record['weakest_better']} over {record['weakest_worse']}, "
+        f"{record['weakest_protocol']} {record['weakest_subset']} {metric}: "
+        + number(record["effect"], record["ci_low"], record["ci_high"], DECIMALS[metric])
+    )
+
+
+def number(value: str, low: str, high: str, digits: int) -> str:
+    """A value and its interval, as printed; a dash where there is none."""
+    if not value:
+        return NONE
+    text = f"{float(value):.{digits}f}"
+    if not low:
+        return text
+    return f"{text} ({float(low):.{digits}f} to {float(high):.{digits}f})"

@@ -1,0 +1,110 @@
+"""Which charts the report shows, drawn from the results' records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from dfpg.config import Config
+from dfpg.estimates import Bounds, estimate
+from dfpg.layout import BASELINES, MEAN, TABLES, TEST_SETS, Column, Table
+from dfpg.render import HEADINGS
+from dfpg.render import TEST_SETS as TITLES
+from dfpg.report.charts import (
+    GMACS,
+    SECONDS,
+    ablation,
+    forest,
+    points,
+    published_ablation,
+    tradeoff,
+)
+from dfpg.report.printed import SUBSETS
+from dfpg.report.svg import Chart
+
+Record = dict[str, str]
+ABLATED = ("psnr", "ssim", "d_vgg", "lpips")
+PUBLISHED = ("psnr", "ssim")  # what the paper's Table 4 has
+
+
+def forests(config: Config, table: Table, records: Mapping[str, Sequence[Record]]) -> list[Chart]:
+    """One forest per column and leading metric of a table; all metrics where it has one column."""
+    metrics = list(table.conventions) if table.recognition else list(table.conventions)[:1]
+    if not table.appends:
+        return []  # the ablation has charts of its own
+    found = []
+    for column in table.columns:
+        for metric in metrics:
+            values = points(records[table.name], column.protocol, column.subset, metric)
+            if values:
+                title = f"{TITLES[column.protocol]}, {SUBSETS.get(column.subset, column.subset)}"
+                name = f"{table.name}-{column.protocol}-{column.subset}-{metric}"
+                found.append(forest(config, name, title, metric, values))
+    return found
+
+
+def ablations(config: Config, records: Sequence[Record]) -> list[Chart]:
+    """Table 4's models by every metric, and the paper's own values."""
+    found = []
+    for metric in ABLATED:
+        values = points(records, "mspl_center", MEAN, metric)
+        models = [point for point in values if point.run not in BASELINES]
+        if models:
+            found.append(ablation(config, metric, models))
+        if metric in PUBLISHED:
+            found.append(published_ablation(metric))
+    return found
+
+
+def tradeoffs(
+    config: Config,
+    scores: pd.DataFrame,
+    costs: Sequence[Record],
+    seconds: Mapping[str, str],
+) -> list[Chart]:
+    """PSNR, mean over the subsets of each test set, against GMACs and training time.
+
+    Args:
+        config: the profile.
+        scores: see :func:`dfpg.estimates.load_scores`.
+        costs: of ``costs.csv``; without any, GMACs are left out.
+        seconds: training time by run.
+    """
+    spent = {
+        GMACS: {record["run"]: float(record["gmacs"]) for record in costs},
+        SECONDS: {run: float(text) for run, text in seconds.items()},
+    }
+    found = []
+    for name in TEST_SETS:
+        psnr = _mean_psnr(config, scores, name)
+        for against, values in spent.items():
+            if psnr and any(run in psnr for run in values):
+                label = f"{against.name}-{name}"
+                found.append(tradeoff(config, label, TITLES[name], psnr, values, against))
+    return found
+
+
+def _mean_psnr(config: Config, scores: pd.DataFrame, test_set: str) -> dict[str, Bounds]:
+    """PSNR in dB by run, without the sharp images' infinite one."""
+    table = next(table for table in TABLES if not table.recognition)
+    found = estimate(config, scores, table, Column(test_set, MEAN))
+    values = found.values if found else {}
+    return {
+        run: bounds
+        for (run, convention), bounds in values.items()
+        if convention == "psnr" and run != "sharp"
+    }
+
+
+def rankings(ranks: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records of ``ranks.csv`` by column, of each table's leading metric."""
+    leading = {table.name: next(iter(table.conventions)) for table in TABLES}
+    found: dict[str, list[Record]] = {}
+    for record in ranks:
+        if record["metric"] == leading[record["table"]]:
+            subset = SUBSETS.get(record["subset"], record["subset"])
+            number = record["table"].removeprefix("table")
+            heading = f"Table {number}, {TITLES[record['protocol']]}, {subset}"
+            found.setdefault(f"{heading}: {HEADINGS[record['metric']]}", []).append(record)
+    return found

@@ -1,0 +1,67 @@
+"""What the report needs of the networks: restored example faces, and what a picture costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dfpg.config import Config
+from dfpg.files import write_image, write_text
+from dfpg.methods.overview import SIDE, cost
+from dfpg.methods.registry import METHODS
+from dfpg.report.sheet import Column, Example, scores
+
+
+def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[Column]) -> None:
+    """Write pictures side by side as PNG, one row per example, and a JSON that names them.
+
+    Args:
+        path: PNG to write; the JSON lies beside it.
+        chosen: examples in the order of the columns' pictures.
+        shown: columns of one picture size; the last one holds the sharp pictures.
+    """
+    mosaic = np.concatenate(
+        [
+            np.concatenate([column.pictures[row] for column in shown], axis=1)
+            for row in range(len(chosen))
+        ]
+    )
+    psnr = [scores(column.pictures, shown[-1].pictures) for column in shown[:-1]]
+    content = {
+        "side": shown[0].pictures.shape[1],
+        "columns": [column.heading for column in shown],
+        "examples": [
+            {
+                "image": example.image,
+                "label": example.label.replace("\n", ", "),
+                "psnr": [round(float(values[row]), 2) for values in psnr],
+            }
+            for row, example in enumerate(chosen)
+        ],
+    }
+    write_image(path, mosaic)
+    write_text(path.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
+
+
+def write_costs(config: Config, path: Path) -> None:
+    """Write system, parameters and GMACs of every run, for one picture of 128 x 128 px, as CSV."""
+    records = []
+    for run, settings in config.runs.items():
+        entry, found = METHODS[settings.method], cost(config, run)
+        records.append(
+            {
+                "run": run,
+                "method": settings.method,
+                "system": entry.title,
+                "paper": f"{entry.paper} {entry.year}",
+                "published_weights": entry.weights,
+                "parameters": found.parameters,
+                "gmacs": f"{found.macs / 1e9:.4f}",
+                "side": SIDE,
+            }
+        )
+    write_text(path, pd.DataFrame(records).to_csv(index=False))

@@ -1,0 +1,65 @@
+"""Matplotlib figures as SVG elements that stand inside an HTML page, text selectable."""
+
+from __future__ import annotations
+
+import io
+import re
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+from dfpg.report.style import drawing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT = 3.0, 2.2  # inches
+
+
+class Chart(NamedTuple):
+    """One drawing of the report: SVG element, and what it shows in words."""
+
+    svg: str
+    description: str
+
+
+def chart(
+    name: str,
+    description: str,
+    draw: Callable[[Axes], None],
+    height: float = HEIGHT,
+    width: float = WIDTH,
+) -> Chart:
+    """Draw one pair of axes.
+
+    Args:
+        name: prefix of the ids inside the SVG, unique in the page.
+        description: what the chart shows, for readers who do not see it.
+        draw: draws into the axes.
+        height: in inches.
+        width: in inches; the page scales charts of one kind alike.
+    """
+    from matplotlib.figure import Figure
+
+    stream = io.StringIO()
+    with drawing():
+        figure = Figure(figsize=(width, height))
+        draw(figure.subplots())
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+    return Chart(_embedded(stream.getvalue(), name, description), description)
+
+
+def _embedded(text: str, name: str, description: str) -> str:
+    """The ``svg`` element alone: no address in it, ids of its own, as wide as its place."""
+    body = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    view = re.search(r'viewBox="([^"]*)"', body)
+    body = body[body.index(">") + 1 :].replace("xlink:href", "href")
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    box = view.group(1) if view else ""
+    label = f'<title id="{name}-title">{escape(description)}</title>'
+    return f'<svg viewBox="{box}" role="img" aria-labelledby="{name}-title">{label}{body.strip()}'

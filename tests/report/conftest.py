@@ -1,0 +1,55 @@
+"""A report of invented scores, with pictures of noise."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_scores import HOSTILE, write_artifacts
+
+from dfpg.config import Config
+from dfpg.report.build import build_report
+from dfpg.report.pictures import write_costs, write_pictures
+from dfpg.report.sheet import Column, Example
+from dfpg.tables import build_tables
+
+ROOT = Path(__file__).parents[2]
+SIDE = 16
+
+
+@pytest.fixture(scope="session")
+def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `artifacts` and `results` after the stages tables, pictures and report."""
+    folder = tmp_path_factory.mktemp("report")
+    artifacts, results = folder / "artifacts", folder / "results"
+    artifacts.mkdir()
+    write_artifacts(config, artifacts)
+    build_tables(config, artifacts, results)
+    environment = {"commit": "c0ffee", "device": "cpu", "python": "3.11", "packages": {}}
+    (results / "environment.json").write_text(json.dumps(environment))
+    claims = (results / "claims.csv").read_text()
+    assert "generic one" in claims
+    (results / "claims.csv").write_text(claims.replace("generic one", HOSTILE))
+    noise = np.random.default_rng(0)
+    shown = [
+        Column(name, noise.integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
+        for name in ("blurred", "dfpg_a", "sharp")
+    ]
+    for protocol in config.protocols:
+        chosen = [Example(5, "center\nworst")]
+        write_pictures(artifacts / "pictures" / f"{protocol}.png", chosen, shown)
+    write_costs(config, artifacts / "pictures" / "costs.csv")
+    build_report(config, artifacts, results, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def page(made: Path) -> Path:
+    return made / "artifacts" / "report" / "report.html"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from toy_scores import HOSTILE, write_artifacts, write_submission
+
+from dfpg.errors import UserError
+from dfpg.layout import DECIMALS, TABLES
+from dfpg.published import figures
+from dfpg.report.build import build_report, read
+from dfpg.report.style import style_of
+from dfpg.tables import build_tables
+
+ROOT = Path(__file__).parents[2]
+
+
+class Page(HTMLParser):
+    """Tables by caption as rows of texts, all attributes, and the text of every id's element."""
+
+    VOID = ("meta", "link", "img", "wbr", "br", "path", "use", "rect")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.attributes: list[tuple[str, str, str]] = []
+        self.headers: list[dict[str, str | None]] = []
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.caption = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.rows, self.caption = [], ""
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "th":
+            self.headers.append(dict(attrs))
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+        if tag == "table":
+            self.tables.setdefault(self.caption, []).extend(self.rows)
+
+    def handle_data(self, data):
+        if "caption" in self.open:
+            self.caption += data
+        elif "table" in self.open and self.rows and self.rows[-1]:
+            self.rows[-1][-1] += f" {data}" if "sup" not in self.open else ""
+
+
+@pytest.fixture(scope="module")
+def text(page: Path) -> str:
+    return page.read_text()
+
+
+@pytest.fixture(scope="module")
+def parsed(text: str) -> Page:
+    return Page(text)
+
+
+def squeezed(words: str) -> str:
+    return re.sub(r"\s+", " ", words.replace("\N{MINUS SIGN}", "-")).strip()
+
+
+def test_every_row_and_value_of_every_table_is_on_the_page(parsed, made):
+    panels = {"shen": "Shen test set", "mspl_center": "MSPL-Center", "mspl_random": "MSPL-Random"}
+    for table in TABLES:
+        records = read(made / "results" / f"{table.name}.csv")
+        for protocol in {record["protocol"] for record in records}:
+            lines = [[squeezed(c) for c in row] for row in parsed.tables[panels[protocol]]]
+            keys = {record["row"] for record in records if record["protocol"] == protocol}
+            for key in keys:
+                own = [r for r in records if (r["row"], r["protocol"]) == (key, protocol)]
+                wanted = [
+                    f"{float(r['value']):.{DECIMALS[r['metric']]}f}" for r in own if r["value"]
+                ]
+                found = [r for r in lines if f"{r[0]} ".replace("_ ", "_").startswith(f"{key} ")]
+                assert any(
+                    all(any(value in cell.split() for cell in line) for value in wanted)
+                    for line in found
+                ), (table.name, protocol, key)
+
+
+def test_cells_carry_interval_published_value_deviation_and_verdict(parsed, made):
+    record = next(
+        r
+        for r in read(made / "results" / "table4.csv")
+        if (r["row"], r["metric"]) == ("b4", "psnr")
+    )
+    row = next(r for r in parsed.tables["MSPL-Center"] if squeezed(r[0]).startswith("b4 "))
+    value, low, high, gap = (
+        f"{float(record[key]):.2f}" for key in ("value", "ci_low", "ci_high", "deviation")
+    )
+    published = figures()["table4", "b4", "mspl_center", "mean", "psnr"].text  # type: ignore[index]
+    letters = next(
+        r["groups"]
+        for r in read(made / "results" / "ranks.csv")
+        if (r["table"], r["row"], r["metric"]) == ("table4", "b4", "psnr")
+    )
+    assert squeezed(row[1]).startswith(f"{value} {letters} {low} to {high} paper {published}")
+    assert f"{float(gap):+.2f} not comparable" in squeezed(row[1])
+
+
+def test_reasons_are_said_below_the_table_and_errata_with_them(text):
+    assert "other images: helen ← embedded (generated people), 32 px instead of 128" in text
+    assert "published value in doubt: 33.29 in SAPPGAN" in text
+    assert "reported only: no code or images exist" in text
+    assert "SAPPGAN&#39;s Table 1 gives Lu" in text or "SAPPGAN&#x27;s Table 1 gives Lu" in text
+
+
+def test_verdicts_are_counted_as_in_the_csv(parsed, made):
+    deviations = read(made / "results" / "deviations.csv")
+    rows = {squeezed(r[0]): r for r in parsed.tables["Published figures by verdict"][1:]}
+    heads = [squeezed(cell) for cell in parsed.tables["Published figures by verdict"][0]]
+    for table in TABLES:
+        own = [r["verdict"] for r in deviations if r["table"] == table.name]
+        row = rows[table.name.replace("table", "Table ")]
+        for verdict in ("matches", "within interval", "deviates", "not comparable"):
+            assert int(row[heads.index(verdict)]) == own.count(verdict)
+
+
+def test_claims_and_groups_are_shown_and_no_text_becomes_markup(text, parsed, made):
+    assert "<script" not in text
+    shown = parsed.tables["Claims, tests and verdicts"][1:]
+    claims = read(made / "results" / "claims.csv")
+    assert [squeezed(line[1]) for line in shown] == [
+        f"{claim['verdict']} {claim['reason']}" for claim in claims
+    ]
+    assert sum(HOSTILE in line[0] for line in shown) == 1
+    first = claims[0]
+    assert f"{first['weakest_better']} over {first['weakest_worse']}" in squeezed(
+        shown[0][3]
+    ).replace("_ ", "_")
+    ranks = [
+        r
+        for r in read(made / "results" / "ranks.csv")
+        if (r["table"], r["subset"], r["metric"]) == ("table1", "helen", "psnr")
+    ]
+    heading = "Table 1, Shen test set, Helen: PSNR (dB) ↑"
+    assert [[squeezed(cell) for cell in line] for line in parsed.tables[heading][1:]] == [
+        [r["rank"], r["row"], r["value"], f"{r['rank_low']} to {r['rank_high']}", r["groups"]]
+        for r in ranks
+    ]
+
+
+def test_nothing_is_loaded_from_elsewhere(parsed):
+    loaded = [
+        value
+        for tag, name, value in parsed.attributes
+        if name in ("src", "href", "xlink:href", "srcset", "action") and value
+    ]
+    assert loaded
+    assert all(value.startswith(("#", "data:image/png;base64,", "data:,")) for value in loaded)
+    policy = next(
+        value for tag, name, value in parsed.attributes if value.startswith("default-src")
+    )
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_page_is_marked_up_for_readers_who_do_not_see_it(parsed):
+    assert all(header.get("scope") for header in parsed.headers)
+    images = [value for tag, name, value in parsed.attributes if (tag, name) == ("img", "alt")]
+    assert images
+    assert all(images)
+    labelled = [v for tag, name, v in parsed.attributes if name == "aria-labelledby"]
+    ids = [value for _, name, value in parsed.attributes if name == "id"]
+    assert set(labelled) <= set(ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_reference_leads_somewhere(parsed):
+    ids = {value for _, name, value in parsed.attributes if name == "id"}
+    links = {v[1:] for _, name, v in parsed.attributes if name == "href" and v.startswith("#")}
+    assert links <= ids
+
+
+def figure_titles(text: str, prefix: str) -> dict[str, str]:
+    """SVG elements by id prefix and row."""
+    found = re.findall(rf'aria-labelledby="{prefix}-([a-z0-9_]+)-title".*?</svg>', text, re.DOTALL)
+    parts = re.findall(
+        rf'(<svg [^>]*aria-labelledby="{prefix}-[a-z0-9_]+-title".*?</svg>)', text, re.DOTALL
+    )
+    return dict(zip(found, parts, strict=True))
+
+
+def test_a_method_has_its_colour_in_every_figure(text, config):
+    for prefix, run in (
+        ("sizes-shen", "dfpg_a"),
+        ("sizes-mspl_center", "nafnet"),
+        ("roc", "dfpg_a"),
+    ):
+        svg = figure_titles(text, prefix)[run]
+        assert style_of(config, run).colour.lower() in svg.lower(), prefix
+    forest = figure_titles(text, "table1-shen-helen")["psnr"].lower()
+    for run in ("shen2018", "lee2020_a", "xia2019", "dfpg_a", "blurred"):
+        assert style_of(config, run).colour.lower() in forest
+
+
+def test_curves_carry_their_names_as_text(text):
+    assert "<text" in figure_titles(text, "sizes-mspl_random")["restormer"]
+    assert ">restormer</text>" in figure_titles(text, "sizes-mspl_random")["restormer"]
+    assert ">validation PSNR (dB)</text>" in figure_titles(text, "training-b")["b1"]
+
+
+def test_kernel_sizes_are_means_of_the_images(made):
+    record = next(
+        r
+        for r in read(made / "results" / "kernel_sizes.csv")
+        if (r["test_set"], r["run"], r["size"]) == ("mspl_center", "b2", "13")
+    )
+    scores = [
+        float(r["psnr"])
+        for r in read(made / "artifacts" / "per_image" / "b2.csv")
+        if (r["mode"], r["size"]) == ("center", "13")
+    ]
+    assert int(record["n_images"]) == len(scores)
+    assert float(record["psnr"]) == pytest.approx(sum(scores) / len(scores), abs=1e-5)
+    assert float(record["ci_low"]) < float(record["psnr"]) < float(record["ci_high"])
+
+
+def test_plots_hold_the_values_of_the_tables(made):
+    lines = {r["row"]: r for r in read(made / "results" / "plots" / "table1.csv")}
+    for record in read(made / "results" / "table1.csv"):
+        if record["value"]:
+            name = f"{record['protocol']}_{record['subset']}_{record['metric']}"
+            assert lines[record["row"]][name] == record["value"]
+
+
+def test_latex_and_markdown_hold_every_row(made):
+    tex, markdown = ((made / "results" / f"tables.{end}").read_text() for end in ("tex", "md"))
+    for table in TABLES:
+        for key in {r["row"] for r in read(made / "results" / f"{table.name}.csv")}:
+            assert f"\n{key} &".replace("_", r"\_") in tex
+            assert f"| {key} |" in markdown
+    for block in re.findall(r"\\begin\{tabular\}\{(l*c*)\}(.*?)\\end\{tabular\}", tex, re.DOTALL):
+        rows = [line for line in block[1].splitlines() if line.endswith(r"\\")]
+        widths = {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows if "multicolumn" not in row}
+        assert widths == {len(block[0])}
+
+
+def test_equal_results_give_equal_bytes(made, config):
+    first = made / "artifacts" / "report" / "report.html"
+    before = first.read_bytes()
+    build_report(config, made / "artifacts", made / "results", ROOT)
+    assert first.read_bytes() == before
+
+
+def test_without_pictures_the_page_says_so(config, tmp_path):
+    artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
+    build_tables(config, artifacts, results)
+    build_report(config, artifacts, results, ROOT)
+    text = (artifacts / "report" / "report.html").read_text()
+    for sentence in (
+        "No pictures were made",
+        "not recorded",
+    ):
+        assert sentence in text
+
+
+def test_a_submission_has_its_row_curve_and_place_in_every_forest(config, tmp_path):
+    artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
+    folder = write_submission(config, artifacts, tmp_path / "submissions")
+    build_tables(config, artifacts, results, folder)
+    build_report(config, artifacts, results, ROOT)
+    text = (artifacts / "report" / "report.html").read_text()
+    assert "MyNet, its own code" in text
+    assert 'id="roc-mynet' in text
+    for subset in ("helen", "celeba"):
+        chart = re.search(rf"table1-shen-{subset}-psnr.*?</svg>", text, re.DOTALL)
+        assert chart is not None
+        assert "mynet" in chart[0]
+
+
+def test_training_times_that_an_older_run_lacks_are_asked_for(config, tmp_path):
+    artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
+    build_tables(config, artifacts, results)
+    (results / "training.csv").write_text("run,method,images\nb1,dfpgnet,8\n")
+    with pytest.raises(UserError, match=r"training.csv: no column 'seconds'; run `dvc repro tab"):
+        build_report(config, artifacts, results, ROOT)
+
+
+def test_missing_results_are_named(config, tmp_path):
+    with pytest.raises(UserError, match=r"table1.csv: cannot be read; run `dvc repro` first"):
+        build_report(config, tmp_path, tmp_path, ROOT)
+
+
+def test_the_report_needs_no_torch():
+    code = "import dfpg.report.build, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
