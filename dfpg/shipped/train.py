@@ -7,7 +7,9 @@ transforms change nothing at first, so the whole network begins as good as its b
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 
@@ -26,7 +28,7 @@ from dfpg.faces.dataset import (
     read_index,
 )
 from dfpg.faces.source import SPLITS
-from dfpg.methods.base import Method, load_weights, read_card
+from dfpg.methods.base import Method, read_card
 from dfpg.methods.registry import build_method
 from dfpg.pipeline import ARTIFACTS, KERNELS, PRIORS, SCRATCH, make_validation
 from dfpg.priors.vggface import load_prior
@@ -50,7 +52,7 @@ def train_whole(config: Config, generated: Path) -> None:
     Raises:
         UserError: weights, faces or kernels are missing or do not fit; or as training does.
     """
-    backbone = ARTIFACTS / "weights" / f"{BACKBONE}.safetensors"
+    backbone = weights_of(BACKBONE)
     bank = KERNELS / f"{config.protocols['b'].kernels}.safetensors"
     method = build_method(config, WHOLE, load_prior(PRIORS))
     start_from(method, backbone)
@@ -63,12 +65,48 @@ def train_whole(config: Config, generated: Path) -> None:
         WHOLE,
         method,
         open_view(method.view, config, WHOLE, faces, kernels, select_device()),
-        out=ARTIFACTS / "weights" / f"{WHOLE}.safetensors",
+        out=weights_of(WHOLE),
         history=ARTIFACTS / "history" / f"{WHOLE}.csv",
-        cost=ARTIFACTS / "cost" / f"{WHOLE}.json",
+        cost=cost_of(WHOLE),
         scratch=SCRATCH / fingerprint(config, WHOLE, inputs, code),
         validation=make_validation(config, "b", kernels),
     )
+
+
+def weights_of(run: str) -> Path:
+    """Trained weights of a run."""
+    return ARTIFACTS / "weights" / f"{run}.safetensors"
+
+
+def cost_of(run: str) -> Path:
+    """Seconds and device of a run's training."""
+    return ARTIFACTS / "cost" / f"{run}.json"
+
+
+def training_facts(config: Config, generated: Path) -> list[dict[str, Any]]:
+    """What the card says of both stages of the training.
+
+    Raises:
+        UserError: a stage has not been trained.
+    """
+    stages = {BACKBONE: load_faces(EMBEDDED, "train"), WHOLE: training_faces(generated)}
+    facts: list[dict[str, Any]] = []
+    for run, faces in stages.items():
+        try:
+            cost = json.loads(cost_of(run).read_text())
+        except OSError as error:
+            raise UserError(f"{cost_of(run)}: missing: train run {run} first") from error
+        facts.append(
+            {
+                "variant": config.runs[run].options["variant"],
+                "steps": config.runs[run].steps,
+                "batch_size": config.training.batch_size,
+                "people": len(set(faces.people)),
+                "pictures": len(faces.people),
+                **cost,
+            }
+        )
+    return facts
 
 
 def training_faces(generated: Path) -> FaceSet:
