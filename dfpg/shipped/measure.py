@@ -122,25 +122,24 @@ def score(config: Config, method: Method, device: torch.device, testset: TestSet
         for start in range(0, len(index), BATCH):
             rows = index.iloc[start : start + BATCH]
             sharp = _images(testset.sharp[rows["sharp"]], device)
-            blurred = _images(testset.blurred[rows["image"]], device)
-            restored = quantise(method.restore(to_signed(blurred)))
-            values.append(torch.stack([psnr(blurred, sharp), psnr(restored, sharp)], 1).cpu())
+            shown = _images(testset.blurred[rows["image"]], device)
+            cleared = quantise(method.restore(to_signed(shown)))
+            values.append(torch.stack([psnr(shown, sharp), psnr(cleared, sharp)], 1).cpu())
             progress.advance(len(rows))
     table = torch.cat(values).numpy()
     table = np.column_stack([table, table[:, 1] - table[:, 0]])
     settings = config.statistics
     strata = [
-        make_stratum(table[part.index], part["person"], settings.resamples, config.seed, str(name))
+        make_stratum(
+            table[part.index], list(part["person"]), settings.resamples, config.seed, str(name)
+        )
         for name, part in index.groupby("subset")
     ]
     found = mean_interval(strata, settings.level)
-    return Gain(
-        len(index),
-        index["person"].nunique(),
-        *(round(float(value), 3) for value in found.mean),
-        low=round(float(found.low[2]), 3),
-        high=round(float(found.high[2]), 3),
-    )
+    blurred, restored, gain = found.mean.round(3).tolist()
+    low, high = (bound[2].round(3).item() for bound in (found.low, found.high))
+    people = int(index["person"].nunique())
+    return Gain(len(index), people, blurred, restored, gain, low, high)
 
 
 def _images(pictures: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
