@@ -208,7 +208,7 @@ def train(run: str) -> None:
         history=ARTIFACTS / "history" / f"{run}.csv",
         cost=ARTIFACTS / "cost" / f"{run}.json",
         scratch=SCRATCH / state,
-        validation=_validation(config, protocol, bank),
+        validation=make_validation(config, protocol, bank),
     )
 
 
@@ -225,7 +225,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     official = load_published(method, path)
     method.to(select_device())
     protocol = config.runs[run].protocol
-    validation = _validation(config, protocol, _kernels(config.protocols[protocol].kernels))
+    validation = make_validation(config, protocol, _kernels(config.protocols[protocol].kernels))
     history = History()
     history.close_row(0, lr=0.0, validation_psnr=validation(method))
     write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
@@ -234,7 +234,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
 
 
-def _validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:
+def make_validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:
     """PSNR in dB, mean per image, on fixed batches of the validation people."""
     import torch
 
