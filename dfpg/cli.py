@@ -236,6 +236,7 @@ def report() -> None:
     pipeline.report()
 
 
+@app.command()
 def deblur(
     source: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")],
     out: Annotated[Path, typer.Argument(help="Folder; for one photograph also a file.")],
