@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # cores. On a GPU one at a time.
 JOBS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint docs clean
+.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint docs shipped clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,15 +58,31 @@ pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
 	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
-bench: setup fetch ## measure throughput (2 minutes on 2 cores); JSON under .benchmarks/
+bench: setup fetch ## measure throughput (6 minutes on 2 quiet cores); results/throughput-*.csv
+	@mkdir -p .benchmarks
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
-		--benchmark-columns=min,median,max,rounds --override-ini addopts=
+		--benchmark-json=.benchmarks/latest.json \
+		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
+	@python -m bench.throughput .benchmarks/latest.json
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
 
 docs: setup ## build these pages into site/, every link checked (half a minute)
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"
+
+GENERATED := artifacts/generated
+
+shipped: fetch ## train the model that ships (3 hours of one core; in a clone of its own)
+	@python -m dfpg fetch mobilestylegan
+	@python -m dfpg profile use shipped && python -m dfpg verify && python -m dfpg kernels
+	@test -f $(GENERATED)/faces.csv \
+		|| python -m dfpg faces generate --people 600 --seed 1 --out $(GENERATED)
+	@test -f artifacts/priors/card.json || python -m dfpg priors
+	@test -f artifacts/weights/b1.safetensors || python -m dfpg train b1
+	@test -f artifacts/weights/dfpg_b.safetensors || python -m dfpg.shipped train $(GENERATED)
+	@python -m dfpg testsets a && python -m dfpg testsets b
+	@python -m dfpg.shipped measure artifacts/weights/dfpg_b.safetensors
 
 clean: ## remove what can be made again (not .venv, not results)
 	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache

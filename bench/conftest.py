@@ -1,17 +1,25 @@
-"""Shared by the benchmarks: device, inputs, and what is recorded beside each time."""
+"""Shared by the benchmarks: the device, groups timed in turn, what is recorded beside a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from dfpg.device import describe_device, select_device
+from bench.facts import figures, provenance
+from bench.measure import CLOCK, Action, Timing, round_robin
+from bench.peak import Arithmetic
+from dfpg.device import select_device
 
-BATCH = 16
-SIZE = 64  # px, the embedded profile's
+BUDGET = 4.0  # seconds of timed rounds per group
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every benchmark's timer is the clock that replays the rounds timed in turn."""
+    for item in items:
+        item.add_marker(pytest.mark.benchmark(timer=CLOCK))
 
 
 @pytest.fixture(scope="session")
@@ -20,30 +28,49 @@ def device() -> torch.device:
 
 
 @pytest.fixture(scope="session")
-def images(device: torch.device) -> Tensor:
-    """Seeded noise images, float [BATCH, 3, SIZE, SIZE] in [-1, 1]."""
-    stream = torch.Generator().manual_seed(0)
-    return (torch.rand((BATCH, 3, SIZE, SIZE), generator=stream) * 2 - 1).to(device)
+def in_turn(
+    device: torch.device, request: pytest.FixtureRequest
+) -> Callable[..., dict[str, Timing]]:
+    """Times the actions of a group in turn, once: the last group's timings are kept."""
+    timed = not request.config.getoption("benchmark_disable")
+    last: dict[str, dict[str, Timing]] = {}
+
+    def run(
+        group: str, build: Callable[[], Mapping[str, Action]], budget: float = BUDGET
+    ) -> dict[str, Timing]:
+        if group not in last:
+            last.clear()
+            last[group] = round_robin(build(), device, budget, timed)
+        return last[group]
+
+    return run
 
 
 @pytest.fixture
-def measure(benchmark, device: torch.device) -> Callable[..., object]:
-    """Times a call on BATCH images: warm-up, device synchronised; records images per second."""
+def record(benchmark: Any, device: torch.device) -> Callable[..., None]:
+    """Gives a timing to pytest-benchmark, with all that stands beside it."""
 
-    def run(action: Callable[[], object]) -> object:
-        def synchronised() -> object:
-            result = action()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            return result
-
-        result = benchmark.pedantic(synchronised, rounds=7, iterations=1, warmup_rounds=2)
-        benchmark.extra_info.update(
-            describe_device(), batch=BATCH, image_size=SIZE, torch=torch.__version__
-        )
-        if benchmark.stats is not None:  # None with --benchmark-disable
-            median = benchmark.stats.stats.median
-            benchmark.extra_info["images_per_s"] = round(BATCH / median, 2)
-        return result
+    def run(
+        timing: Timing,
+        *,
+        subject: str,
+        variant: str = "",
+        image_size: int | None = None,
+        batch: int | None = None,
+        macs: int | None = None,
+        arithmetic: Arithmetic | None = None,
+    ) -> None:
+        CLOCK.play(benchmark, timing)
+        if timing.seconds:  # none with --benchmark-disable
+            benchmark.extra_info.update(
+                provenance(),
+                benchmark=benchmark.name.partition("[")[0].removeprefix("test_"),
+                subject=subject,
+                variant=variant,
+                image_size=image_size,
+                batch=batch,
+                arithmetic=arithmetic,
+                **figures(timing, batch, macs, device, arithmetic),
+            )
 
     return run

@@ -1,14 +1,107 @@
-"""Blur synthesis: one batch of motion kernels on the device."""
+"""Blur synthesis: the convolution alone, against the FFT, and whole training batches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
-from dfpg.blur.degrade import blur
+from bench.inputs import blurred_faces, profile, sharp_faces
+from bench.measure import Timing, multiply_accumulates
+from dfpg.blur.degrade import blur, to_signed
+from dfpg.blur.kernels import KernelBank, canvas_size, make_kernels
+from dfpg.config import NOMINAL_SIZES
+from dfpg.faces.dataset import FaceSet
+from dfpg.training.batches import BatchSource
+
+BATCH = 16
+SIDES = (13, 27)  # nominal sizes of the kernels at 128 px
 
 
-def test_blur(measure, images, device):
-    kernels = torch.full((len(images), 15, 15), 1 / 225, device=device)
-    blurred = measure(lambda: blur(images, kernels))
-    assert blurred.shape == images.shape
-    assert blurred.std() < images.std() / 5
+@cache
+def kernel_bank(size: int) -> KernelBank:
+    """Spline kernels, few per size."""
+    config = profile("smoke", size)
+    train, test = (
+        {k: make_kernels(config, "spline", split, k) for k in NOMINAL_SIZES}
+        for split in ("train", "test")
+    )
+    return KernelBank("spline", train, test)
+
+
+def blur_fft(images: Tensor, kernels: Tensor) -> Tensor:
+    """The same convolution by FFT: what the grouped convolution is measured against."""
+    half, (height, width) = kernels.shape[-1] // 2, images.shape[-2:]
+    padded = F.pad(images, (half, half, half, half), mode="reflect")
+    shape = padded.shape[-2:]
+    product = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels, s=shape).unsqueeze(1)
+    whole = torch.fft.irfft2(product, s=shape)
+    return whole[..., 2 * half : 2 * half + height, 2 * half : 2 * half + width]
+
+
+@pytest.mark.parametrize("way", ["convolution", "fft"])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("size", [64, 128])
+def test_blur(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict[str, Timing]],
+    device: torch.device,
+    size: int,
+    side: int,
+    way: str,
+) -> None:
+    images = to_signed(sharp_faces(size)[:BATCH]).to(device)
+    bank = torch.from_numpy(kernel_bank(size).train[side]).to(device)
+    kernels = bank[torch.arange(BATCH, device=device) % len(bank)]
+    assert kernels.shape[-1] == canvas_size(side, size)
+    ways = {"convolution": blur, "fft": blur_fft}
+    timings = in_turn(
+        f"blur {size} {side}",
+        lambda: {name: lambda f=f: f(images, kernels) for name, f in ways.items()},
+        budget=1.0,
+    )
+    blurred = timings[way].result
+    assert torch.allclose(blurred, timings["convolution"].result, atol=1e-5)
+    assert blurred.diff().square().mean() < images.diff().square().mean()
+    macs = multiply_accumulates(lambda: blur(images, kernels)) if way == "convolution" else None
+    record(
+        timings[way],
+        subject=f"kernel_{side}",
+        variant=way,
+        image_size=size,
+        batch=BATCH,
+        macs=macs,
+        arithmetic="fp32" if macs else None,
+    )
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_training_batch(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict[str, Timing]],
+    device: torch.device,
+    size: int,
+) -> None:
+    pictures = blurred_faces(160).permute(0, 2, 3, 1).numpy()
+    count = len(pictures)
+    faces = FaceSet(
+        pictures,
+        tuple(f"p{i}" for i in range(count)),
+        tuple(f"{i}.png" for i in range(count)),
+        np.zeros((count, 5, 2), np.float32),
+    )
+    config = profile("embedded", size)
+    source = BatchSource(config, "b", faces, kernel_bank(size), BATCH, device)
+    timing = in_turn(f"batch {size}", lambda: {"batch": lambda: source.batch(0)}, budget=1.0)[
+        "batch"
+    ]
+    batch = timing.result
+    assert batch.sharp.shape == batch.blurred.shape == (BATCH, 3, size, size)
+    assert batch.blurred.isfinite().all()
+    assert torch.equal(batch.blurred, source.batch(0).blurred)
+    record(timing, subject="protocol_b", image_size=size, batch=BATCH)

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dfpg.config import Config
-from dfpg.layout import TABLES, Column
+from dfpg.layout import MEAN, TABLES, Column
 from dfpg.panels import Cell, Panel, printed
-from dfpg.paper_claims import CLAIMS, Claim, Comparison
+from dfpg.paper_claims import CLAIMS, CURVE, Claim, Comparison
 from dfpg.statistics import Stratum, holm, mean_interval, paired_test
 from dfpg.verdict import obstacles
 
@@ -22,6 +22,7 @@ Record = dict[str, str]
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 HOLDS, REVERSED, OPEN, NOT_MEASURED = "holds", "reversed", "open", "not measured"
 RUNS = {(table.name, row.key): row.run for table in TABLES for row in table.rows}
+NO_CURVE = "run `dfpg robustness`"
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,13 @@ def printed_effect(comparison: Comparison) -> float:
 
 def _run_test(config: Config, panels: Mapping[Cell, Panel], comparison: Comparison) -> Outcome:
     cell = comparison.cell
-    names = [RUNS[cell.table, row] for row in (comparison.better, comparison.worse)]
+    names = [_run(cell.table, row) for row in (comparison.better, comparison.worse)]
     columns = [cell.column, *([comparison.against] if comparison.against else [])]
     for column in columns:
         panel = panels.get(cell._replace(column=column))
         if panel is None:
+            if cell.table == CURVE:
+                return Outcome(comparison, NO_CURVE)
             return Outcome(comparison, f"no scores of {_label(column)} {cell.metric}")
         absent = [name for name in names if name not in panel.runs]
         if absent:
@@ -207,13 +210,20 @@ def _compared(outcome: Outcome) -> Record:
         "table": cell.table,
         "protocol": cell.column.protocol,
         "subset": cell.column.subset,
-        "against": comparison.against.protocol if comparison.against else "",
+        "against": _against(cell, comparison.against),
         "metric": cell.metric,
         "convention": outcome.convention,
         "better": comparison.better,
         "worse": comparison.worse,
         "margin": f"{comparison.margin:g}" if comparison.margin else "",
     }
+
+
+def _against(cell: Cell, column: Column | None) -> str:
+    """Where a change starts: the test set, and the subset where it is another."""
+    if column is None:
+        return ""
+    return column.protocol if column.subset == cell.column.subset else _label(column)
 
 
 def _numbers(outcome: Outcome) -> Record:
@@ -238,10 +248,10 @@ def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
     found = dict.fromkeys(
         obstacle
         for comparison in chosen
-        for obstacle in obstacles(config, comparison.cell.column, comparison.cell.metric)
+        for obstacle in obstacles(config, _column(comparison.cell), comparison.cell.metric)
     )
     runs = {
-        RUNS[comparison.cell.table, row]
+        _run(comparison.cell.table, row)
         for comparison in chosen
         for row in (comparison.better, comparison.worse)
     }
@@ -249,6 +259,16 @@ def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
     span = " to ".join(str(number) for number in sorted({min(steps), max(steps)})) if steps else ""
     trained = [f"trained here for {span} steps"] if steps else []
     return "; ".join([*found, *trained]) or "the paper's images and weights"
+
+
+def _run(table: str, row: str) -> str | None:
+    """The run behind a row; the curve's rows are runs."""
+    return row if table == CURVE else RUNS[table, row]
+
+
+def _column(cell: Cell) -> Column:
+    """The column whose images a cell is of: the curve's are those of all subsets."""
+    return Column(cell.column.protocol, MEAN) if cell.table == CURVE else cell.column
 
 
 def _label(column: Column) -> str:

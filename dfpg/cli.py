@@ -115,6 +115,18 @@ def evaluate(
 
 
 @app.command()
+def robustness(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="keys of runs in params.yaml; without any: all")
+    ] = None,
+) -> None:
+    """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
+    from dfpg import pipeline
+
+    typer.echo(pipeline.robustness(runs or []))
+
+
+@app.command()
 def tables(
     show: Annotated[
         bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
@@ -225,6 +237,36 @@ def report() -> None:
 
 
 @app.command()
+def deblur(
+    source: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")],
+    out: Annotated[Path, typer.Argument(help="Folder; for one photograph also a file.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="A trained run's weights; else the model that ships.")
+    ] = None,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="The pictures are faces, framed as in training.")
+    ] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Write a strip before | after beside each.")
+    ] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Write photographs without a face, too, as they are.")
+    ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write PNG files: nothing is lost.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Restore the faces of photographs; exit code 1 if some photographs were left out."""
+    from dfpg.deblur.command import Choices
+    from dfpg.deblur.command import deblur as restore
+
+    choices = Choices(weights, device, aligned, copy, png, strip, force)
+    outcome = restore(source, out, choices)
+    typer.echo(outcome.text)
+    raise typer.Exit(0 if outcome.complete else 1)
+
+
+@app.command()
 def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:
@@ -270,6 +312,22 @@ def compare(first: Path, second: Path) -> None:
     report = compare_folders(first, second)
     typer.echo(str(report))
     raise typer.Exit(0 if report.agree else 1)
+
+
+@app.command()
+def seeds(
+    folders: Annotated[
+        list[Path], typer.Argument(help="folders of `dfpg publish`, or projects, one per seed")
+    ],
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("results/seeds.csv"),
+    against: Annotated[
+        str, typer.Option(help="Run or baseline that the column gain compares with.")
+    ] = "blurred",
+) -> None:
+    """Tables over several training seeds, with intervals over people and seeds."""
+    from dfpg.seed_runs import compare_seeds
+
+    typer.echo(compare_seeds(folders, out, against))
 
 
 @app.command()

@@ -69,12 +69,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit colour image, RGB uint8 [H, W, 3].
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image; whatever fails while it is decoded inside the block becomes one line.
 
     Raises:
-        UserError: missing, not one of ``IMAGE_FORMATS``, over ``MAX_PIXELS``, truncated, or with
-            an alpha channel or more than 8 bits per channel.
+        UserError: missing, not one of ``IMAGE_FORMATS``, over ``MAX_PIXELS``, or damaged.
     """
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
@@ -83,17 +83,27 @@ def read_image(path: Path) -> NDArray[np.uint8]:
                     f"{path}: {image.width}x{image.height} is over the limit of "
                     f"{MAX_PIXELS // 1_000_000} million pixels: make it smaller"
                 )
-            if image.mode not in ("RGB", "L", "P", "CMYK", "YCbCr"):
-                raise UserError(
-                    f"{path}: mode {image.mode} is not 8-bit colour: convert it to 8-bit RGB"
-                )
-            return np.asarray(image.convert("RGB"))
+            yield image
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image") from error
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not an image of {', '.join(IMAGE_FORMATS)}") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path}: damaged image ({error}): replace the file") from error
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit colour image, RGB uint8 [H, W, 3].
+
+    Raises:
+        UserError: as :func:`open_image`, or with an alpha channel or more than 8 bits per channel.
+    """
+    with open_image(path) as image:
+        if image.mode not in ("RGB", "L", "P", "CMYK", "YCbCr"):
+            raise UserError(
+                f"{path}: mode {image.mode} is not 8-bit colour: convert it to 8-bit RGB"
+            )
+        return np.asarray(image.convert("RGB"))
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:

@@ -12,7 +12,7 @@ from dfpg.files import write_text
 from dfpg.layout import BASELINES, RECOGNITION, evaluated_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dfpg.blur.kernels import KernelBank
     from dfpg.blur.testsets import TestSet
@@ -30,6 +30,7 @@ TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"
 PARSING = ARTIFACTS / "parsing"
 REFERENCES = ARTIFACTS / "references"
+ROBUSTNESS = ARTIFACTS / "robustness"
 PICTURES = ARTIFACTS / "pictures"
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
@@ -207,7 +208,7 @@ def train(run: str) -> None:
         history=ARTIFACTS / "history" / f"{run}.csv",
         cost=ARTIFACTS / "cost" / f"{run}.json",
         scratch=SCRATCH / state,
-        validation=_validation(config, protocol, bank),
+        validation=make_validation(config, protocol, bank),
     )
 
 
@@ -224,7 +225,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     official = load_published(method, path)
     method.to(select_device())
     protocol = config.runs[run].protocol
-    validation = _validation(config, protocol, _kernels(config.protocols[protocol].kernels))
+    validation = make_validation(config, protocol, _kernels(config.protocols[protocol].kernels))
     history = History()
     history.close_row(0, lr=0.0, validation_psnr=validation(method))
     write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
@@ -233,7 +234,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
 
 
-def _validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:
+def make_validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:
     """PSNR in dB, mean per image, on fixed batches of the validation people."""
     import torch
 
@@ -298,6 +299,40 @@ def evaluate(run: str) -> None:
         )
     recogniser.write(ARTIFACTS / "recognition" / f"{run}.csv")
     print(f"evaluated {run if restore else ', '.join(BASELINES)}: {rate:.1f} images/s")
+
+
+def robustness(runs: Sequence[str]) -> str:
+    """Stage ``robustness``: score moved test faces, all runs where none is named; says what it did.
+
+    A run whose part-file is up to date is not scored again, so that a stopped command goes on
+    where it stopped. ``results/robustness.csv`` and the figure hold every run that has a part.
+    """
+    import pandas as pd
+
+    from dfpg.blur.testsets import open_testset
+    from dfpg.device import select_device
+    from dfpg.faces.dataset import load_faces
+    from dfpg.methods.registry import run_options
+    from dfpg.report.robustness_plot import draw_robustness
+    from dfpg.robustness.curve import curve_records, read_curve
+    from dfpg.robustness.measure import Inputs, measure, moved_images
+
+    config = load_config()
+    for run in runs:
+        run_options(config, run)
+    images = {}
+    for name, settings in config.protocols.items():
+        used = sorted({subset.source for subset in settings.test.subsets.values()})
+        faces = {source: load_faces(source, "test") for source in used}
+        index = open_testset(TESTSETS / name).index
+        images[name] = moved_images(config, name, index, _kernels(settings.kernels), faces)
+    inputs = Inputs(ARTIFACTS / "weights", TESTSETS, KERNELS, ROBUSTNESS)
+    lines = measure(config, runs or list(config.runs), images, inputs, select_device())
+    records = curve_records(config, read_curve(config, ROBUSTNESS), ROBUSTNESS)
+    table = pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
+    write_text(RESULTS / "robustness.csv", table)
+    draw_robustness(config, records, ROBUSTNESS / "robustness.png")
+    return "\n".join([*lines, f"{RESULTS / 'robustness.csv'}, {ROBUSTNESS / 'robustness.png'}"])
 
 
 def _references(config: Config, testset: TestSet) -> None:

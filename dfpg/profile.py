@@ -14,7 +14,7 @@ from dfpg.config import PARAMS, Config, FaceSource, load_yaml, parse_config
 from dfpg.errors import UserError
 from dfpg.files import write_text
 
-NAMES = ("smoke", "embedded", "research", "paper")
+NAMES = ("smoke", "embedded", "research", "paper", "shipped")
 EMBEDDED = "embedded"
 
 

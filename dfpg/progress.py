@@ -60,6 +60,10 @@ class Progress:
             )
         self._bar.update(count)
 
+    def say(self, line: str) -> None:
+        """Print a line on stderr without breaking the bar."""
+        self._bar.write(line, file=sys.stderr)
+
     def __enter__(self) -> Progress:
         return self
 

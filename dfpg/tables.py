@@ -16,7 +16,7 @@ from dfpg.errors import UserError
 from dfpg.estimates import Bounds, Estimate, estimate, load_scores
 from dfpg.files import write_text
 from dfpg.layout import BASELINES, TABLES, Column, Row, Table, fidelity, rows_of
-from dfpg.panels import panels
+from dfpg.panels import Cell, Panel, panels
 from dfpg.published import ERRATA, Key, figures
 from dfpg.ranks import order_records, rank_records
 from dfpg.recognition.estimates import estimate_table3, load_observations
@@ -24,6 +24,7 @@ from dfpg.recognition.records import histograms, roc_curves, verification
 from dfpg.recognition.references import EMBEDDER_CARD
 from dfpg.report.recognition_plots import draw_histogram, draw_roc
 from dfpg.report.style import row_styles
+from dfpg.robustness.curve import BASELINE_PART, curve_panels, read_curve
 from dfpg.statistics import holm
 from dfpg.submissions import load_submissions, with_observations, with_rows, with_scores
 from dfpg.verdict import NOT_COMPARABLE, judge, obstacles, prior_network, slots
@@ -47,7 +48,7 @@ def build_tables(
     Args:
         config: the profile.
         artifacts: folder with ``per_image``, ``recognition``, ``references``, ``priors``,
-            ``history`` and ``cost``.
+            ``history`` and ``cost``; and ``robustness`` where that was measured.
         out: the results' folder.
         submissions: folder of other codes' scores (:mod:`dfpg.submissions`), if there is one.
 
@@ -79,7 +80,7 @@ def build_tables(
     people = rows_of(table3, config)
     curves, counts = roc_curves(observations, people), histograms(observations, people)
     paired = panels(config, scores, observations)
-    claims, tests = claim_records(config, paired)
+    claims, tests = claim_records(config, paired | _moved(config, artifacts / "robustness"))
     files = {f"{name}.csv": _csv(records) for name, records in tables.items()}
     files |= {
         "metrics.json": _json(metrics(tables)),
@@ -98,6 +99,12 @@ def build_tables(
         write_text(out / name, text)
     draw_roc(curves, row_styles(config, table3), artifacts / "figures" / "roc.png")
     draw_histogram(counts, artifacts / "figures" / "verification_histogram.png")
+
+
+def _moved(config: Config, folder: Path) -> dict[Cell, Panel]:
+    """The robustness curve, where ``dfpg robustness`` has run."""
+    measured = (folder / f"{BASELINE_PART}.csv").exists()
+    return curve_panels(config, read_curve(config, folder)) if measured else {}
 
 
 def read_card(path: Path, stage: str) -> dict[str, Any]:

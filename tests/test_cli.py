@@ -92,8 +92,13 @@ def test_missing_asset_says_how_to_get_it(project):
 
 
 def test_unknown_run_lists_the_known_ones(project):
-    for command in ("train", "evaluate"):
+    for command in ("train", "evaluate", "robustness"):
         assert "dfpg_a" in refused(dfpg(project, command, "b7"))
+
+
+def test_one_folder_is_no_set_of_seeds(project):
+    assert "name two or more folders" in refused(dfpg(project, "seeds", "."))
+    assert not (project / "results").exists()
 
 
 def test_missing_input_of_a_stage_names_the_file(project):

@@ -1,0 +1,149 @@
+"""Restoring with every method at its published width: variants of number format and layout.
+
+On a CPU a batch of 16 is measured up to ``CPU_LIMIT``, and ``compiled`` for DFPGnet alone, one
+image of 128 px: compiling the others would take longer than all else together. ``test_metrics.py``
+measures DFPGnet at batch 16 and 128 px in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.inputs import blurred_batch, first_run, profile, untrained
+from bench.measure import Action, multiply_accumulates
+from bench.peak import Arithmetic, convolution_arithmetic
+from dfpg.device import resolve_precision
+from dfpg.methods.base import Method
+from dfpg.methods.registry import METHODS, build_method
+
+SIZES = (64, 128)  # px
+BATCHES = (1, 16)
+VARIANTS = ("fp32", "channels_last", "bf16", "compiled")
+CASES = list(product(sorted(METHODS), SIZES, BATCHES))
+CPU_LIMIT = 200e9  # multiply-accumulates of a batch
+# Largest root mean square difference to fp32, as a share of the root mean square of its output.
+TOLERANCE = {"fp32": 0.0, "channels_last": 1e-4, "bf16": 0.05, "compiled": 0.05}
+COMPILED_ON_CPU = ("dfpgnet", 128, 1)
+
+
+@cache
+def restoring_macs(method: str, size: int) -> int:
+    """Multiply-accumulates per image, attention products included; nothing is computed."""
+    config = profile("paper", max(SIZES))
+    with torch.device("meta"):
+        network = build_method(config, first_run(config, method), prior=None)
+        image = torch.empty(1, 3, size, size)
+    return multiply_accumulates(lambda: network.restore(image))
+
+
+@cache
+def compiler_fault() -> str | None:
+    """Why torch.compile does not work here; None where it does."""
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.zeros(8))
+    except Exception as error:
+        return str(error).strip().splitlines()[0]
+    return None
+
+
+def lower_precision(device: torch.device) -> Arithmetic:
+    """What ``training.precision: auto`` means here."""
+    if resolve_precision("auto", device) == "bf16":
+        return "bf16"
+    return convolution_arithmetic(device)
+
+
+def absent(method: str, size: int, batch: int, variant: str, device: torch.device) -> str | None:
+    """Why a case is not measured here."""
+    if size <= METHODS[method].method.multiple // 2:
+        return f"{method} takes no images of {size} px"
+    if variant == "bf16" and lower_precision(device) != "bf16":
+        return "no native bf16 here"
+    if batch > 1 and device.type == "cpu" and restoring_macs(method, size) * batch > CPU_LIMIT:
+        return f"{restoring_macs(method, size) * batch / 1e9:.0f} GMACs are too many for a CPU"
+    if variant == "compiled":
+        if device.type == "cpu" and (method, size, batch) != COMPILED_ON_CPU:
+            return "compiled on a CPU for DFPGnet alone, one image of 128 px"
+        if fault := compiler_fault():
+            return f"torch.compile does not work here: {fault}"
+    return None
+
+
+def restoring(method: Method, image: Tensor, precision: Arithmetic) -> Action:
+    """A call of ``restore``."""
+    enabled = precision == "bf16"
+
+    def call() -> Tensor:
+        with (
+            torch.inference_mode(),
+            torch.autocast(image.device.type, torch.bfloat16, enabled=enabled),
+        ):
+            return method.restore(image)
+
+    return call
+
+
+def variants(method: str, size: int, batch: int, device: torch.device) -> dict[str, Action]:
+    """Calls by variant: bf16 and compiled are channels_last too, as the suite runs networks."""
+    config = profile("paper", max(SIZES))
+    image = blurred_batch(size, batch, device)
+    low = lower_precision(device)
+    usual = untrained(config, method).to(device).train(False)
+    plain = untrained(config, method).to(device).train(False)
+    for network in plain.networks.values():
+        network.to(memory_format=torch.contiguous_format)
+    actions = {
+        "fp32": restoring(plain, image, "fp32"),
+        "channels_last": restoring(usual, image, "fp32"),
+        "bf16": restoring(usual, image, "bf16"),
+    }
+    wanted = {v for v in VARIANTS if absent(method, size, batch, v, device) is None}
+    if "compiled" in wanted:
+        compiled = untrained(config, method).to(device).train(False)
+        compiled.infer = torch.compile(compiled.infer, dynamic=False)
+        actions["compiled"] = restoring(compiled, image, low)
+    return {name: action for name, action in actions.items() if name in wanted}
+
+
+@pytest.mark.parametrize(
+    ("method", "size", "batch", "variant"),
+    [(*case, variant) for case in CASES for variant in VARIANTS],
+    ids=lambda value: str(value),
+)
+def test_restore(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict],
+    device: torch.device,
+    method: str,
+    size: int,
+    batch: int,
+    variant: str,
+) -> None:
+    if reason := absent(method, size, batch, variant, device):
+        pytest.skip(reason)
+    timings = in_turn(
+        f"restore {method} {size} {batch}", lambda: variants(method, size, batch, device)
+    )
+    reference, restored = timings["fp32"].result, timings[variant].result
+    assert restored.shape == (batch, 3, size, size)
+    assert restored.dtype == torch.float32
+    assert restored.isfinite().all()
+    assert restored.abs().max() <= 1
+    error = (restored - reference).square().mean().sqrt() / reference.square().mean().sqrt()
+    assert error <= TOLERANCE[variant]
+    low = variant in ("bf16", "compiled")
+    record(
+        timings[variant],
+        subject=method,
+        variant=variant,
+        image_size=size,
+        batch=batch,
+        macs=restoring_macs(method, size) * batch,
+        arithmetic=lower_precision(device) if low else convolution_arithmetic(device),
+    )

@@ -1,0 +1,1 @@
+"""Deblurs the faces of photographs with a trained method."""

@@ -1,0 +1,1 @@
+"""Robustness to misalignment: faces shifted, turned and scaled by known amounts."""

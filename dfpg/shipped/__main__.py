@@ -1,0 +1,60 @@
+"""``python -m dfpg.shipped``: what made the shipped model (docs/shipped_model.md)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfpg.config import load_config
+from dfpg.errors import UserError
+from dfpg.shipped import WEIGHTS
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Generated = Annotated[Path, typer.Argument(help="Folder of `dfpg faces generate`.")]
+CelebA = Annotated[Path, typer.Option(help="Folder of CelebA as its owners distribute it.")]
+
+
+@app.command()
+def train(generated: Generated) -> None:
+    """Train the whole network from its backbone (run b1); a stopped training resumes."""
+    from dfpg.shipped.train import train_whole
+
+    train_whole(load_config(), generated)
+
+
+@app.command()
+def measure(
+    weights: Path, celeba: Annotated[Path | None, typer.Option(help="CelebA's folder.")] = None
+) -> None:
+    """Print the gains of trained weights on held-out faces."""
+    from dfpg.device import select_device
+    from dfpg.methods.registry import build_restorer
+    from dfpg.shipped.measure import measure as measure_gains
+
+    device = select_device()
+    found = measure_gains(load_config(), build_restorer(weights, device), device, celeba)
+    typer.echo(json.dumps(found, indent=2))
+
+
+@app.command()
+def pack(generated: Generated, celeba: CelebA) -> None:
+    """Write the half-precision file and its card into the package, if it is good enough."""
+    from dfpg.shipped.pack import pack as pack_weights
+    from dfpg.shipped.train import WHOLE, training_facts, weights_of
+
+    config = load_config()
+    stages = training_facts(config, generated)
+    typer.echo(pack_weights(config, weights_of(WHOLE), stages, celeba, WEIGHTS))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except UserError as error:
+        print(f"dfpg: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
