@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HOW = (
     "Recorded times (dfpg/recorded.csv), scaled by what these runs took here on random images",
-    "(on a CPU: processor time of one thread, so that other work does not count):",
+    "(on a CPU: processor time of one thread, which other work changes little):",
 )
 
 

@@ -98,7 +98,7 @@ def forecasts() -> list[Forecast]:
     """One per profile, smoke first; profiles with equal networks share the measurement."""
     record = read_record()
     start = time_start() / record["smoke", "start"].seconds
-    jobs = os.cpu_count() or 1 if process_group().device.type == "cpu" else 1
+    jobs = (os.cpu_count() or 1) if process_group().device.type == "cpu" else 1
     probes: dict[str, list[Probe]] = {}
     found = []
     for profile, part in RECORDED.items():
