@@ -21,8 +21,8 @@ from dfpg.errors import UserError
 from dfpg.files import atomic_write, write_image
 from dfpg.priors.assets import asset_path
 from dfpg.progress import Progress
+from dfpg.shipped import WEIGHTS
 
-SHIPPED = Path(__file__).parents[1] / "shipped" / "dfpgnet_128.safetensors"
 KINDS = {  # what may become of a photograph other than being restored
     "copied": "without a face, written as they are",
     "no face": "without a face, not written (--copy writes them as they are)",
@@ -172,12 +172,12 @@ def weights_file(own: Path | None) -> Path:
     Raises:
         UserError: none are named and none ship.
     """
-    if own is None and not SHIPPED.is_file():
+    if own is None and not WEIGHTS.is_file():
         raise UserError(
             "no model ships with this version: train one (`dfpg train dfpg_b`) and name it: "
             "--weights artifacts/weights/dfpg_b.safetensors"
         )
-    return own or SHIPPED
+    return own or WEIGHTS
 
 
 def chosen_device(name: str | None) -> torch.device:

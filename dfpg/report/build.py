@@ -25,7 +25,7 @@ from dfpg.report.facts import claim_lines, cost_lines, facts, number
 from dfpg.report.latex import latex
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.printed import lay_out
-from dfpg.report.tiles import read_tiles
+from dfpg.report.tiles import picture_uri, read_tiles
 from dfpg.verdict import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 
 Record = dict[str, str]
@@ -85,6 +85,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         },
         "roc": curves.roc_charts(config, roc, row_runs),
         "verification": _verification(read(results / "verification.csv")),
+        "robustness": picture_uri(artifacts / "robustness" / "robustness.png"),
         "pictures": {
             name: read_tiles(artifacts / "pictures" / f"{name}.png") for name in config.protocols
         },

@@ -106,6 +106,13 @@ def _palette() -> bytes:
     return bytes(np.ascontiguousarray(colours))
 
 
+def picture_uri(path: Path) -> str:
+    """A PNG as data URI; empty where the file does not exist."""
+    if not path.exists():
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
 def _uri(image: Image.Image) -> str:
     stream = io.BytesIO()
     image.save(stream, format="PNG", optimize=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from toy_scores import HOSTILE, write_artifacts
 
 from dfpg.config import Config
@@ -42,6 +43,10 @@ def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
         chosen = [Example(5, "center\nworst")]
         write_pictures(artifacts / "pictures" / f"{protocol}.png", chosen, shown)
     write_costs(config, artifacts / "pictures" / "costs.csv")
+    (artifacts / "robustness").mkdir()
+    Image.fromarray(noise.integers(0, 256, (60, 80, 3), np.uint8)).save(
+        artifacts / "robustness" / "robustness.png"
+    )
     build_report(config, artifacts, results, ROOT)
     return folder
 

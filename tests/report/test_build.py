@@ -272,6 +272,7 @@ def test_without_pictures_the_page_says_so(config, tmp_path):
     text = (artifacts / "report" / "report.html").read_text()
     for sentence in (
         "No pictures were made",
+        "Not measured: run <code>dfpg robustness</code>",
         "not recorded",
     ):
         assert sentence in text
