@@ -46,7 +46,7 @@ pages: setup ## follow the pages of docs/ that a test can follow (1 minute)
 	@python -m dfpg fetch
 	@python -m pytest -m smoke tests/docs
 
-bench: setup fetch ## measure throughput (6 minutes on 2 quiet cores); results/throughput-*.csv
+bench: setup fetch ## measure throughput (14 minutes on 2 busy cores); results/throughput-*.csv
 	@mkdir -p .benchmarks
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
 		--benchmark-json=.benchmarks/latest.json \
