@@ -47,8 +47,20 @@ def figures(rows: pd.DataFrame, name: str) -> str:
         f"Python {first['python']}, commit `{first['commit'][:12]}`; "
         f"load average while measuring {_range(rows['load'])}."
     )
+    if shared(rows):
+        where += (
+            "\n\n**The machine was shared while this was measured**: absolute times are too long, "
+            "and shares of the peak, which was measured at another moment, can be wrong either way "
+            "(some exceed 1). Only figures of one group, measured in turn, can be compared."
+        )
     parts = [where, restoring(rows), against_restoring(rows), others(rows)]
     return "\n\n".join(parts)
+
+
+def shared(rows: pd.DataFrame) -> bool:
+    """Whether more ran than the measurement's own threads: a load average over them by one."""
+    limit = int(rows["threads"].iloc[0] or 1) + 1
+    return any(float(load) > limit for load in rows["load"] if load)
 
 
 def restoring(rows: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ VARIANTS = ("fp32", "channels_last", "bf16", "compiled")
 CASES = list(product(sorted(METHODS), SIZES, BATCHES))
 CPU_LIMIT = 200e9  # multiply-accumulates of a batch
 # Largest root mean square difference to fp32, as a share of the root mean square of its output.
-TOLERANCE = {"fp32": 0.0, "channels_last": 1e-4, "bf16": 0.05, "compiled": 0.05}
+TOLERANCE = {"fp32": 0.0, "channels_last": 1e-4, "bf16": 0.1, "compiled": 0.1}
 COMPILED_ON_CPU = ("dfpgnet", 128, 1)
 
 

@@ -24,6 +24,7 @@ def row(**values: str) -> dict[str, str]:
         "worst_s": "4",
         "batch": "1",
         "load": "0.5",
+        "threads": "2",
         "commit": "0123456789abcdef",
     }
     return facts | values
@@ -71,6 +72,11 @@ def test_provenance_stands_above_the_figures():
     first = figures(ROWS, "x.csv").splitlines()[0]
     for fact in ("results/x.csv", "Some CPU", "0123456789ab", "0.5 to 2.5"):
         assert fact in first
+
+
+def test_a_shared_machine_is_named():
+    assert "was shared" not in figures(ROWS, "x.csv")
+    assert "was shared" in figures(ROWS.assign(load="3.1"), "x.csv")
 
 
 def test_page_is_filled_between_its_marks_alone():
