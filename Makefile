@@ -58,7 +58,7 @@ pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
 	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
-bench: setup fetch ## measure throughput (14 minutes on 2 busy cores); results/throughput-*.csv
+bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/throughput-*.csv
 	@mkdir -p .benchmarks
 	@python -m pytest bench --benchmark-only --benchmark-autosave \
 		--benchmark-json=.benchmarks/latest.json \
