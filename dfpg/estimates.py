@@ -84,11 +84,10 @@ def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column)
         UserError: a convention is missing, or two methods were scored on different images.
     """
     protocol, _ = TEST_SETS[column.protocol]
-    test = config.protocols[protocol].test
-    names = list(test.subsets) if column.subset == MEAN else [column.subset]
     conventions = tuple(table.conventions.values())
-    subsets = [subset_scores(scores, column.protocol, name, conventions) for name in names]
-    if not all(len(subset.people) for subset in subsets):
+    names = subset_names(config, column)
+    subsets = column_scores(config, scores, table, column)
+    if not subsets:
         return None
     methods = [
         method
@@ -113,6 +112,28 @@ def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column)
         images=sum(len(subset.people) for subset in subsets),
         people=len({person for subset in subsets for person in subset.people}),
     )
+
+
+def subset_names(config: Config, column: Column) -> list[str]:
+    """Subsets that a column group is of: all of its test set for the mean."""
+    protocol, _ = TEST_SETS[column.protocol]
+    subsets = config.protocols[protocol].test.subsets
+    return list(subsets) if column.subset == MEAN else [column.subset]
+
+
+def column_scores(
+    config: Config, scores: pd.DataFrame, table: Table, column: Column
+) -> list[SubsetScores]:
+    """Scores of a column group by subset, as :func:`subset_names`; none where a subset is empty.
+
+    Raises:
+        UserError: as :func:`subset_scores`.
+    """
+    found = [
+        subset_scores(scores, column.protocol, name, tuple(table.conventions.values()))
+        for name in subset_names(config, column)
+    ]
+    return found if all(len(subset.people) for subset in found) else []
 
 
 def subset_scores(

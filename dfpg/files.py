@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from dfpg.errors import UserError
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
+FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")  # of a record or a submission
 
 
 @contextmanager
@@ -55,6 +57,18 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A hidden folder to fill, not made yet; on success it replaces ``target`` as a whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        new = Path(folder) / "new"
+        yield new
+        if target.exists():
+            target.rename(Path(folder) / "old")
+        new.rename(target)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dfpg.config import Config
-from dfpg.estimates import subset_scores
-from dfpg.layout import HIGHER_IS_BETTER, MEAN, TABLES, TEST_SETS, Column, Table
+from dfpg.estimates import column_scores, subset_names
+from dfpg.layout import HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table
 from dfpg.published import Key, figures
 from dfpg.recognition.estimates import Observations, paired_scores
 from dfpg.statistics import Array, Stratum, make_stratum
@@ -103,11 +103,9 @@ def _image_panels(
     config: Config, scores: pd.DataFrame, table: Table, column: Column
 ) -> dict[Cell, Panel]:
     protocol, _ = TEST_SETS[column.protocol]
-    test = config.protocols[protocol].test
-    names = list(test.subsets) if column.subset == MEAN else [column.subset]
-    conventions = tuple(table.conventions.values())
-    subsets = [subset_scores(scores, column.protocol, name, conventions) for name in names]
-    if not all(len(subset.people) for subset in subsets):
+    names = subset_names(config, column)
+    subsets = column_scores(config, scores, table, column)
+    if not subsets:
         return {}
     found = {}
     for number, (metric, convention) in enumerate(table.conventions.items()):

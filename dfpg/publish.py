@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import tempfile
 from pathlib import Path
 
 from dfpg.config import Config
 from dfpg.errors import UserError
-from dfpg.files import write_text
+from dfpg.files import FOLDER_NAME, atomic_folder, write_text
 
 TEXT = (".csv", ".json", ".md", ".tex")
 PROJECT = ("params.yaml", "dvc.lock")
 ARTIFACTS = ("history", "per_image")  # training curves; scores of every image, for `dfpg seeds`
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def publish(config: Config, name: str, root: Path = Path(), force: bool = False) -> str:
@@ -39,19 +35,14 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
     """
     results = root / "results"
     target = results / name
-    if not NAME.fullmatch(name) or name == "plots":
+    if not FOLDER_NAME.fullmatch(name) or name == "plots":
         raise UserError(f"publish {name!r}: use lower-case letters, digits, - and _, not `plots`")
     if target.exists() and not force:
         raise UserError(f"{target}: is there already: choose another name, or add --force")
     files = _files(config, root)
-    results.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=results) as folder:
-        record = Path(folder) / name
+    with atomic_folder(target) as record:
         for place, source in files.items():
             write_text(record / place, source.read_text(encoding="utf-8"))
-        if target.exists():
-            target.rename(Path(folder) / "replaced")
-        shutil.move(record, target)
     return f"{target}: {len(files)} files of profile {config.profile}, seed {config.seed}"
 
 

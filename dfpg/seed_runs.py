@@ -11,9 +11,9 @@ import pandas as pd
 
 from dfpg.config import PARAMS, Config, load_config
 from dfpg.errors import UserError
-from dfpg.estimates import SubsetScores, load_scores, subset_scores
+from dfpg.estimates import SubsetScores, column_scores, load_scores, subset_names
 from dfpg.files import write_text
-from dfpg.layout import BASELINES, HIGHER_IS_BETTER, MEAN, TABLES, TEST_SETS, Column, Table, rows_of
+from dfpg.layout import BASELINES, HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table, rows_of
 from dfpg.per_image import KEYS
 from dfpg.seed_statistics import SeedInterval, SeedScores, seed_interval
 from dfpg.statistics import Array
@@ -123,14 +123,9 @@ def _records(
 ) -> Iterator[Record]:
     """Records of one column group; none where it has no images in some folder."""
     config = seeds[0].config
-    subsets = config.protocols[TEST_SETS[column.protocol][0]].test.subsets
-    names = list(subsets) if column.subset == MEAN else [column.subset]
-    conventions = tuple(table.conventions.values())
-    parts = [
-        [subset_scores(one.scores, column.protocol, name, conventions) for name in names]
-        for one in seeds
-    ]
-    if not all(len(part.people) for found in parts for part in found):
+    names = subset_names(config, column)
+    parts = [column_scores(config, one.scores, table, column) for one in seeds]
+    if not all(parts):
         return
     scored = [set(part.methods) for found in parts for part in found]
     present = set.intersection(common, *scored)

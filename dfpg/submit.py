@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from dfpg.config import Config, ProtocolName, load_config
 from dfpg.errors import UserError
 from dfpg.export import INDEX, file_names
-from dfpg.files import read_image, write_text
+from dfpg.files import FOLDER_NAME, atomic_folder, read_image, write_text
 from dfpg.layout import BASELINES, RECOGNITION, TABLES
 from dfpg.per_image import KEYS, read_per_image
 from dfpg.submissions import CARD, FOLDER, OBSERVED, PER_IMAGE, Card, reference_hashes
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dfpg.blur.testsets import TestSet
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force: bool) -> str:
@@ -91,7 +87,7 @@ def remove(name: str) -> str:
         UserError: there is none of that name.
     """
     target = FOLDER / name
-    if not NAME.fullmatch(name) or not (target / CARD).is_file():
+    if not FOLDER_NAME.fullmatch(name) or not (target / CARD).is_file():
         known = ", ".join(sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}"))) or "none"
         raise UserError(f"{name}: no such submission; there are: {known}")
     shutil.rmtree(target)
@@ -104,7 +100,7 @@ def check_name(config: Config, name: str) -> None:
     Raises:
         UserError: see above.
     """
-    if not NAME.fullmatch(name):
+    if not FOLDER_NAME.fullmatch(name):
         raise UserError(f"{name!r}: a name has small letters, digits, _ and -, such as mynet_a")
     taken = {*BASELINES, "baselines", *config.runs}
     taken |= {row.key for table in TABLES for row in table.rows}
@@ -171,15 +167,10 @@ def _store(config: Config, card: Card, restored: TestSet, target: Path) -> None:
     device = select_device()
     metrics = build_metrics(config, load_prior(PRIORS), device)
     recogniser = build_recogniser(config) if card.pairs else None
-    target.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{card.name}-", dir=target.parent) as folder:
-        new = Path(folder) / "new"
+    with atomic_folder(target) as new:
         sets: dict[str, TestSet] = {card.protocol: restored}
         scores = new / PER_IMAGE
         evaluate(config, card.name, as_it_is, sets, metrics, scores, str(device), recogniser)
         if recogniser is not None:
             recogniser.write(new / OBSERVED)
         write_text(new / CARD, json.dumps(card.model_dump(), indent=2) + "\n")
-        if target.exists():
-            target.rename(Path(folder) / "old")
-        new.rename(target)

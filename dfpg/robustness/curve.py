@@ -46,7 +46,7 @@ def read_curve(config: Config, folder: Path) -> dict[str, Scores]:
     Raises:
         UserError: there are no parts, or they are of different images.
     """
-    if not (folder / "baselines.csv").exists():
+    if not (folder / f"{BASELINE_PART}.csv").exists():
         raise UserError(f"{folder}: no robustness scores; run `dfpg robustness` first")
     table = load_scores(config, folder)
     found = {}
