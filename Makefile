@@ -73,13 +73,12 @@ docs: setup ## build these pages into site/, every link checked (half a minute)
 
 GENERATED := artifacts/generated
 
-shipped: fetch ## train the model that ships (3 hours of one core; in a clone of its own)
+shipped: fetch ## train the model that ships (on a GPU; in a clone of its own)
 	@python -m dfpg fetch mobilestylegan
 	@python -m dfpg profile use shipped && python -m dfpg verify && python -m dfpg kernels
 	@test -f $(GENERATED)/faces.csv \
 		|| python -m dfpg faces generate --people 600 --seed 1 --out $(GENERATED)
 	@test -f artifacts/priors/card.json || python -m dfpg priors
-	@test -f artifacts/weights/b1.safetensors || python -m dfpg train b1
 	@test -f artifacts/weights/dfpg_b.safetensors || python -m dfpg.shipped train $(GENERATED)
 	@python -m dfpg testsets a && python -m dfpg testsets b
 	@python -m dfpg.shipped measure artifacts/weights/dfpg_b.safetensors

@@ -1,4 +1,4 @@
-"""``python -m bench.page CSV``: writes the figures of a throughput CSV into docs/benchmarks.md."""
+"""``python -m bench.page CSV ...``: the figures of throughput CSVs in docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame, name: str) -> str:
-    """All tables of the page, as Markdown.
+    """All tables of one device, as Markdown.
 
     Args:
         rows: of a throughput CSV.
@@ -53,8 +53,8 @@ def figures(rows: pd.DataFrame, name: str) -> str:
             "and shares of the peak, which was measured at another moment, can be wrong either way "
             "(some exceed 1). Only figures of one group, measured in turn, can be compared."
         )
-    parts = [where, restoring(rows), against_restoring(rows), others(rows)]
-    return "\n\n".join(parts)
+    head = f"### {first['device_name']}"
+    return "\n\n".join([head, where, restoring(rows), against_restoring(rows), others(rows)])
 
 
 def shared(rows: pd.DataFrame) -> bool:
@@ -83,7 +83,7 @@ def restoring(rows: pd.DataFrame) -> str:
             ]
         )
     head = ["method", "px", "batch", "GMACs", *VARIANTS, "of peak: fp32", "of peak: bf16"]
-    return "### Restoring, ms per image\n\n" + _table(head, lines)
+    return "#### Restoring, ms per image\n\n" + _table(head, lines)
 
 
 def against_restoring(rows: pd.DataFrame) -> str:
@@ -107,7 +107,7 @@ def against_restoring(rows: pd.DataFrame) -> str:
         seconds = float(row["ms_per_image"]) / 1000
         lines.append([f"`{row['subject']}` (Table 3 only)", *_costs(seconds), ""])
     head = ["", "ms per image", f"{IMAGES:,} images, minutes", "of peak"]
-    text = f"### Restoring with full-width DFPGnet and scoring, 128 px\n\n{_table(head, lines)}"
+    text = f"#### Restoring with full-width DFPGnet and scoring, 128 px\n\n{_table(head, lines)}"
     for _, row in restored.iterrows():
         share = total / (float(row["ms_per_image"]) / 1000)
         text += (
@@ -145,7 +145,7 @@ def others(rows: pd.DataFrame) -> str:
         for _, row in rows[~rows["benchmark"].isin(apart)].iterrows()
     ]
     head = ["what", "of", "px", "batch", "best / median / worst, ms", "images/s", "of peak"]
-    return "### Everything else\n\n" + _table(head, lines)
+    return "#### Everything else\n\n" + _table(head, lines)
 
 
 def _costs(seconds: float) -> list[str]:
@@ -191,13 +191,12 @@ def filled(page: str, content: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Renew the page's figures; exit code 2 where that fails."""
+    """Renew the page's figures, one device after the other; exit code 2 where that fails."""
     try:
-        if len(arguments) != 1:
-            raise UserError("usage: python -m bench.page results/throughput-DEVICE.csv")
-        path = Path(arguments[0])
-        page = PAGE.read_text(encoding="utf-8")
-        write_text(PAGE, filled(page, figures(read(path), path.name)))
+        if not arguments:
+            raise UserError("usage: python -m bench.page results/throughput-DEVICE.csv ...")
+        parts = [figures(read(path), path.name) for path in map(Path, arguments)]
+        write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), "\n\n".join(parts)))
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

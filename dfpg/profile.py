@@ -1,4 +1,7 @@
-"""Profiles: ``base.yaml`` holds the paper's values, each profile only its differences."""
+"""Profiles: ``base.yaml`` holds the paper's values, each profile only its differences.
+
+A profile's ``based_on`` names another one whose differences come first.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from dfpg.config import PARAMS, Config, FaceSource, load_yaml, parse_config
 from dfpg.errors import UserError
 from dfpg.files import write_text
 
-NAMES = ("smoke", "embedded", "research", "paper", "shipped")
+NAMES = ("smoke", "embedded", "gpu", "research", "paper", "shipped")
 EMBEDDED = "embedded"
 
 
@@ -46,8 +49,10 @@ def _merge(target: Any, changes: Any, where: str) -> None:
 
 
 def _merged(name: str) -> Any:
-    merged = _read("base")
-    _merge(merged, _read(name), f"profile {name}")
+    changes = _read(name)
+    base = changes.pop("based_on", None)
+    merged = _merged(base) if base else _read("base")
+    _merge(merged, changes, f"profile {name}")
     return merged
 
 

@@ -37,6 +37,16 @@ def test_paper_profile_has_the_papers_sizes():
     assert config.methods["dfpgnet"]["width"] == 64
 
 
+def test_gpu_profile_is_the_embedded_one_with_more_training():
+    small, large = (resolve_profile(name)[0] for name in ("embedded", "gpu"))
+    for run, settings in large.runs.items():
+        fewer = small.runs[run]
+        assert settings.steps > fewer.steps
+        assert settings.model_copy(update={"steps": fewer.steps}) == fewer
+    changed = {"profile": "embedded", "training": small.training, "runs": small.runs}
+    assert large.model_copy(update=changed) == small
+
+
 def test_unknown_profile_is_refused():
     with pytest.raises(UserError, match="'huge' is unknown"):
         resolve_profile("huge")

@@ -21,10 +21,10 @@ CelebA = Annotated[Path, typer.Option(help="Folder of CelebA as its owners distr
 
 @app.command()
 def train(generated: Generated) -> None:
-    """Train the whole network from its backbone (run b1); a stopped training resumes."""
-    from dfpg.shipped.train import train_whole
+    """Train the model on embedded and generated people; a stopped training resumes."""
+    from dfpg.shipped.train import train as train_run
 
-    train_whole(load_config(), generated)
+    train_run(load_config(), generated)
 
 
 @app.command()
@@ -45,11 +45,11 @@ def measure(
 def pack(generated: Generated, celeba: CelebA) -> None:
     """Write the half-precision file and its card into the package, if it is good enough."""
     from dfpg.shipped.pack import pack as pack_weights
-    from dfpg.shipped.train import WHOLE, training_facts, weights_of
+    from dfpg.shipped.train import TRAINED, training_facts
 
     config = load_config()
-    stages = training_facts(config, generated)
-    typer.echo(pack_weights(config, weights_of(WHOLE), stages, celeba, WEIGHTS))
+    training = training_facts(config, generated)
+    typer.echo(pack_weights(config, TRAINED, training, celeba, WEIGHTS))
 
 
 if __name__ == "__main__":

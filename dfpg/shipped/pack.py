@@ -53,15 +53,13 @@ def halve(weights: Path, out: Path) -> None:
         raise UserError(f"{weights}: over {LIMIT_BYTES} bytes in half precision: train it narrower")
 
 
-def pack(
-    config: Config, weights: Path, stages: list[dict[str, Any]], celeba: Path, out: Path
-) -> str:
+def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, out: Path) -> str:
     """Halve the weights, measure that, and write file and card; neither where it is too weak.
 
     Args:
         config: the profile ``shipped``.
         weights: trained weights.
-        stages: what the card says of the training (:func:`dfpg.shipped.train.training_facts`).
+        training: what the card says of the training (:func:`dfpg.shipped.train.training_facts`).
         celeba: folder as its owners distribute it.
         out: the weights file to write; the card gets its name with ``.json``.
 
@@ -89,7 +87,7 @@ def pack(
         "precision": "float16 as stored, float32 as loaded",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "training": {"data": DATA, "stages": stages},
+        "training": {"data": DATA, **training},
         "measured_psnr_db": measured,
         "licence": LICENCE,
         "environment": environment(config),

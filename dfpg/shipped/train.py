@@ -1,17 +1,10 @@
-"""Second half of the shipped model's training: the whole DFPGnet, from its trained backbone.
-
-The backbone (B1 of Table 4: no prior stream) is trained first by ``dfpg train b1``: its steps cost
-0.4 of the whole network's. Then the prior stream is put to it. With the identity start the
-transforms change nothing at first, so the whole network begins as good as its backbone is.
-"""
+"""Training of the shipped model: the profile's run on embedded and freshly generated people."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
-
-from safetensors.torch import load_file
 
 from dfpg.blur.kernels import load_kernels
 from dfpg.config import Config
@@ -28,7 +21,6 @@ from dfpg.faces.dataset import (
     read_index,
 )
 from dfpg.faces.source import SPLITS
-from dfpg.methods.base import Method, read_card
 from dfpg.methods.registry import build_method
 from dfpg.pipeline import ARTIFACTS, KERNELS, PRIORS, SCRATCH, make_validation
 from dfpg.priors.vggface import load_prior
@@ -36,13 +28,13 @@ from dfpg.training.fingerprint import fingerprint, training_code
 from dfpg.training.loop import train as training_loop
 from dfpg.training.views import open_view
 
-BACKBONE = "b1"
-WHOLE = "dfpg_b"
-STREAM = ("prior.", "project.", "fuse.")  # layers that the backbone has not
+RUN = "dfpg_b"
+TRAINED = ARTIFACTS / "weights" / f"{RUN}.safetensors"
+COST = ARTIFACTS / "cost" / f"{RUN}.json"  # seconds of training, and the device
 
 
-def train_whole(config: Config, generated: Path) -> None:
-    """Train run ``dfpg_b`` from the weights of run ``b1``; a stopped training resumes.
+def train(config: Config, generated: Path) -> None:
+    """Train run ``dfpg_b``; a stopped training resumes.
 
     Args:
         config: the profile ``shipped``.
@@ -50,63 +42,47 @@ def train_whole(config: Config, generated: Path) -> None:
             faces; all of its people are trained on, beside the embedded training people.
 
     Raises:
-        UserError: weights, faces or kernels are missing or do not fit; or as training does.
+        UserError: faces, kernels or the prior network are missing or do not fit; or as training
+            does.
     """
-    backbone = weights_of(BACKBONE)
     bank = KERNELS / f"{config.protocols['b'].kernels}.safetensors"
-    method = build_method(config, WHOLE, load_prior(PRIORS))
-    start_from(method, backbone)
+    method = build_method(config, RUN, load_prior(PRIORS))
     kernels = load_kernels(bank)
     faces = training_faces(generated)
-    inputs = [bank, FACES, generated, PRIORS / "vgg16.safetensors", backbone]
+    inputs = [bank, FACES, generated, PRIORS / "vgg16.safetensors"]
     code = [*training_code(type(method)), Path(__file__)]
     training_loop(
         config,
-        WHOLE,
+        RUN,
         method,
-        open_view(method.view, config, WHOLE, faces, kernels, select_device()),
-        out=weights_of(WHOLE),
-        history=ARTIFACTS / "history" / f"{WHOLE}.csv",
-        cost=cost_of(WHOLE),
-        scratch=SCRATCH / fingerprint(config, WHOLE, inputs, code),
+        open_view(method.view, config, RUN, faces, kernels, select_device()),
+        out=TRAINED,
+        history=ARTIFACTS / "history" / f"{RUN}.csv",
+        cost=COST,
+        scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
         validation=make_validation(config, "b", kernels),
     )
 
 
-def weights_of(run: str) -> Path:
-    """Trained weights of a run."""
-    return ARTIFACTS / "weights" / f"{run}.safetensors"
-
-
-def cost_of(run: str) -> Path:
-    """Seconds and device of a run's training."""
-    return ARTIFACTS / "cost" / f"{run}.json"
-
-
-def training_facts(config: Config, generated: Path) -> list[dict[str, Any]]:
-    """What the card says of both stages of the training.
+def training_facts(config: Config, generated: Path) -> dict[str, Any]:
+    """What the card says of the training: run, steps, faces, seconds and device.
 
     Raises:
-        UserError: a stage has not been trained.
+        UserError: the run has not been trained.
     """
-    stages = {BACKBONE: load_faces(EMBEDDED, "train"), WHOLE: training_faces(generated)}
-    facts: list[dict[str, Any]] = []
-    for run, faces in stages.items():
-        try:
-            cost = json.loads(cost_of(run).read_text())
-        except OSError as error:
-            raise UserError(f"{cost_of(run)}: missing: train run {run} first") from error
-        facts.append(
-            {
-                "variant": config.runs[run].options["variant"],
-                "steps": config.runs[run].steps,
-                "batch_size": config.training.batch_size,
-                "people": len(set(faces.people)),
-                "pictures": len(faces.people),
-                **cost,
-            }
-        )
-    return facts
+    try:
+        cost = json.loads(COST.read_text())
+    except OSError as error:
+        raise UserError(f"{COST}: missing: run `make shipped` first") from error
+    faces = training_faces(generated)
+    return {
+        "variant": config.runs[RUN].options["variant"],
+        "steps": config.runs[RUN].steps,
+        "batch_size": config.training.batch_size,
+        "people": len(set(faces.people)),
+        "pictures": len(faces.people),
+        **cost,
+    }
 
 
 def training_faces(generated: Path) -> FaceSet:
@@ -119,19 +95,3 @@ def present(folder: Path) -> list[Split]:
     """Splits of which a folder of faces holds pictures."""
     found = set(read_index(folder)["split"])
     return [split for split in SPLITS if split in found]
-
-
-def start_from(method: Method, backbone: Path) -> None:
-    """Load a backbone's weights into the generator of a whole DFPGnet; its stream stays as it is.
-
-    Raises:
-        UserError: no weights, or those of a network with other layers than the backbone's.
-    """
-    generator = method.networks["generator"]
-    read_card(backbone)
-    state = load_file(backbone)
-    own = generator.state_dict()
-    wanted = {name for name in own if not name.startswith(STREAM)}
-    if state.keys() != wanted or any(own[name].shape != state[name].shape for name in wanted):
-        raise UserError(f"{backbone}: not the backbone of this network: train run {BACKBONE} again")
-    generator.load_state_dict(own | state)

@@ -69,7 +69,7 @@ def test_times_are_per_image_and_absent_variants_are_dashes():
 
 
 def test_provenance_stands_above_the_figures():
-    first = figures(ROWS, "x.csv").splitlines()[0]
+    first = figures(ROWS, "x.csv").splitlines()[2]
     for fact in ("results/x.csv", "Some CPU", "0123456789ab", "0.5 to 2.5"):
         assert fact in first
 
@@ -95,9 +95,11 @@ def test_command_refuses_what_is_no_csv(tmp_path, monkeypatch, capsys):
     assert target.read_text() == f"{START}\n{END}\n"
 
 
-def test_committed_page_shows_the_committed_csv():
+def test_committed_page_shows_every_committed_csv():
     content = PAGE.read_text().split(START)[1].split(END)[0].strip()
-    name = re.search(r"results/(throughput-[\w-]+\.csv)", content)[1]
-    rows = page.read(RESULTS / name)
-    assert content == figures(rows, name)
-    assert all(math.isfinite(float(value)) for value in rows["median_s"])
+    names = re.findall(r"^`results/(throughput-[\w-]+\.csv)`", content, re.MULTILINE)
+    tables = {name: page.read(RESULTS / name) for name in names}
+    assert sorted(names) == sorted(path.name for path in RESULTS.glob("throughput-*.csv"))
+    assert content == "\n\n".join(figures(rows, name) for name, rows in tables.items())
+    for rows in tables.values():
+        assert all(math.isfinite(float(value)) for value in rows["median_s"])

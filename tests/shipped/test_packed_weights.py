@@ -70,24 +70,24 @@ def test_the_bar(generated, real, weak):
 def test_what_is_below_the_bar_leaves_no_file(config, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "measure", lambda *_: {"generated_b": ABOVE, "celeba_a": ABOVE})
     with pytest.raises(UserError, match=r"not good enough to ship: generated_b \+0\.30 dB"):
-        pack.pack(config, weights, [], tmp_path, tmp_path / "model.safetensors")
+        pack.pack(config, weights, {}, tmp_path, tmp_path / "model.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["b1.safetensors"]
 
 
 def test_what_cannot_be_measured_leaves_no_file(config, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="artifacts/testsets/a"):
-        pack.pack(config, weights, [], tmp_path, tmp_path / "out" / "model.safetensors")
+        pack.pack(config, weights, {}, tmp_path, tmp_path / "out" / "model.safetensors")
     assert not (tmp_path / "out").exists()
 
 
 def test_the_card_says_what_was_measured(config, weights, tmp_path, monkeypatch):
     measured = {"generated_b": GOOD, "celeba_a": ABOVE}
     monkeypatch.setattr(pack, "measure", lambda *_: measured)
-    text = pack.pack(config, weights, [{"steps": 7}], tmp_path, tmp_path / "model.safetensors")
+    text = pack.pack(config, weights, {"steps": 7}, tmp_path, tmp_path / "model.safetensors")
     card = json.loads((tmp_path / "model.json").read_text())
     assert json.loads(text) == card
     assert card["measured_psnr_db"] == measured
-    assert card["training"]["stages"] == [{"steps": 7}]
+    assert card["training"]["steps"] == 7
     assert card["bytes"] == (tmp_path / "model.safetensors").stat().st_size
     assert "non-commercial" in card["licence"]
