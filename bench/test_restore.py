@@ -30,6 +30,7 @@ CASES = list(product(sorted(METHODS), SIZES, BATCHES))
 CPU_LIMIT = 200e9  # multiply-accumulates of a batch
 # Largest root mean square difference to fp32, as a share of the root mean square of its output.
 TOLERANCE = {"fp32": 0.0, "channels_last": 1e-4, "bf16": 0.1, "compiled": 0.1}
+TF32_TOLERANCE = 0.02  # of channels_last, where both compute in TF32 (0.0075 at most on an H200)
 COMPILED = ("dfpgnet", 128)
 
 
@@ -137,7 +138,8 @@ def test_restore(
     assert restored.isfinite().all()
     assert restored.abs().max() <= 1
     error = (restored - reference).square().mean().sqrt() / reference.square().mean().sqrt()
-    assert error <= TOLERANCE[variant]
+    tf32 = variant == "channels_last" and convolution_arithmetic(device) == "tf32"
+    assert error <= (TF32_TOLERANCE if tf32 else TOLERANCE[variant])
     low = variant in ("bf16", "compiled")
     record(
         timings[variant],
