@@ -22,6 +22,7 @@ from bench.peak import Arithmetic, convolution_arithmetic
 from dfpg.device import resolve_precision
 from dfpg.methods.base import Method
 from dfpg.methods.registry import METHODS, build_method
+from dfpg.restoring import in_precision
 
 SIZES = (64, 128)  # px
 BATCHES = (1, 16)
@@ -79,14 +80,11 @@ def absent(method: str, size: int, batch: int, variant: str, device: torch.devic
 
 def restoring(method: Method, image: Tensor, precision: Arithmetic) -> Action:
     """A call of ``restore``."""
-    enabled = precision == "bf16"
+    restore = in_precision(method, image.device, "bf16" if precision == "bf16" else "fp32")
 
     def call() -> Tensor:
-        with (
-            torch.inference_mode(),
-            torch.autocast(image.device.type, torch.bfloat16, enabled=enabled),
-        ):
-            return method.restore(image)
+        with torch.inference_mode():
+            return restore(image)
 
     return call
 

@@ -21,6 +21,7 @@ REFERENCE_SIZE = 128  # px: image size that the nominal kernel sizes refer to
 
 ProtocolName = Literal["a", "b"]
 Positive = Annotated[int, Field(gt=0)]
+Requested = Literal["auto", "fp32", "bf16"]  # auto: see dfpg.device.resolve_precision
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -139,7 +140,7 @@ class Training(Frozen):
     """Shared by all runs."""
 
     batch_size: Positive
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Requested
     lr_decay: Annotated[float, Field(gt=0, le=1)]
     decay_every: Positive
     warmup: Annotated[int, Field(ge=0)]  # steps of linear rise of the learning rates
@@ -170,6 +171,7 @@ class Evaluation(Frozen):
     """Scoring of restored images."""
 
     batch_size: Positive
+    precision: Requested  # of restoring; metrics are always fp32
     d_vgg_canonical: bool
 
 

@@ -35,10 +35,11 @@ def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
     """Facts about this machine and code, by name.
 
     Args:
-        config: names the profile, the seed and the wanted precision.
+        config: names the profile, the seed and the wanted precisions.
         root: the project's root, for the commit.
     """
-    from dfpg.device import describe_device
+    from dfpg.device import describe_device, select_device
+    from dfpg.restoring import restoring_precision
 
     return {
         "profile": config.profile,
@@ -46,6 +47,7 @@ def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
         "seed": config.seed,
         "commit": git_commit(root),
         **describe_device(config.training.precision),
+        "restoring_precision": restoring_precision(config, select_device()),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -266,9 +266,9 @@ def evaluate(run: str) -> None:
     from dfpg.device import select_device
     from dfpg.evaluation import Restore
     from dfpg.evaluation import evaluate as score_images
-    from dfpg.methods.registry import build_restorer
     from dfpg.metrics import build_metrics
     from dfpg.priors.vggface import load_prior
+    from dfpg.restoring import load_restore
 
     config = load_config()
     device = select_device()
@@ -279,7 +279,7 @@ def evaluate(run: str) -> None:
         if run not in config.runs:
             known = ", ".join(["baselines", *config.runs])
             raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
-        restore = build_restorer(weights, device).restore
+        restore = load_restore(config, weights, device)
         protocols = tuple(evaluated_on(config, run))
     metrics = build_metrics(config, load_prior(PRIORS), device)
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
@@ -441,19 +441,20 @@ def _restored_examples(
     """
     from dfpg.blur.testsets import open_testset
     from dfpg.device import select_device
-    from dfpg.methods.registry import build_restorer
     from dfpg.report.sheet import columns, examples
+    from dfpg.restoring import load_restore
 
     weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
     weights = {run: path for run, path in weights.items() if path.exists()}
     if not weights:
         raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
-    methods = {run: build_restorer(path, select_device()) for run, path in weights.items()}
+    device = select_device()
+    restores = {run: load_restore(config, path, device) for run, path in weights.items()}
     for name in config.protocols:
         testset = open_testset(TESTSETS / name)
         chosen = examples(testset)
-        scored = {run: m for run, m in methods.items() if name in evaluated_on(config, run)}
-        yield name, chosen, columns(testset, chosen, scored)
+        scored = {run: r for run, r in restores.items() if name in evaluated_on(config, run)}
+        yield name, chosen, columns(testset, chosen, scored, device)
 
 
 def pictures() -> None:

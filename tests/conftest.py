@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 # Small tensors: one thread is faster, and workers of pytest-xdist share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,3 +18,16 @@ from dfpg.profile import resolve_profile
 def config() -> Config:
     """The smoke profile: every size as small as the code allows."""
     return resolve_profile("smoke")[0]
+
+
+@pytest.fixture
+def set_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool, bool], None]:
+    """Say what the CPU has: bf16 at all, and tiles that multiply it."""
+    import torch
+
+    def set_cpu(bf16: bool, amx: bool) -> None:
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: bf16)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+
+    return set_cpu

@@ -54,6 +54,12 @@ def test_wrong_value_is_refused(params, key, value):
         parse_config({**params, key: value}, Path("params.yaml"))
 
 
+def test_unknown_precision_of_restoring_is_named_with_its_path(params):
+    broken = {**params, "evaluation": {**params["evaluation"], "precision": "fp16"}}
+    with pytest.raises(UserError, match=r"evaluation\.precision: .*'fp32'"):
+        parse_config(broken, Path("params.yaml"))
+
+
 def test_missing_key_is_named(params):
     broken = {key: value for key, value in params.items() if key != "seed"}
     with pytest.raises(UserError, match=r"params.yaml: seed"):

@@ -14,29 +14,23 @@ from dfpg.errors import UserError
 CPU = torch.device("cpu")
 
 
-def set_cpu(monkeypatch: pytest.MonkeyPatch, bf16: bool, amx: bool) -> None:
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: bf16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-
-
 @pytest.mark.parametrize(
     ("bf16", "amx", "expected"),
     [(True, True, "bf16"), (True, False, "fp32"), (False, False, "fp32")],
 )
-def test_auto_is_bf16_only_where_the_cpu_has_it_natively(monkeypatch, bf16, amx, expected):
-    set_cpu(monkeypatch, bf16, amx)
+def test_auto_is_bf16_only_where_the_cpu_has_it_natively(set_cpu, bf16, amx, expected):
+    set_cpu(bf16, amx)
     assert resolve_precision("auto", CPU) == expected
     assert resolve_precision("fp32", CPU) == "fp32"
 
 
-def test_explicit_bf16_is_allowed_where_it_is_only_slow(monkeypatch):
-    set_cpu(monkeypatch, bf16=True, amx=False)
+def test_explicit_bf16_is_allowed_where_it_is_only_slow(set_cpu):
+    set_cpu(bf16=True, amx=False)
     assert resolve_precision("bf16", CPU) == "bf16"
 
 
-def test_explicit_bf16_is_refused_in_one_line_where_unsupported(monkeypatch):
-    set_cpu(monkeypatch, bf16=False, amx=False)
+def test_explicit_bf16_is_refused_in_one_line_where_unsupported(set_cpu):
+    set_cpu(bf16=False, amx=False)
     with pytest.raises(UserError, match=r"training\.precision: bf16 is not supported") as caught:
         resolve_precision("bf16", CPU)
     assert "\n" not in str(caught.value)

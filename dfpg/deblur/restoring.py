@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from dfpg.deblur.framing import Frame, Pixels, correct, cut, frame_of
+from dfpg.device import resolve_precision
 from dfpg.errors import UserError
-from dfpg.methods.base import Method
 from dfpg.methods.registry import build_restorer
 from dfpg.priors.detector import Detection
+from dfpg.restoring import in_precision
 
 BATCH = 8  # faces that a method restores at once
 
@@ -29,12 +30,13 @@ class Restorer:
     """
 
     def __init__(self, weights: Path, device: torch.device) -> None:
-        """Load a weights file.
+        """Load a weights file; it restores in bf16 where the device computes that natively.
 
         Raises:
             UserError: as :func:`dfpg.methods.registry.build_restorer`.
         """
-        self._method: Method = build_restorer(weights, device)
+        self._method = build_restorer(weights, device)
+        self._restore = in_precision(self._method, device, resolve_precision("auto", device))
         self._weights = weights
         self.device = device
         self.size = self._method.setting.image_size
@@ -53,7 +55,7 @@ class Restorer:
 
     def _change(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         images = torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        change = (self._method.restore(images) - images) * 127.5
+        change = (self._restore(images) - images) * 127.5
         if not bool(change.isfinite().all()):
             raise UserError(f"{self._weights}: restores to what is no number: train the run again")
         array: NDArray[np.float32] = change.permute(0, 2, 3, 1).cpu().numpy()

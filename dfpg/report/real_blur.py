@@ -19,8 +19,8 @@ from dfpg.device import select_device
 from dfpg.errors import UserError
 from dfpg.faces.source import list_pictures
 from dfpg.files import read_image, write_image
-from dfpg.methods.registry import build_restorer
 from dfpg.progress import Progress
+from dfpg.restoring import load_restore
 
 CELL = 128  # px: larger pictures are reduced on the sheet
 GAP, LINE, FONT = 4, 16, 11  # px
@@ -65,7 +65,7 @@ def real_blur_sheet(
         columns[heading] = same_stems(other, files)
     with Progress("real blur", len(runs), "run") as progress:
         for run in runs:
-            columns[run] = restored(blurred, weights / f"{run}.safetensors")
+            columns[run] = restored(config, blurred, weights / f"{run}.safetensors")
             progress.advance()
     write_image(out, draw(columns, [Path(file).stem for file in files]))
     return len(files)
@@ -94,14 +94,14 @@ def same_stems(folder: Path, files: Sequence[str]) -> Pictures:
     return [read_image(found[Path(file).stem]) for file in files]
 
 
-def restored(blurred: Sequence[NDArray[np.uint8]], weights: Path) -> Pictures:
+def restored(config: Config, blurred: Sequence[NDArray[np.uint8]], weights: Path) -> Pictures:
     """Pictures RGB uint8 [H, W, 3] restored one by one, at their own size."""
     device = select_device()
-    method = build_restorer(weights, device)
+    restore = load_restore(config, weights, device)
     found = []
     for picture in blurred:
         image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(device)
-        result = quantise(method.restore(image.float() / 127.5 - 1))
+        result = quantise(restore(image.float() / 127.5 - 1))
         found.append(result[0].permute(1, 2, 0).cpu().numpy())
     return found
 

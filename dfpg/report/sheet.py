@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dfpg.blur.degrade import quantise
 from dfpg.blur.testsets import TestSet
+from dfpg.evaluation import Restore
 from dfpg.files import write_image
-from dfpg.methods.base import Method
 from dfpg.metrics.psnr import psnr
 
 SIDE = 128  # px: pictures are enlarged by a whole factor, up to this
@@ -58,16 +58,18 @@ def examples(testset: TestSet) -> list[Example]:
 
 
 def columns(
-    testset: TestSet, chosen: Sequence[Example], methods: dict[str, Method]
+    testset: TestSet,
+    chosen: Sequence[Example],
+    restores: Mapping[str, Restore],
+    device: torch.device,
 ) -> list[Column]:
-    """Blurred, restored by every method, and sharp pictures of the chosen images."""
+    """Blurred, restored by every method on ``device``, and sharp pictures of the chosen images."""
     images = [example.image for example in chosen]
     rows = testset.index.set_index("image").loc[images, "sharp"].to_numpy()
     blurred, sharp = testset.blurred[images], testset.sharp[rows]
     found = [Column("blurred", blurred)]
-    for name, method in methods.items():
-        device = next(method.networks["generator"].parameters()).device
-        restored = method.restore(_tensor(blurred).to(device).float() / 127.5 - 1)
+    for name, restore in restores.items():
+        restored = restore(_tensor(blurred).to(device).float() / 127.5 - 1)
         pictures = quantise(restored).permute(0, 2, 3, 1).cpu().numpy()
         found.append(Column(name, pictures))
     return [*found, Column("sharp", sharp)]

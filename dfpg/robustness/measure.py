@@ -24,9 +24,10 @@ from dfpg.evaluation import evaluate
 from dfpg.faces.dataset import FaceSet
 from dfpg.files import sha256, write_text
 from dfpg.layout import TEST_SETS, evaluated_on
-from dfpg.methods.registry import METHODS, build_restorer
+from dfpg.methods.registry import METHODS
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
+from dfpg.restoring import load_restore, restoring_precision
 from dfpg.robustness.curve import BASELINE_PART
 from dfpg.robustness.moves import DIRECTIONS, MOVES, Move
 from dfpg.robustness.views import moved_faces
@@ -43,6 +44,7 @@ CODE = (
     "methods/blocks.py",
     "metrics/psnr.py",
     "metrics/ssim.py",
+    "restoring.py",
     "robustness/measure.py",
     "robustness/moves.py",
     "robustness/views.py",
@@ -117,7 +119,7 @@ def _measure(
     metrics = {metric.name: metric for metric in (Psnr(), SSIM_MATLAB_RGB)}
     restore, protocols = None, tuple(images)
     if name != BASELINE_PART:
-        restore = build_restorer(_weights(inputs, name), device).restore
+        restore = load_restore(config, _weights(inputs, name), device)
         protocols = evaluated_on(config, name)
     chosen: dict[str, TestSet] = {protocol: images[protocol] for protocol in protocols}
     with torch.inference_mode():
@@ -282,6 +284,7 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
             for protocol in protocols
         },
         "code": [sha256(path) for path in code],
+        "precision": restoring_precision(config, device) if trained else "",
         "torch": torch.__version__,
     }
     return card | {

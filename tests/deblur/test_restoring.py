@@ -10,8 +10,10 @@ from dfpg.deblur.strip import FACES, LARGEST, aligned_strip, face_strip
 from dfpg.errors import UserError
 from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.restoring import in_precision
 
 RUN = "nafnet"
+CPU = torch.device("cpu")
 
 
 class Brighten:
@@ -32,7 +34,7 @@ def method(config):
 @pytest.fixture
 def identity(method, tmp_path) -> Restorer:
     save_weights(tmp_path / "w.safetensors", method, 0)
-    return Restorer(tmp_path / "w.safetensors", torch.device("cpu"))
+    return Restorer(tmp_path / "w.safetensors", CPU)
 
 
 PLACES = [(100, 30, 300), (20, 380, 60), (220, 280, 110)]  # the last one overlaps the first
@@ -65,19 +67,28 @@ def test_many_faces_are_restored_in_batches(identity):
     assert np.abs(identity.change(pictures)).max() < 0.01
 
 
-def test_a_face_of_the_models_size_is_what_the_method_restores(config, method, tmp_path):
+@pytest.mark.parametrize(("tiles", "precision"), [(False, "fp32"), (True, "bf16")])
+def test_a_face_of_the_models_size_is_what_the_method_restores(
+    config, method, tmp_path, set_cpu, tiles, precision
+):
+    """In bf16 where the CPU multiplies it natively, else in fp32."""
+    set_cpu(bf16=True, amx=tiles)
     with torch.no_grad():
         for parameter in method.networks["generator"].parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator()))
     save_weights(tmp_path / "w.safetensors", method, 0)
-    restorer = Restorer(tmp_path / "w.safetensors", torch.device("cpu"))
+    restorer = Restorer(tmp_path / "w.safetensors", CPU)
+    restore = in_precision(method.to(CPU), CPU, precision)
     size = config.image_size
     for shape in ((size, size), (size + 7, size)):
         face = faces().pictures[0][40 : 40 + shape[0], 40 : 40 + shape[1]].copy()
         image = torch.from_numpy(face).permute(2, 0, 1)[None].float() / 127.5 - 1
-        expected = (method.restore(image)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+        expected = (restore(image)[0].permute(1, 2, 0).numpy() + 1) * 127.5
         found = restore_aligned(face, restorer)
         assert np.abs(found - expected).max() <= 0.51
+        full = (method.restore(image)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+        assert (expected == full).all() == (precision == "fp32")
+        assert np.abs(expected - full).mean() < 0.5
         assert (found != face).mean() > 0.1
 
 
@@ -90,7 +101,7 @@ def test_aligned_faces_of_any_size_and_shape(shape):
 def test_what_is_no_number_is_named(method, tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(path, method, 0)
-    restorer = Restorer(path, torch.device("cpu"))
+    restorer = Restorer(path, CPU)
     restorer._method.restore = lambda images: images * torch.nan
     with pytest.raises(UserError, match="train the run again"):
         restorer.change(faces().pictures[:1])

@@ -64,7 +64,7 @@ def test_a_single_image_is_its_own_best_median_and_worst(testset):
 def test_columns_are_blurred_every_method_and_sharp(testset):
     method = Toy()
     chosen = [Example(4, ""), Example(1, "")]
-    found = columns(testset, chosen, {"toy": method})
+    found = columns(testset, chosen, {"toy": method.restore}, torch.device("cpu"))
     assert [column.heading for column in found] == ["blurred", "toy", "sharp"]
     assert np.array_equal(found[0].pictures, testset.blurred[[4, 1]])
     assert np.array_equal(found[2].pictures, testset.sharp[[4, 1]])

@@ -181,6 +181,27 @@ def test_other_weights_are_measured_again_and_nothing_else(config, images, train
     assert {name for name in after if after[name] != before[name]} == {"nafnet.csv", "nafnet.json"}
 
 
+def test_another_precision_measures_the_runs_again_but_not_the_baselines(
+    config, images, trained, device, set_cpu
+):
+    measure(config, RUNS, images, trained, device)
+    before = written(trained.parts)
+    set_cpu(bf16=True, amx=True)
+    settings = config.evaluation.model_copy(update={"precision": "auto"})
+    other = config.model_copy(update={"evaluation": settings})
+    lines = measure(other, RUNS, images, trained, device)
+    assert lines[0] == "baselines: up to date"
+    after = written(trained.parts)
+    changed = {f"{run}.{end}" for run in RUNS for end in ("csv", "json")}
+    assert {name for name in after if after[name] != before[name]} == changed
+    set_cpu(bf16=False, amx=False)
+    settings = config.evaluation.model_copy(update={"precision": "bf16"})
+    refused = config.model_copy(update={"evaluation": settings})
+    with pytest.raises(UserError, match=r"^evaluation\.precision: bf16 is not supported"):
+        measure(refused, RUNS, images, trained, device)
+    assert written(trained.parts) == after
+
+
 @pytest.mark.parametrize("damage", ["{", '{"fingerprint": "other"}', None])
 def test_a_part_without_its_card_is_made_again(config, images, trained, device, damage):
     measure(config, ["nafnet"], images, trained, device)
