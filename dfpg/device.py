@@ -37,8 +37,8 @@ def resolve_precision(
 ) -> Precision:
     """Precision to compute in; ``auto`` is bf16 where the hardware multiplies it natively.
 
-    On a CPU "natively" means AMX tiles: without them bf16 is converted on the fly, which is
-    slower than fp32.
+    On a CPU "natively" means AMX tiles or AVX-512 BF16: without them bf16 is converted on the fly,
+    which is slower than fp32.
 
     Raises:
         UserError: bf16 is asked for and the device cannot compute it.
@@ -58,8 +58,8 @@ def _bf16(device: torch.device, native: bool) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        native_enough = not native or torch.cpu._is_amx_tile_supported()
-        return bool(native_enough and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        products = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        return bool((products or not native) and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False
 
 

@@ -15,11 +15,16 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("bf16", "amx", "expected"),
-    [(True, True, "bf16"), (True, False, "fp32"), (False, False, "fp32")],
+    ("bf16", "amx", "avx512_bf16", "expected"),
+    [
+        (True, True, False, "bf16"),
+        (True, False, True, "bf16"),
+        (True, False, False, "fp32"),
+        (False, False, False, "fp32"),
+    ],
 )
-def test_auto_is_bf16_only_where_the_cpu_has_it_natively(set_cpu, bf16, amx, expected):
-    set_cpu(bf16, amx)
+def test_auto_is_bf16_only_where_the_cpu_has_it_natively(set_cpu, bf16, amx, avx512_bf16, expected):
+    set_cpu(bf16, amx, avx512_bf16)
     assert resolve_precision("auto", CPU) == expected
     assert resolve_precision("fp32", CPU) == "fp32"
 

@@ -170,11 +170,11 @@ def weights_file(own: Path | None) -> Path:
     """The user's weights, or those that ship.
 
     Raises:
-        UserError: none are named and none ship.
+        UserError: none are named and those that ship are gone.
     """
     if own is None and not WEIGHTS.is_file():
         raise UserError(
-            "no model ships with this version: train one (`dfpg train dfpg_b`) and name it: "
+            f"{WEIGHTS}: missing: install the package again, or name a run's weights: "
             "--weights artifacts/weights/dfpg_b.safetensors"
         )
     return own or WEIGHTS

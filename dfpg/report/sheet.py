@@ -17,6 +17,8 @@ from dfpg.evaluation import Restore
 from dfpg.files import write_image
 from dfpg.metrics.psnr import psnr
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 SIDE = 128  # px: pictures are enlarged by a whole factor, up to this
 GAP = 4  # px
 LABELS = 72  # px: width of the rows' labels
@@ -80,31 +82,46 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
 
     Args:
         path: PNG file to write.
-        title: first line of the sheet.
+        title: above the columns, in as many lines as their width asks for.
         chosen: examples in the order of the columns' pictures.
         shown: columns of one picture size; the last one holds the sharp pictures.
     """
     side = shown[0].pictures.shape[1]
     factor = max(1, SIDE // side)
     cell, font = factor * side, ImageFont.load_default(FONT)
-    size = (LABELS + len(shown) * (cell + GAP), 2 * LINE + len(chosen) * (cell + LINE + GAP))
-    sheet = Image.new("RGB", size, "white")
+    width = LABELS + len(shown) * (cell + GAP)
+    lines = wrapped(title, width - 2 * GAP, font)
+    head = (len(lines) + 1) * LINE
+    sheet = Image.new("RGB", (width, head + len(chosen) * (cell + LINE + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((GAP, 1), title, "black", font)
+    for number, line in enumerate(lines):
+        pen.text((GAP, number * LINE + 1), line, "black", font)
     for row, example in enumerate(chosen):
-        pen.text((GAP, 2 * LINE + row * (cell + LINE + GAP)), example.label, "black", font)
+        pen.text((GAP, head + row * (cell + LINE + GAP)), example.label, "black", font)
     for number, column in enumerate(shown):
         left = LABELS + number * (cell + GAP)
-        pen.text((left + cell / 2, LINE), column.heading, "black", font, anchor="ma")
+        pen.text((left + cell / 2, head - LINE), column.heading, "black", font, anchor="ma")
         values = scores(column.pictures, shown[-1].pictures)
         for row, (picture, score) in enumerate(zip(column.pictures, values, strict=True)):
-            top = 2 * LINE + row * (cell + LINE + GAP)
+            top = head + row * (cell + LINE + GAP)
             enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
             sheet.paste(Image.fromarray(enlarged), (left, top))
             if number < len(shown) - 1:
                 place = (left + cell / 2, top + cell + 1)
                 pen.text(place, f"{score:.2f} dB", "black", font, anchor="ma")
     write_image(path, np.asarray(sheet))
+
+
+def wrapped(text: str, width: float, font: Font) -> list[str]:
+    """Lines of whole words, each at most ``width`` px wide unless one word is wider."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def scores(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:

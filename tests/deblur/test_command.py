@@ -181,7 +181,7 @@ def test_a_full_disk_ends_the_command(album, tmp_path, monkeypatch):
 def test_weights_are_the_users_or_those_that_ship(tmp_path, monkeypatch):
     assert weights_file(Path("mine")) == Path("mine")
     monkeypatch.setattr(command, "WEIGHTS", tmp_path / "shipped.safetensors")
-    with pytest.raises(UserError, match="no model ships with this version") as error:
+    with pytest.raises(UserError, match="missing: install the package again") as error:
         weights_file(None)
     assert "--weights artifacts/weights/dfpg_b.safetensors" in str(error.value)
     assert "dfpg train" in str(error.value)

@@ -95,6 +95,18 @@ def test_pictures_lie_enlarged_under_their_headings_with_their_psnr(tmp_path):
             assert (below < 128).any() == (column.heading != "sharp")
 
 
+def test_a_long_title_is_broken_and_moves_the_pictures_down(tmp_path):
+    shown = [Column(name, np.zeros((1, SIDE, SIDE, 3), np.uint8)) for name in ("blurred", "sharp")]
+    draw(tmp_path / "sheet.png", "a title of many words " * 8, [Example(0, "row")], shown)
+    sheet = read_image(tmp_path / "sheet.png")
+    cell = 4 * SIDE
+    pictures = np.flatnonzero((sheet[:, LABELS : LABELS + cell] == 0).all((1, 2)))
+    lines = pictures[0] // LINE - 1
+    assert lines > 1
+    assert all((sheet[i * LINE : (i + 1) * LINE] < 128).any() for i in range(lines))
+    assert (sheet[: lines * LINE, -2:] == 255).all()  # nothing is cut off at the right
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     use_profile("smoke", tmp_path / "params.yaml")
