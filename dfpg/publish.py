@@ -11,14 +11,19 @@ from dfpg.files import FOLDER_NAME, atomic_folder, write_text
 
 TEXT = (".csv", ".json", ".md", ".tex")
 PROJECT = ("params.yaml", "dvc.lock")
-ARTIFACTS = ("history", "per_image")  # training curves; scores of every image, for `dfpg seeds`
+ARTIFACTS = {
+    "history": "*.csv",  # training curves
+    "cost": "*.json",  # seconds and device of every training
+    "per_image": "*.csv",  # scores of every image, for `dfpg seeds`
+}
 
 
 def publish(config: Config, name: str, root: Path = Path(), force: bool = False) -> str:
     """Copy the tables in ``results/`` to ``results/NAME``, with what they were made of.
 
-    Beside the tables stand ``params.yaml``, ``dvc.lock``, ``environment.json``, the training curves
-    and the scores of every image. Pictures are left out: they may show real people.
+    Beside the tables stand ``params.yaml``, ``dvc.lock``, ``environment.json``, curve, seconds and
+    device of every training, and the scores of every image. Pictures are left out: they may show
+    real people.
 
     Args:
         config: of ``params.yaml``.
@@ -65,10 +70,10 @@ def _files(config: Config, root: Path) -> dict[str, Path]:
         if not (root / name).is_file():
             raise UserError(f"{root / name}: missing; run this in the project's root")
         found[name] = root / name
-    for folder in ARTIFACTS:
-        parts = sorted((root / "artifacts" / folder).glob("*.csv"))
+    for folder, pattern in ARTIFACTS.items():
+        parts = sorted((root / "artifacts" / folder).glob(pattern))
         if not parts:
-            raise UserError(f"{root / 'artifacts' / folder}: no CSV; run `dvc repro` first")
+            raise UserError(f"{root / 'artifacts' / folder}: no {pattern}; run `dvc repro` first")
         found |= {f"{folder}/{path.name}": path for path in parts}
     return found
 

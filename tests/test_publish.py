@@ -16,7 +16,7 @@ TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
 
 @pytest.fixture
 def project(config: Config, tmp_path: Path) -> Path:
-    for folder in ("results/plots", "artifacts/history", "artifacts/per_image"):
+    for folder in ("results/plots", "artifacts/history", "artifacts/cost", "artifacts/per_image"):
         (tmp_path / folder).mkdir(parents=True)
     for name in TABLES:
         (tmp_path / "results" / name).write_text(f"row\n{name}\n")
@@ -26,6 +26,7 @@ def project(config: Config, tmp_path: Path) -> Path:
     (tmp_path / "params.yaml").write_text("profile: smoke\n")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
     (tmp_path / "artifacts" / "history" / "b1.csv").write_text("step\n1\n")
+    (tmp_path / "artifacts" / "cost" / "b1.json").write_text("{}")
     (tmp_path / "artifacts" / "per_image" / "b1.csv").write_text("image\n0\n")
     return tmp_path
 
@@ -39,10 +40,11 @@ def test_the_record_holds_text_and_no_pictures(config, project):
     record = project / "results" / "mine"
     assert relative(record) == {
         *TABLES,
-        *("environment.json", "params.yaml", "dvc.lock", "history/b1.csv", "per_image/b1.csv"),
+        *("environment.json", "params.yaml", "dvc.lock"),
+        *("history/b1.csv", "cost/b1.json", "per_image/b1.csv"),
     }
     assert (record / "table2.csv").read_text() == "row\ntable2.csv\n"
-    assert line.endswith("results/mine: 9 files of profile smoke, seed 0")
+    assert line.endswith("results/mine: 10 files of profile smoke, seed 0")
     assert not list((project / "results").glob(".*"))
 
 
@@ -75,7 +77,7 @@ def test_names_that_are_no_folder_names_are_refused(config, project, name):
     [
         (lambda p: (p / "results" / "table3.csv").unlink(), "table3.csv: missing"),
         (lambda p: (p / "dvc.lock").unlink(), "dvc.lock: missing"),
-        (lambda p: (p / "artifacts" / "history" / "b1.csv").unlink(), "history: no CSV"),
+        (lambda p: (p / "artifacts" / "history" / "b1.csv").unlink(), r"history: no \*\.csv"),
         (lambda p: (p / "results" / "environment.json").write_text("{"), "damaged"),
         (
             lambda p: (p / "results" / "environment.json").write_text('{"profile": "paper"}'),
