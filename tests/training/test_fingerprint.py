@@ -84,8 +84,8 @@ def test_depends_on_the_run_s_own_protocol_only(files):
     assert fingerprint(updated(config, "protocols.a.noise", 9.0), RUN, **files) != one
 
 
-def test_auto_precision_counts_as_what_it_resolves_to(files, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+def test_auto_precision_counts_as_what_it_resolves_to(files, set_cpu):
+    set_cpu(bf16=True, amx=False)
     if not torch.cuda.is_available():
         auto = fingerprint(toy_config(9, precision="auto"), RUN, **files)
         assert auto == fingerprint(toy_config(9, precision="fp32"), RUN, **files)
