@@ -20,6 +20,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+OWN = ("data:", "about:", "chrome:", "chrome-untrusted:")  # pages of the browser itself
 
 
 def program(name: str, package: str) -> str:
@@ -56,4 +57,4 @@ def asked_for(browser: webdriver.Chrome) -> set[str]:
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     }
-    return {url for url in urls if not url.startswith(("data:", "chrome:", "about:"))}
+    return {url for url in urls if not url.startswith(OWN)}
