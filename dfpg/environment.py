@@ -27,8 +27,8 @@ PACKAGES = (
     "torch",
     "torchvision",
 )
-# What a run itself writes into the working tree; changes there do not make its code dirty.
-WRITTEN_BY_RUNS = ("results", "dvc.lock")
+# No code: what a run itself writes, and the parameters, whose hash stands beside the commit.
+NO_CODE = ("results", "dvc.lock", "params.yaml")
 
 
 def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def config_hash(config: Config) -> str:
 
 
 def git_commit(root: Path) -> str | None:
-    """Commit of the code in ``root``, with ``-dirty`` if tracked files differ from it.
+    """Commit of the code in ``root``, with ``-dirty`` if tracked code differs from it.
 
     ``None`` outside git, before the first commit, and where git is not installed.
     """
-    excluded = [f":(exclude,top){name}" for name in WRITTEN_BY_RUNS]
+    excluded = [f":(exclude,top){name}" for name in NO_CODE]
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *excluded)
     if commit is None or changes is None:

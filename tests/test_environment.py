@@ -23,7 +23,7 @@ def git(root: Path, *arguments: str) -> str:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     git(tmp_path, "init", "-q")
-    for name in ("code.py", "dvc.lock", "results/table1.csv"):
+    for name in ("code.py", "dvc.lock", "params.yaml", "results/table1.csv"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("first\n")
@@ -64,6 +64,7 @@ def test_commit_is_dirty_only_by_changes_to_code(repository):
     assert git_commit(repository) == commit
     (repository / "results" / "table1.csv").write_text("new values\n")
     (repository / "dvc.lock").write_text("new hashes\n")
+    (repository / "params.yaml").write_text("profile: other\n")
     (repository / "scratch").write_text("untracked\n")
     assert git_commit(repository) == commit
     (repository / "code.py").write_text("changed\n")
