@@ -100,7 +100,7 @@ def test_metrics_are_what_dvc_shows(clone):
 
 def test_second_run_executes_nothing_in_five_seconds(clone):
     took = []
-    for _ in range(3):  # other work on the machine only adds time
+    for _ in range(6):  # other work on the machine only adds time
         start = time.monotonic()
         assert executed(run(clone, "dvc", "repro")) == set()
         took.append(time.monotonic() - start)
