@@ -109,9 +109,9 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
 ) -> None:
     """Restore and score the test sets with one trained run (stage `evaluate`)."""
-    from dfpg import pipeline
+    from dfpg import results
 
-    pipeline.evaluate(run)
+    results.evaluate(run)
 
 
 @app.command()
@@ -121,9 +121,9 @@ def robustness(
     ] = None,
 ) -> None:
     """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
-    from dfpg import pipeline
+    from dfpg import results
 
-    typer.echo(pipeline.robustness(runs or []))
+    typer.echo(results.robustness(runs or []))
 
 
 @app.command()
@@ -133,12 +133,12 @@ def tables(
     ] = False,
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
-    from dfpg import pipeline
+    from dfpg import results
 
     if show:
-        typer.echo(pipeline.show_tables())
+        typer.echo(results.show_tables())
     else:
-        pipeline.tables()
+        results.tables()
 
 
 @app.command()
@@ -209,20 +209,20 @@ def sheet(
 
     Which faces is decided by rule. Pictures of real people are theirs: keep such sheets private.
     """
-    from dfpg import pipeline
+    from dfpg import results
 
     if blurred is None:
-        typer.echo(pipeline.sheet(out))
+        typer.echo(results.sheet(out))
     else:
-        typer.echo(pipeline.real_blur(blurred, out, beside or []))
+        typer.echo(results.real_blur(blurred, out, beside or []))
 
 
 @app.command()
 def pictures() -> None:
     """Restore the report's example faces and count what each run costs (stage `pictures`)."""
-    from dfpg import pipeline
+    from dfpg import results
 
-    pipeline.pictures()
+    results.pictures()
 
 
 @app.command()
@@ -231,9 +231,9 @@ def report() -> None:
 
     The report shows faces. Pictures of real people are theirs: keep such a report private.
     """
-    from dfpg import pipeline
+    from dfpg import results
 
-    pipeline.report()
+    results.report()
 
 
 @app.command()
@@ -271,17 +271,17 @@ def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:
     """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
-    from dfpg import pipeline
+    from dfpg import results
 
-    typer.echo(pipeline.methods(csv))
+    typer.echo(results.methods(csv))
 
 
 @app.command()
 def environment() -> None:
     """Record machine and versions in results/ (stage `environment`)."""
-    from dfpg import pipeline
+    from dfpg import results
 
-    pipeline.environment()
+    results.environment()
 
 
 @app.command()

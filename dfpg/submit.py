@@ -44,7 +44,8 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
             stage has not run. Nothing is stored then.
     """
     from dfpg.blur.testsets import MANIFEST, TestSet, open_testset
-    from dfpg.pipeline import ARTIFACTS, PRIORS, REFERENCES, TESTSETS, protocol_name
+    from dfpg.paths import ARTIFACTS, PRIORS, REFERENCES, TESTSETS
+    from dfpg.pipeline import protocol_name
     from dfpg.priors.vggface import read_card
 
     config = load_config()
@@ -158,8 +159,9 @@ def _store(config: Config, card: Card, restored: TestSet, target: Path) -> None:
     from dfpg.device import select_device
     from dfpg.evaluation import evaluate
     from dfpg.metrics import build_metrics
-    from dfpg.pipeline import PRIORS, build_recogniser
+    from dfpg.paths import PRIORS
     from dfpg.priors.vggface import load_prior
+    from dfpg.results import build_recogniser
 
     def as_it_is(images: Tensor) -> Tensor:
         return images

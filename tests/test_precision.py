@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import Toy
 
-from dfpg import pipeline
+from dfpg import results
 from dfpg.blur.testsets import TestSet as Shards
 from dfpg.errors import UserError
 from dfpg.evaluation import evaluate
@@ -111,13 +111,13 @@ def test_auto_is_resolved_for_the_device(config, set_cpu):
 
 
 COMMANDS = {
-    "evaluate": lambda _: pipeline.evaluate("nafnet"),
-    "sheet": lambda folder: pipeline.sheet(folder / "sheet.png"),
-    "pictures": lambda _: pipeline.pictures(),
-    "real blur": lambda folder: pipeline.real_blur(
+    "evaluate": lambda _: results.evaluate("nafnet"),
+    "sheet": lambda folder: results.sheet(folder / "sheet.png"),
+    "pictures": lambda _: results.pictures(),
+    "real blur": lambda folder: results.real_blur(
         folder / "pictures", folder / "artifacts" / "x.png", []
     ),
-    "environment": lambda _: pipeline.environment(),
+    "environment": lambda _: results.environment(),
 }
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dfpg import pipeline
+from dfpg import pipeline, results
 from dfpg.blur.testsets import open_testset
 from dfpg.errors import UserError
 from dfpg.export import file_names
@@ -49,7 +49,7 @@ def base(tmp_path_factory) -> Path:
         for protocol in ("a", "b"):
             pipeline.testsets(protocol)
             pipeline.export_testset(protocol, Path(f"export_{protocol}"), force=False)
-        pipeline.evaluate("baselines")
+        results.evaluate("baselines")
     return root
 
 

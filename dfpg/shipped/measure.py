@@ -27,7 +27,7 @@ from dfpg.faces.celeba import CROP, CelebA
 from dfpg.faces.dataset import FaceSet
 from dfpg.methods.base import Method
 from dfpg.metrics.psnr import psnr
-from dfpg.pipeline import KERNELS, TESTSETS
+from dfpg.paths import KERNELS, TESTSETS
 from dfpg.progress import Progress
 from dfpg.statistics import make_stratum, mean_interval
 

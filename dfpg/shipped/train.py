@@ -22,7 +22,8 @@ from dfpg.faces.dataset import (
 )
 from dfpg.faces.source import SPLITS
 from dfpg.methods.registry import build_method
-from dfpg.pipeline import ARTIFACTS, KERNELS, PRIORS, SCRATCH, make_validation
+from dfpg.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
+from dfpg.pipeline import make_validation
 from dfpg.priors.vggface import load_prior
 from dfpg.training.fingerprint import fingerprint, training_code
 from dfpg.training.loop import train as training_loop

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from toys import Toy
 
-from dfpg import pipeline
+from dfpg import pipeline, results
 from dfpg.blur.testsets import TestSet as Shards
 from dfpg.blur.testsets import open_testset
 from dfpg.errors import UserError
@@ -123,7 +123,7 @@ def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config
     for run in runs:
         method = build_method(config, run, None)
         save_weights(project / "artifacts" / "weights" / f"{run}.safetensors", method, 1)
-    text = pipeline.sheet(project / "sheets" / "restored.png")
+    text = results.sheet(project / "sheets" / "restored.png")
     assert "restored_a.png: 3 images, 2 runs" in text
     assert "restored_b.png: 6 images, 2 runs" in text
     for protocol, rows in (("a", 3), ("b", 6)):
@@ -135,4 +135,4 @@ def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config
 
 def test_without_weights_the_sheet_is_refused(project):
     with pytest.raises(UserError, match=r"artifacts/weights: no weights of any run; train one"):
-        pipeline.sheet(project / "restored.png")
+        results.sheet(project / "restored.png")
