@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
+from dfpg.config import Requested
 from dfpg.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
@@ -33,19 +34,24 @@ def select_device() -> torch.device:
 
 
 def resolve_precision(
-    requested: Literal["auto", "fp32", "bf16"], device: torch.device
+    requested: Requested, device: torch.device, parameter: str = "training.precision"
 ) -> Precision:
     """Precision to compute in; ``auto`` is bf16 where the hardware multiplies it natively.
 
     On a CPU "natively" means AMX tiles or AVX-512 BF16: without them bf16 is converted on the fly,
     which is slower than fp32.
 
+    Args:
+        requested: value of the parameter.
+        device: that computes.
+        parameter: by which it was requested, to be named where it cannot be.
+
     Raises:
         UserError: bf16 is asked for and the device cannot compute it.
     """
     if requested == "bf16" and not _bf16(device, native=False):
         raise UserError(
-            f"training.precision: bf16 is not supported by this {device.type} device: "
+            f"{parameter}: bf16 is not supported by this {device.type} device: "
             "set it to auto or fp32"
         )
     if requested == "auto":
@@ -77,7 +83,7 @@ def set_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def describe_device(requested: Literal["auto", "fp32", "bf16"] = "auto") -> dict[str, str | int]:
+def describe_device(requested: Requested = "auto") -> dict[str, str | int]:
     """Facts for ``environment.json``: device, its name, processes, CPU threads, precision."""
     group = process_group()
     device = group.device

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dfpg.config import Config
 from dfpg.device import Precision, resolve_precision
-from dfpg.errors import UserError
-from dfpg.evaluation import Restore
 from dfpg.methods.base import Method
 from dfpg.methods.registry import build_restorer
+
+if TYPE_CHECKING:
+    from dfpg.evaluation import Restore
 
 
 def load_restore(config: Config, weights: Path, device: torch.device) -> Restore:
@@ -32,10 +34,7 @@ def restoring_precision(config: Config, device: torch.device) -> Precision:
     Raises:
         UserError: bf16 is asked for and the device cannot compute it.
     """
-    try:
-        return resolve_precision(config.evaluation.precision, device)
-    except UserError as error:
-        raise UserError(str(error).replace("training.", "evaluation.", 1)) from error
+    return resolve_precision(config.evaluation.precision, device, "evaluation.precision")
 
 
 def in_precision(method: Method, device: torch.device, precision: Precision) -> Restore:
