@@ -79,9 +79,9 @@ shipped: fetch ## train the model that ships (on a GPU; in a clone of its own)
 	@test -f $(GENERATED)/faces.csv \
 		|| python -m dfpg faces generate --people 600 --seed 1 --out $(GENERATED)
 	@test -f artifacts/priors/card.json || python -m dfpg priors
-	@test -f artifacts/weights/dfpg_b.safetensors || python -m dfpg.shipped train $(GENERATED)
+	@test -f artifacts/weights/dfpg_b.safetensors || python -m dfpg.commands.deblur.shipped train $(GENERATED)
 	@python -m dfpg testsets a && python -m dfpg testsets b
-	@python -m dfpg.shipped measure artifacts/weights/dfpg_b.safetensors
+	@python -m dfpg.commands.deblur.shipped measure artifacts/weights/dfpg_b.safetensors
 
 clean: ## remove what can be made again (not .venv, not results)
 	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache

@@ -11,7 +11,7 @@ import torch
 from bench.facts import figures, provenance
 from bench.measure import CLOCK, Action, Timing, round_robin
 from bench.peak import Arithmetic
-from dfpg.device import select_device
+from dfpg.core.device import select_device
 
 BUDGET = 4.0  # seconds of timed rounds per group
 

@@ -12,8 +12,8 @@ import torch
 
 from bench.measure import Timing
 from bench.peak import Arithmetic, matmul_peak
-from dfpg.device import describe_device
-from dfpg.environment import git_commit
+from dfpg.core.device import describe_device
+from dfpg.stages.environment import git_commit
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bench.facts import ROOT
-from dfpg.blur.degrade import blur, quantise, to_signed
-from dfpg.config import Config
-from dfpg.faces.dataset import read_index
-from dfpg.files import read_image
+from dfpg.core.config import Config
+from dfpg.core.files import read_image
+from dfpg.core.profile import resolve_profile
+from dfpg.data.blur.degrade import blur, quantise, to_signed
+from dfpg.data.faces.dataset import read_index
 from dfpg.methods.base import Method, PriorFeatures
 from dfpg.methods.registry import build_method
-from dfpg.priors.assets import asset_path
-from dfpg.priors.surrogate import fold_state
-from dfpg.priors.vggface import PriorNetwork, load_trunk
-from dfpg.profile import resolve_profile
+from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.vggface import PriorNetwork, load_trunk
+from dfpg.training.surrogate import fold_state
 
 MOST = 32  # different faces
 KERNEL = 15  # side of the blur kernel, px

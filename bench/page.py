@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.facts import ROOT
-from dfpg.errors import UserError
-from dfpg.files import write_text
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 START, END = "<!-- figures -->", "<!-- /figures -->"

@@ -11,8 +11,8 @@ from torch.profiler import ProfilerActivity, profile
 from bench import inputs, test_metrics, test_synthesis, test_training
 from bench.measure import Action, synchronise
 from bench.test_restore import restoring
-from dfpg.blur.degrade import blur, to_signed
-from dfpg.device import select_device
+from dfpg.core.device import select_device
+from dfpg.data.blur.degrade import blur, to_signed
 
 SIZE = 128  # px
 ROWS = 8

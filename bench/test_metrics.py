@@ -1,8 +1,8 @@
 """Every metric, in turn with restoring by full-width DFPGnet: what is spent on which.
 
-As ``dfpg.evaluation`` does it: ``features`` is what a metric computes of one sharp image, once for
-each face of a batch; ``score`` is the rest, for a batch of restored images, the handing out of the
-features to them included. Detectors and embedder take one image after the other.
+As ``dfpg.evaluation.score`` does it: ``features`` is what a metric computes of one sharp image,
+once for each face of a batch; ``score`` is the rest, for a batch of restored images, the handing
+out of the features to them included. Detectors and embedder take one image after the other.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from bench.inputs import (
 from bench.measure import Action, Timing, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
 from bench.test_restore import restoring, restoring_macs
-from dfpg.device import resolve_precision
+from dfpg.core.device import resolve_precision
 from dfpg.metrics import build_metrics
 from dfpg.metrics.common import Features, Metric
 from dfpg.metrics.detection import DlibHog
-from dfpg.priors.assets import asset_path
-from dfpg.priors.detector import FaceDetector
-from dfpg.priors.embedder import FaceEmbedder
+from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.detector import FaceDetector
+from dfpg.pretrained.embedder import FaceEmbedder
 
 BATCH = 16
 SIZE = 128  # px

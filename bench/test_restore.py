@@ -19,10 +19,10 @@ from torch import Tensor
 from bench.inputs import blurred_batch, first_run, profile, untrained
 from bench.measure import Action, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
-from dfpg.device import resolve_precision
+from dfpg.core.device import resolve_precision
+from dfpg.evaluation.restore import in_precision
 from dfpg.methods.base import Method
 from dfpg.methods.registry import METHODS, build_method
-from dfpg.restoring import in_precision
 
 SIZES = (64, 128)  # px
 BATCHES = (1, 16)

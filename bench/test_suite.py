@@ -16,8 +16,8 @@ import torch
 from bench.facts import ROOT
 from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained
 from bench.measure import Timing
-from dfpg.blur.testsets import TestSet
-from dfpg.evaluation import evaluate
+from dfpg.data.testsets import TestSet
+from dfpg.evaluation.score import evaluate
 from dfpg.methods.registry import METHODS
 from dfpg.metrics import build_metrics
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint

@@ -13,10 +13,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.inputs import blurred_faces, profile, sharp_faces
 from bench.measure import Timing, multiply_accumulates
-from dfpg.blur.degrade import blur, to_signed
-from dfpg.blur.kernels import KernelBank, canvas_size, make_kernels
-from dfpg.config import NOMINAL_SIZES
-from dfpg.faces.dataset import FaceSet
+from dfpg.core.config import NOMINAL_SIZES
+from dfpg.data.blur.degrade import blur, to_signed
+from dfpg.data.blur.kernels import KernelBank, canvas_size, make_kernels
+from dfpg.data.faces.dataset import FaceSet
 from dfpg.training.batches import BatchSource
 
 BATCH = 16

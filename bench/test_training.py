@@ -12,10 +12,10 @@ from torch import Tensor
 from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained
 from bench.measure import Action, Timing, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
-from dfpg.blur.degrade import to_signed
-from dfpg.device import process_group, resolve_precision, set_deterministic
+from dfpg.core.device import process_group, resolve_precision, set_deterministic
+from dfpg.data.blur.degrade import to_signed
 from dfpg.methods.base import Method
-from dfpg.priors.vggface import PriorNetwork
+from dfpg.pretrained.vggface import PriorNetwork
 from dfpg.training.loop import autocast, average_gradients, means
 
 # Profile, image size in px, images per step: a CPU takes few at full width.

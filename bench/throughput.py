@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bench.facts import ROOT, device_slug
-from dfpg.errors import UserError
-from dfpg.files import write_text
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
 
 # Columns by number of significant digits; 0: as it is.
 COLUMNS = {

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -35,7 +35,7 @@ def fetch(
     ] = None,
 ) -> None:
     """Fetch, verify and unpack the pinned assets."""
-    from dfpg.priors.assets import fetch as fetch_assets
+    from dfpg.pretrained.assets.store import fetch as fetch_assets
 
     fetch_assets()
     if names:
@@ -45,7 +45,7 @@ def fetch(
 @app.command()
 def licences() -> None:
     """Print licence, origin and terms of every asset."""
-    from dfpg.priors.assets import licence_table
+    from dfpg.pretrained.assets.store import licence_table
 
     typer.echo(licence_table())
 
@@ -53,7 +53,7 @@ def licences() -> None:
 @app.command()
 def verify() -> None:
     """Check data, assets and params.yaml (stage `verify`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     pipeline.verify()
 
@@ -65,7 +65,7 @@ def kernels(
     ] = None,
 ) -> None:
     """Make the blur kernels and print their figures (stage `kernels`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     typer.echo(pipeline.kernels(sheet))
 
@@ -73,7 +73,7 @@ def kernels(
 @app.command()
 def testsets(protocol: Annotated[str, typer.Argument(help="a or b")]) -> None:
     """Synthesise one protocol's test set (stage `testsets`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     pipeline.testsets(protocol)
 
@@ -81,7 +81,7 @@ def testsets(protocol: Annotated[str, typer.Argument(help="a or b")]) -> None:
 @app.command()
 def priors() -> None:
     """Make the prior network (stage `priors`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     pipeline.priors()
 
@@ -91,7 +91,7 @@ def parsing(
     sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
 ) -> None:
     """Parse the training faces for the semantic methods (stage `parsing`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     pipeline.parsing(sheet)
 
@@ -99,7 +99,7 @@ def parsing(
 @app.command()
 def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
     """Train one run; a stopped training resumes (stage `train`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     pipeline.train(run)
 
@@ -109,7 +109,7 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
 ) -> None:
     """Restore and score the test sets with one trained run (stage `evaluate`)."""
-    from dfpg import results
+    from dfpg.stages import results
 
     results.evaluate(run)
 
@@ -121,7 +121,7 @@ def robustness(
     ] = None,
 ) -> None:
     """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
-    from dfpg import results
+    from dfpg.stages import results
 
     typer.echo(results.robustness(runs or []))
 
@@ -133,7 +133,7 @@ def tables(
     ] = False,
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
-    from dfpg import results
+    from dfpg.stages import results
 
     if show:
         typer.echo(results.show_tables())
@@ -153,7 +153,7 @@ def score(
 
     Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
     """
-    from dfpg.score import score as score_folders
+    from dfpg.commands.score import score as score_folders
 
     typer.echo(score_folders(restored, sharp, out, force, vggface))
 
@@ -169,7 +169,7 @@ def submit(
     remove: Annotated[bool, typer.Option("--remove", help="Delete that submission.")] = False,
 ) -> None:
     """Take another code's output for an exported test set as a row of the tables."""
-    from dfpg import submit as submission
+    from dfpg.commands import submit as submission
 
     if remove:
         typer.echo(submission.remove(name))
@@ -188,7 +188,7 @@ def export_testset(
     ] = False,
 ) -> None:
     """Write a protocol's blurred and sharp images as PNG, in the published naming."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     typer.echo(pipeline.export_testset(protocol, out, force))
 
@@ -209,7 +209,7 @@ def sheet(
 
     Which faces is decided by rule. Pictures of real people are theirs: keep such sheets private.
     """
-    from dfpg import results
+    from dfpg.stages import results
 
     if blurred is None:
         typer.echo(results.sheet(out))
@@ -220,7 +220,7 @@ def sheet(
 @app.command()
 def pictures() -> None:
     """Restore the report's example faces and count what each run costs (stage `pictures`)."""
-    from dfpg import results
+    from dfpg.stages import results
 
     results.pictures()
 
@@ -231,7 +231,7 @@ def report() -> None:
 
     The report shows faces. Pictures of real people are theirs: keep such a report private.
     """
-    from dfpg import results
+    from dfpg.stages import results
 
     results.report()
 
@@ -257,8 +257,8 @@ def deblur(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Restore the faces of photographs; exit code 1 if some photographs were left out."""
-    from dfpg.deblur.command import Choices
-    from dfpg.deblur.command import deblur as restore
+    from dfpg.commands.deblur.command import Choices
+    from dfpg.commands.deblur.command import deblur as restore
 
     choices = Choices(weights, device, aligned, copy, png, strip, force)
     outcome = restore(source, out, choices)
@@ -271,7 +271,7 @@ def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:
     """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
-    from dfpg import results
+    from dfpg.stages import results
 
     typer.echo(results.methods(csv))
 
@@ -279,7 +279,7 @@ def methods(
 @app.command()
 def environment() -> None:
     """Record machine and versions in results/ (stage `environment`)."""
-    from dfpg import results
+    from dfpg.stages import results
 
     results.environment()
 
@@ -292,7 +292,7 @@ def doctor(
 
     Takes a quarter of a minute. Exits with 0 if `make repro` could run now, with 1 if not.
     """
-    from dfpg.doctor import diagnose, render
+    from dfpg.commands.doctor.report import diagnose, render
 
     report = diagnose()
     if as_json:
@@ -307,7 +307,7 @@ def doctor(
 @app.command()
 def compare(first: Path, second: Path) -> None:
     """Say whether two result folders agree, value by value, within the stated tolerances."""
-    from dfpg.compare import compare as compare_folders
+    from dfpg.commands.compare import compare as compare_folders
 
     report = compare_folders(first, second)
     typer.echo(str(report))
@@ -325,7 +325,7 @@ def seeds(
     ] = "blurred",
 ) -> None:
     """Tables over several training seeds, with intervals over people and seeds."""
-    from dfpg.seed_runs import compare_seeds
+    from dfpg.commands.seeds import compare_seeds
 
     typer.echo(compare_seeds(folders, out, against))
 
@@ -336,8 +336,8 @@ def publish(
     force: Annotated[bool, typer.Option("--force", help="Replace that record.")] = False,
 ) -> None:
     """Keep the tables of another profile's run, and what made them, as results/NAME."""
-    from dfpg.config import load_config
-    from dfpg.publish import publish as keep
+    from dfpg.commands.publish import publish as keep
+    from dfpg.core.config import load_config
 
     typer.echo(keep(load_config(), name, force=force))
 
@@ -354,7 +354,7 @@ def profile_use(
     ] = None,
 ) -> None:
     """Write a profile's resolved values into params.yaml; folders named there before stay."""
-    from dfpg.profile import describe_profile, use_profile
+    from dfpg.core.profile import describe_profile, use_profile
 
     notes = use_profile(name, faces=faces or (), slots=slot or ())
     typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
@@ -363,7 +363,7 @@ def profile_use(
 @profile_app.command("list")
 def profile_list() -> None:
     """Say what each profile is for, what it needs and how long it takes."""
-    from dfpg.profile import NAMES, describe_profile
+    from dfpg.core.profile import NAMES, describe_profile
 
     typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
 
@@ -371,7 +371,7 @@ def profile_list() -> None:
 @faces_app.command("prepare")
 def faces_prepare() -> None:
     """Frame, split and pack the photographs of your own sources (stage `faces`)."""
-    from dfpg import pipeline
+    from dfpg.stages import pipeline
 
     typer.echo(pipeline.faces())
 
@@ -379,8 +379,8 @@ def faces_prepare() -> None:
 @data_app.command("check")
 def data_check() -> None:
     """Say which photographs are at hand and what they fill; exit code 1 if some are lacking."""
-    from dfpg.config import load_config
-    from dfpg.faces.check import check_data
+    from dfpg.core.config import load_config
+    from dfpg.data.faces.check import check_data
 
     text, complete = check_data(load_config())
     typer.echo(text)
@@ -395,7 +395,7 @@ def faces_generate(
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of a picture in px.")] = 160,
 ) -> None:
     """Generate people, drop failures by rule, write pictures and index."""
-    from dfpg.faces.create import create_faces
+    from dfpg.data.faces.create import create_faces
 
     dropped = create_faces(out, people, seed, size)
     typer.echo(f"{out}: {people} people kept, {dropped.total()} dropped {dict(dropped)}")
@@ -408,7 +408,7 @@ def faces_sheet(
     people: Annotated[int, typer.Option(min=1, help="People to show per split.")] = 16,
 ) -> None:
     """Draw a contact sheet."""
-    from dfpg.faces.sheet import draw_sheet
+    from dfpg.data.faces.sheet import draw_sheet
 
     typer.echo(f"{out}: {draw_sheet(folder, out, people)} pictures")
 

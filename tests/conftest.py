@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from dfpg.config import Config
-from dfpg.profile import resolve_profile
+from dfpg.core.config import Config
+from dfpg.core.profile import resolve_profile
 
 
 @pytest.fixture(scope="session")

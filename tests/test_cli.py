@@ -12,19 +12,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from released import dmphn_files
+from helpers.places import ROOT, SHARED
+from helpers.released import dmphn_files
 from safetensors.numpy import save_file
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.blur.degrade import blur
-from dfpg.faces.dataset import load_faces
+from dfpg.core.profile import use_profile
+from dfpg.data.blur.degrade import blur
+from dfpg.data.faces.dataset import load_faces
 from dfpg.methods.base import read_card
 from dfpg.methods.registry import build_restorer
 from dfpg.methods.zhang2019 import Generator
-from dfpg.profile import use_profile
 
-ROOT = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("DFPG_SHARED", ROOT.parent / "shared"))
 GOPRO = SHARED / "weights" / "dmphn_gopro"
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from helpers.places import ROOT
 
 from dfpg.cli import app
-from dfpg.render import render
+from dfpg.report.markdown import render
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 

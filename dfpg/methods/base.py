@@ -17,10 +17,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.config import Frozen
-from dfpg.errors import UserError
-from dfpg.files import atomic_write
-from dfpg.seeds import derive_seed
+from dfpg.core.config import Frozen
+from dfpg.core.errors import UserError
+from dfpg.core.files import atomic_write
+from dfpg.core.seeds import derive_seed
 
 PriorInput = Literal["canonical", "lab"]
 
@@ -38,7 +38,7 @@ class Batch(Protocol):
 
 
 class PriorFeatures(Protocol):
-    """The frozen recognition network (``dfpg.priors.vggface.PriorNetwork``)."""
+    """The frozen recognition network (``dfpg.pretrained.vggface.PriorNetwork``)."""
 
     def features(self, images: Tensor, taps: Sequence[str], input: PriorInput) -> list[Tensor]:
         """Features of RGB images in [-1, 1] at the named layers."""
@@ -85,7 +85,7 @@ class Method(ABC):
     Options: ClassVar[type[Frozen]]
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
-    view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.views
+    view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
 
     def __init__(self, name: str, options: Frozen, setting: Setting) -> None:
         self.name = name

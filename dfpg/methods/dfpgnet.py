@@ -14,7 +14,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.config import Frozen, Positive
+from dfpg.core.config import Frozen, Positive
+from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import (
     Batch,
@@ -28,7 +29,6 @@ from dfpg.methods.base import (
     zero,
 )
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
-from dfpg.seeds import derive_seed
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.config import Frozen, Positive
+from dfpg.core.config import Frozen, Positive
+from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import (
     Batch,
@@ -29,8 +30,7 @@ from dfpg.methods.base import (
     zero,
 )
 from dfpg.methods.blocks import SLOPE, ResBlock
-from dfpg.priors.parsing import FOUR, one_hot, to_four
-from dfpg.seeds import derive_seed
+from dfpg.pretrained.parsing import FOUR, one_hot, to_four
 
 STAGES = 4  # skin, hair, inner parts, the whole image
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU (released code)

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.config import Frozen, Positive, Share
-from dfpg.errors import UserError
+from dfpg.core.config import Frozen, Positive, Share
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Batch, Method, Phase, Setting, frozen, initialise, zero
-from dfpg.priors.vggface import SHAPES, PriorNetwork
-from dfpg.seeds import derive_seed
+from dfpg.pretrained.vggface import SHAPES, PriorNetwork
 
 SLOPE = 0.2
 TAPS = ("relu2_2", "relu3_3", "relu4_3", "relu5_3")

@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.config import Frozen, Positive
+from dfpg.core.config import Frozen, Positive
+from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen
-from dfpg.seeds import derive_seed
 
 SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
 BLUR_SLOPE = 0.2  # there

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from dfpg.errors import UserError
-from dfpg.files import sha256
+from dfpg.core.errors import UserError
+from dfpg.core.files import sha256
 from dfpg.methods.base import Method
 
 

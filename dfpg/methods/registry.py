@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from dfpg.config import PARAMS, Config, Frozen, validation_message
-from dfpg.errors import UserError
+from dfpg.core.config import PARAMS, Config, Frozen, validation_message
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting, load_weights, read_card
 from dfpg.methods.dfpgnet import DFPGNet
 from dfpg.methods.lee2020 import Lee2020
@@ -23,8 +24,7 @@ from dfpg.methods.wang2021 import Wang2021
 from dfpg.methods.xia2019 import Xia2019
 from dfpg.methods.yasarla2020 import Yasarla2020
 from dfpg.methods.zhang2019 import Zhang2019
-from dfpg.priors.vggface import prior_taps
-from dfpg.seeds import derive_seed
+from dfpg.pretrained.vggface import prior_taps
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.config import Frozen, Positive
+from dfpg.core.config import Frozen, Positive
+from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, Setting, zero
 from dfpg.methods.losses import pixel_loss
-from dfpg.seeds import derive_seed
 
 LEVELS = 4
 PerLevel = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.config import Frozen, Share
+from dfpg.core.config import Frozen, Share
 from dfpg.methods import losses
 from dfpg.methods.base import (
     Batch,
@@ -30,7 +30,7 @@ from dfpg.methods.base import (
     zero,
 )
 from dfpg.methods.blocks import SLOPE
-from dfpg.priors.parsing import SHEN11, one_hot, to_shen11
+from dfpg.pretrained.parsing import SHEN11, one_hot, to_shen11
 
 COLOURS = 3
 CLASSES = len(SHEN11)

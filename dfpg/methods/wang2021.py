@@ -23,11 +23,11 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.config import Frozen, Positive, Share
-from dfpg.errors import UserError
+from dfpg.core.config import Frozen, Positive, Share
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen, initialise
-from dfpg.seeds import derive_seed
 
 SLOPE = 0.2  # of every LeakyReLU
 MLP_LAYERS = 8  # z to w

@@ -14,12 +14,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dfpg.blur.degrade import add_noise, blur
-from dfpg.blur.kernels import canvas_size
-from dfpg.config import NOMINAL_SIZES, Frozen, Positive
-from dfpg.errors import UserError
+from dfpg.core.config import NOMINAL_SIZES, Frozen, Positive
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import derive_seed
+from dfpg.data.blur.degrade import add_noise, blur
+from dfpg.data.blur.kernels import canvas_size
 from dfpg.methods.base import Batch, Method, Phase, Setting, zero
-from dfpg.seeds import derive_seed
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map

@@ -16,13 +16,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.blur.degrade import blur
-from dfpg.config import Frozen, Share
+from dfpg.core.config import Frozen, Share
+from dfpg.core.seeds import derive_seed
+from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, initialise, zero
 from dfpg.methods.blocks import SLOPE
 from dfpg.methods.losses import perceptual_loss, pixel_loss
-from dfpg.priors.parsing import one_hot, to_four
-from dfpg.seeds import derive_seed
+from dfpg.pretrained.parsing import one_hot, to_four
 
 COLOURS = 3
 CLASSES = 4  # background, skin, hair, inner parts

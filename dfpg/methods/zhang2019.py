@@ -19,11 +19,11 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from dfpg.config import Frozen
-from dfpg.errors import UserError
+from dfpg.core.config import Frozen
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, Setting, initialise, zero
 from dfpg.methods.losses import pixel_loss
-from dfpg.seeds import derive_seed
 
 LEVELS = 3  # whole image, halves, quarters
 COLOURS = 3

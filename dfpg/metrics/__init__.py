@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from dfpg.config import Config
+    from dfpg.core.config import Config
     from dfpg.metrics.common import Metric
-    from dfpg.priors.vggface import PriorNetwork
+    from dfpg.pretrained.vggface import PriorNetwork
 
 
 def build_metrics(

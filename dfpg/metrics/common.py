@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 
 PEAK = 255.0  # of uint8 images
 Features = tuple[Tensor, ...]  # each [N, ...]: row i belongs to image i

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dfpg.metrics.common import Features, check_images, check_match, full_precision
-from dfpg.priors.vggface import PriorNetwork
+from dfpg.pretrained.vggface import PriorNetwork
 
 TAP = ("pool5",)
 LEAST_SIZE = 32  # px, for one value in pool5

@@ -2,7 +2,7 @@
 
 ``dlib_hog`` is what OpenFace calls, and so the paper: dlib's frontal HOG detector on the picture
 enlarged once (upsample 1), which finds faces from about 40 px on. ``scrfd`` is a network
-(:mod:`dfpg.priors.detector`). A success is at least one detection.
+(:mod:`dfpg.pretrained.detector`). A success is at least one detection.
 """
 
 from __future__ import annotations

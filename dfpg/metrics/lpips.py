@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dfpg.metrics.common import Features, check_images, check_match, full_precision
-from dfpg.priors.assets import asset_path
-from dfpg.priors.compat import import_lpips
+from dfpg.metrics.torchvision_shim import import_lpips
+from dfpg.pretrained.assets.store import asset_path
 
 LEAST_SIZE = 32  # px, for five levels of either trunk
 

@@ -12,21 +12,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dfpg.config import Config
-from dfpg.errors import UserError
-from dfpg.estimates import load_scores
-from dfpg.files import write_text
-from dfpg.layout import TABLES, TEST_SETS
-from dfpg.priors.assets import licences
-from dfpg.render import TEST_SETS as TITLES
-from dfpg.render import render
+from dfpg.analysis.comparability import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
+from dfpg.analysis.estimates import load_scores
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
+from dfpg.paper.tables import TABLES, TEST_SETS
+from dfpg.pretrained.assets.store import licences
 from dfpg.report import curves, gallery
 from dfpg.report.facts import claim_lines, cost_lines, facts, number
 from dfpg.report.latex import latex
+from dfpg.report.markdown import TEST_SETS as TITLES
+from dfpg.report.markdown import render
 from dfpg.report.page import numbered_items, render_page
-from dfpg.report.printed import lay_out
+from dfpg.report.table_layout import lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
-from dfpg.verdict import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 
 Record = dict[str, str]
 VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from dfpg.config import Config
-from dfpg.estimates import Bounds
-from dfpg.published import Key, figures
-from dfpg.render import HEADINGS
+from dfpg.analysis.estimates import Bounds
+from dfpg.core.config import Config
+from dfpg.paper.published import Key, figures
+from dfpg.report.markdown import HEADINGS
 from dfpg.report.style import BLACK, Style, style_of
 from dfpg.report.svg import Chart, chart
 

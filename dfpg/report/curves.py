@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from dfpg.config import Config
-from dfpg.errors import UserError
-from dfpg.layout import BASELINES, TEST_SETS
+from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.paper.tables import BASELINES, TEST_SETS
 from dfpg.report.style import PALE, style_of
 from dfpg.report.svg import Chart, chart
-from dfpg.statistics import make_stratum, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,7 +111,7 @@ def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[Record]:
 
     Args:
         config: names resamples, level and seed.
-        scores: see :func:`dfpg.estimates.load_scores`.
+        scores: see :func:`dfpg.analysis.estimates.load_scores`.
     """
     records = []
     for test_set, (protocol, mode) in TEST_SETS.items():

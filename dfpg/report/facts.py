@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dfpg.config import Config
-from dfpg.errors import UserError
-from dfpg.layout import DECIMALS, TEST_SETS, Column
-from dfpg.report.printed import NONE
-from dfpg.verdict import prior_network, slots
+from dfpg.analysis.comparability import prior_network, slots
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.paper.tables import DECIMALS, TEST_SETS, Column
+from dfpg.report.table_layout import NONE
 
 Record = dict[str, str]
 UNKNOWN = "not recorded"

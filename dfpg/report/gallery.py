@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from dfpg.config import Config
-from dfpg.estimates import Bounds, estimate
-from dfpg.layout import BASELINES, DECIMALS, MEAN, TABLES, TEST_SETS, Column, Table
-from dfpg.render import HEADINGS
-from dfpg.render import TEST_SETS as TITLES
+from dfpg.analysis.estimates import Bounds, estimate
+from dfpg.core.config import Config
+from dfpg.paper.tables import BASELINES, DECIMALS, MEAN, TABLES, TEST_SETS, Column, Table
 from dfpg.report.charts import (
     GMACS,
     SECONDS,
@@ -20,8 +18,10 @@ from dfpg.report.charts import (
     published_ablation,
     tradeoff,
 )
-from dfpg.report.printed import SUBSETS
+from dfpg.report.markdown import HEADINGS
+from dfpg.report.markdown import TEST_SETS as TITLES
 from dfpg.report.svg import Chart
+from dfpg.report.table_layout import SUBSETS
 
 Record = dict[str, str]
 ABLATED = ("psnr", "ssim", "d_vgg", "lpips")
@@ -67,7 +67,7 @@ def tradeoffs(
 
     Args:
         config: the profile.
-        scores: see :func:`dfpg.estimates.load_scores`.
+        scores: see :func:`dfpg.analysis.estimates.load_scores`.
         costs: of ``costs.csv``; without any, GMACs are left out.
         seconds: training time by run.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dfpg.report.printed import MINUS, NONE, Cell, Line, Panel, Printed
+from dfpg.report.table_layout import MINUS, NONE, Cell, Line, Panel, Printed
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dfpg.config import Config
-from dfpg.files import write_image, write_text
-from dfpg.methods.overview import SIDE, cost
+from dfpg.commands.methods import SIDE, cost
+from dfpg.core.config import Config
+from dfpg.core.files import write_image, write_text
 from dfpg.methods.registry import METHODS
 from dfpg.report.sheet import Column, Example, scores
 

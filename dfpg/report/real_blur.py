@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dfpg.blur.degrade import quantise
-from dfpg.config import Config
-from dfpg.device import select_device
-from dfpg.errors import UserError
-from dfpg.faces.source import list_pictures
-from dfpg.files import read_image, write_image
-from dfpg.progress import Progress
-from dfpg.restoring import load_restore
+from dfpg.core.config import Config
+from dfpg.core.device import select_device
+from dfpg.core.errors import UserError
+from dfpg.core.files import read_image, write_image
+from dfpg.core.progress import Progress
+from dfpg.data.blur.degrade import quantise
+from dfpg.data.faces.source import list_pictures
+from dfpg.evaluation.restore import load_restore
 
 CELL = 128  # px: larger pictures are reduced on the sheet
 GAP, LINE, FONT = 4, 16, 11  # px

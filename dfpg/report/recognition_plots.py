@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfpg.files import atomic_write
+from dfpg.core.files import atomic_write
 from dfpg.report.style import NEGATIVE, POSITIVE, Style
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfpg.config import Config
-from dfpg.files import atomic_write
-from dfpg.layout import BASELINES
+from dfpg.core.config import Config
+from dfpg.core.files import atomic_write
+from dfpg.paper.tables import BASELINES
 from dfpg.report.style import drawing, style_of
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dfpg.blur.degrade import quantise
-from dfpg.blur.testsets import TestSet
-from dfpg.evaluation import Restore
-from dfpg.files import write_image
+from dfpg.core.files import write_image
+from dfpg.data.blur.degrade import quantise
+from dfpg.data.testsets import TestSet
+from dfpg.evaluation.score import Restore
 from dfpg.metrics.psnr import psnr
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

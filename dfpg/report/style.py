@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from dfpg.config import Config
-from dfpg.layout import BASELINES, Table, rows_of
+from dfpg.core.config import Config
+from dfpg.paper.tables import BASELINES, Table, rows_of
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"

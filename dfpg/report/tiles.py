@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfpg.errors import UserError
-from dfpg.files import read_image
+from dfpg.core.errors import UserError
+from dfpg.core.files import read_image
 
 # Error maps: mean absolute difference of the channels in grey levels; this and more is brightest.
 LARGEST_ERROR = 64

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfpg.blur.degrade import add_noise, blur
-from dfpg.blur.kernels import KernelBank, canvas_size
-from dfpg.blur.views import face_views
-from dfpg.config import NOMINAL_SIZES, Config, ProtocolName
-from dfpg.errors import UserError
-from dfpg.faces.dataset import FaceSet
-from dfpg.seeds import generator
+from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import generator
+from dfpg.data.augmentation import face_views
+from dfpg.data.blur.degrade import add_noise, blur
+from dfpg.data.blur.kernels import KernelBank, canvas_size
+from dfpg.data.faces.dataset import FaceSet
 
 NO_BLUR = 0  # nominal size of an image that is not blurred
 

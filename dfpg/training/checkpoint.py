@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dfpg.errors import UserError
-from dfpg.files import atomic_write
+from dfpg.core.errors import UserError
+from dfpg.core.files import atomic_write
 
 KEPT = 2
 

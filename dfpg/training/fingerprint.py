@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from dfpg.config import Config
-from dfpg.device import resolve_precision, select_device
-from dfpg.errors import UserError
-from dfpg.files import sha256
+from dfpg.core.config import Config
+from dfpg.core.device import resolve_precision, select_device
+from dfpg.core.errors import UserError
+from dfpg.core.files import sha256
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -60,21 +60,23 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
 def training_code(method: type) -> list[Path]:
     """Source files that decide what training a method of this class gives."""
     shared = (
-        "device.py",
+        "core/device.py",
         "methods/base.py",
         "methods/blocks.py",
         "methods/losses.py",
-        "priors/parsing.py",
-        "priors/vggface.py",
-        "faces/dataset.py",
-        "faces/generic.py",
-        "seeds.py",
+        "pretrained/parsing.py",
+        "pretrained/vggface.py",
+        "data/faces/dataset.py",
+        "data/faces/generic.py",
+        "core/seeds.py",
     )
     return [
         Path(inspect.getfile(method)),
         *(PACKAGE / name for name in shared),
+        PACKAGE / "data/augmentation.py",
+        PACKAGE / "data/label_views.py",
         *sorted((PACKAGE / "training").glob("*.py")),
-        *sorted((PACKAGE / "blur").glob("*.py")),
+        *sorted((PACKAGE / "data/blur").glob("*.py")),
     ]
 
 

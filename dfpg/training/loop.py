@@ -19,21 +19,21 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dfpg.config import Config, Training
-from dfpg.device import (
+from dfpg.core.config import Config, Training
+from dfpg.core.device import (
     Precision,
     describe_device,
     process_group,
     resolve_precision,
     set_deterministic,
 )
-from dfpg.errors import UserError
-from dfpg.files import atomic_write, write_text
+from dfpg.core.errors import UserError
+from dfpg.core.files import atomic_write, write_text
+from dfpg.core.progress import Progress
+from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, save_weights
-from dfpg.progress import Progress
-from dfpg.seeds import derive_seed
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from dfpg.training.state import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
+from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 
 if TYPE_CHECKING:
     from dfpg.training.batches import Batch

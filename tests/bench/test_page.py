@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.places import ROOT
 
 from bench import page
 from bench.page import END, IMAGES, PAGE, START, face_batches, figures, filled, main, metric_cost
 from bench.throughput import COLUMNS
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = ROOT / "results"
 
 
 def row(**values: str) -> dict[str, str]:

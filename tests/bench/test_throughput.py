@@ -9,7 +9,7 @@ import pytest
 
 from bench import throughput
 from bench.throughput import COLUMNS, main, table, text, write
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 
 
 def entry(**changes: Any) -> dict[str, Any]:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.places import ROOT, SHARED
 
-from dfpg.blur.degrade import add_noise, blur, quantise_unit, to_unit
-from dfpg.blur.kernels import make_kernels
-from dfpg.config import NOMINAL_SIZES, Config
-from dfpg.estimates import Bounds
-from dfpg.faces.dataset import FaceSet
-from dfpg.files import read_image
-from dfpg.metrics.detection import DlibHog
-from dfpg.priors.assets import FOLDER
-from dfpg.priors.detector import FaceDetector
-from dfpg.priors.embedder import FaceEmbedder
-from dfpg.profile import resolve_profile
-from dfpg.recognition.estimates import (
+from dfpg.analysis.estimates import Bounds
+from dfpg.analysis.verification import (
     ALIGNMENTS,
     MODES,
     compare_with_references,
@@ -30,12 +19,21 @@ from dfpg.recognition.estimates import (
     load_observations,
     measures,
 )
-from dfpg.recognition.observe import Recogniser
-from dfpg.recognition.references import CELEBA_CROP, build_references, load_references
-from dfpg.seeds import generator
+from dfpg.core.config import NOMINAL_SIZES, Config
+from dfpg.core.files import read_image
+from dfpg.core.profile import resolve_profile
+from dfpg.core.seeds import generator
+from dfpg.data.blur.degrade import add_noise, blur, quantise_unit, to_unit
+from dfpg.data.blur.kernels import make_kernels
+from dfpg.data.faces.dataset import FaceSet
+from dfpg.evaluation.recognition.observe import Recogniser
+from dfpg.evaluation.recognition.references import CELEBA_CROP, build_references, load_references
+from dfpg.metrics.detection import DlibHog
+from dfpg.pretrained.assets.store import FOLDER
+from dfpg.pretrained.detector import FaceDetector
+from dfpg.pretrained.embedder import FaceEmbedder
 
-ROOT = Path(__file__).parents[2]
-CELEBA = Path(os.environ.get("DFPG_SHARED", ROOT.parent / "shared")) / "data" / "celeba"
+CELEBA = SHARED / "data" / "celeba"
 ASSETS = ROOT / FOLDER
 
 pytestmark = [

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from helpers.places import ROOT
 
 Build = Callable[[Path, Path], "subprocess.CompletedProcess[str]"]
 

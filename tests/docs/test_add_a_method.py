@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "add_a_method.md"
 BLOCK = r"\n\n```\w+\n(.*?)```"
 COPIED = ("dfpg", "tests", "pyproject.toml")

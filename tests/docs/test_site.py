@@ -8,11 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from helpers.places import ROOT
 
 pytest.importorskip("mkdocs", reason="needs the extra `docs`")
 pytest.importorskip("material", reason="needs the extra `docs`")
-
-ROOT = Path(__file__).parents[2]
 
 
 class Targets(HTMLParser):
@@ -84,7 +83,7 @@ def test_the_api_shows_every_module_and_of_it_the_public_things(site):
     api = {path.stem: path.read_text() for path in (site / "api").glob("*.html")}
     assert 'id="dfpg.methods.base.Method.restore"' in api["methods"]
     assert 'id="dfpg.methods.registry._construct"' not in api["methods"]
-    assert "multiply-accumulates of its convolutions" in api["methods"]
+    assert "multiply-accumulates of its convolutions" in api["stages"]
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "dfpg").rglob("*.py")
@@ -97,7 +96,7 @@ def test_the_api_shows_every_module_and_of_it_the_public_things(site):
 def test_roles_of_docstrings_become_links(site):
     text = "".join(path.read_text() for path in (site / "api").glob("*.html"))
     assert not re.search(r":(?:func|class|meth|data|mod):", text)
-    assert re.search(r'href="#dfpg.estimates.load_scores"><code>load_scores</code>', text)
+    assert re.search(r'href="#dfpg.analysis.estimates.load_scores"><code>load_scores</code>', text)
 
 
 def test_the_tour_is_a_page_with_its_outputs(site):

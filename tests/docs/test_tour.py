@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.places import ROOT
 
-from dfpg.priors.assets import FOLDER
+from dfpg.pretrained.assets.store import FOLDER
 
 nbformat = pytest.importorskip("nbformat", reason="needs the extra `test`")
 nbclient = pytest.importorskip("nbclient", reason="needs the extra `test`")
 
-ROOT = Path(__file__).parents[2]
 TOUR = ROOT / "docs" / "tour.ipynb"
 
 pytestmark = [

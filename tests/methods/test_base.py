@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.methods.base import (
     frozen,
     initialise,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.blur.degrade import blur
+from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Method, Setting, load_weights, save_weights
 from dfpg.methods.registry import METHODS, build_restorer
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint

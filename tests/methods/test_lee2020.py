@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.methods.base import Setting
 from dfpg.methods.lee2020 import Discriminator, Generator, Lee2020, Lee2020Options, masked
-from dfpg.priors.parsing import one_hot, to_four
+from dfpg.pretrained.parsing import one_hot, to_four
 
 SIDE = 32
 OPTIONS: dict[str, Any] = {

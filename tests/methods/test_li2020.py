@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.methods.base import Setting, load_weights, save_weights
 from dfpg.methods.li2020 import (
     Box,
@@ -22,7 +22,7 @@ from dfpg.methods.li2020 import (
     halved,
     random_trunk,
 )
-from dfpg.priors.vggface import PriorNetwork
+from dfpg.pretrained.vggface import PriorNetwork
 
 SIDE = 32
 OPTIONS: dict[str, Any] = {

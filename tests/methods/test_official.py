@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.methods.base import Method, load_weights, read_card, save_weights
 from dfpg.methods.official import digest, load_published
 from dfpg.methods.registry import METHODS

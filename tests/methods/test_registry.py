@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from dfpg.config import Config, Run
-from dfpg.errors import UserError
+from dfpg.core.config import Config, Run
+from dfpg.core.errors import UserError
 from dfpg.methods.base import save_weights
 from dfpg.methods.registry import METHODS, build_method, build_restorer, needs_prior, run_options
 

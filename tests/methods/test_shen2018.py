@@ -20,7 +20,7 @@ from dfpg.methods.shen2018 import (
     Shen2018Options,
     Unit,
 )
-from dfpg.priors.parsing import CLASSES, SHEN11
+from dfpg.pretrained.parsing import CLASSES, SHEN11
 
 SIDE = 32
 OPTIONS: dict[str, Any] = {

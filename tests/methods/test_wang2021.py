@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.methods.base import Setting
 from dfpg.methods.wang2021 import (
     Generator,

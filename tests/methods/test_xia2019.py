@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfpg.blur.degrade import blur
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
+from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Setting
 from dfpg.methods.xia2019 import Estimate, Generator, KernelBranch, Xia2019, Xia2019Options
 

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.places import SHARED
+from helpers.released import dmphn_files
 from pydantic import ValidationError
-from released import dmphn_files
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfpg.blur.degrade import blur
-from dfpg.errors import UserError
-from dfpg.faces.dataset import load_faces
+from dfpg.core.errors import UserError
+from dfpg.data.blur.degrade import blur
+from dfpg.data.faces.dataset import load_faces
 from dfpg.methods.base import Setting
 from dfpg.methods.zhang2019 import (
     Generator,
@@ -23,7 +23,6 @@ from dfpg.methods.zhang2019 import (
     Zhang2019Options,
 )
 
-SHARED = Path(os.environ.get("DFPG_SHARED", Path(__file__).parents[3] / "shared"))
 OFFICIAL = SHARED / "weights" / "dmphn_gopro"
 OPTIONS: dict[str, Any] = {"width": 12, "objective": "native", "init": "identity"}
 

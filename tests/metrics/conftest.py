@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from drawings import blur_box, draw_faces
+from helpers.drawings import blur_box, draw_faces
 
 from dfpg.metrics import build_metrics
-from dfpg.priors.assets import asset_path
-from dfpg.priors.vggface import PriorNetwork, load_trunk
+from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.vggface import PriorNetwork, load_trunk
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from dfpg.metrics.d_vgg import d_vgg_canonical, d_vgg_lab
-from dfpg.priors.assets import asset_path
+from dfpg.pretrained.assets.store import asset_path
 
 
 def pool5(values):

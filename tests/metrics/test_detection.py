@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.places import ROOT
 
-from dfpg.faces.dataset import load_folder
+from dfpg.data.faces.dataset import load_folder
 from dfpg.metrics.detection import Box, DlibHog
-from dfpg.priors.assets import FOLDER
+from dfpg.pretrained.assets.store import FOLDER
 
-ROOT = Path(__file__).parents[2]
 SCRFD = ROOT / FOLDER / "scrfd.onnx"
 
 
@@ -50,7 +48,7 @@ def test_nothing_is_found_where_nothing_is():
 
 @pytest.mark.skipif(not SCRFD.is_file(), reason="needs the asset scrfd (dfpg fetch)")
 def test_scrfd_finds_sharp_faces_and_reports_px_of_the_picture(faces):
-    from dfpg.priors.detector import FaceDetector
+    from dfpg.pretrained.detector import FaceDetector
 
     detector = FaceDetector(SCRFD)
     found = [detector(picture) for picture in faces[0]]

@@ -1,22 +1,21 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.places import SHARED
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from dfpg.errors import UserError
-from dfpg.files import read_image
+from dfpg.core.errors import UserError
+from dfpg.core.files import read_image
 from dfpg.metrics import lpips
-from dfpg.priors.assets import asset_path
-from dfpg.priors.compat import import_lpips
+from dfpg.metrics.torchvision_shim import import_lpips
+from dfpg.pretrained.assets.store import asset_path
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = Path(os.environ.get("DFPG_SHARED", ROOT.parent / "shared")) / "data" / "lpips_example"
+EXAMPLE = SHARED / "data" / "lpips_example"
 HEAD_CHANNELS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 
 

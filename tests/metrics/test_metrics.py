@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from drawings import blur_box
+from helpers.drawings import blur_box
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.metrics import build_metrics
 
 NAMES = (

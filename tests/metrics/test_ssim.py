@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from drawings import blur_box, draw_faces
+from helpers.drawings import blur_box, draw_faces
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 

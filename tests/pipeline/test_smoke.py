@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.places import ROOT
 from ruamel.yaml import YAML
 
-from dfpg.priors.assets import FOLDER
-
-ROOT = Path(__file__).parents[2]
+from dfpg.pretrained.assets.store import FOLDER
 
 pytestmark = pytest.mark.smoke
 

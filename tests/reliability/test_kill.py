@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from toys import Toy, start, toy_config, train_toy, wait_until
+from helpers.toys import Toy, start, toy_config, train_toy, wait_until
 
 from dfpg.training.checkpoint import TrainingState, load_checkpoint
 

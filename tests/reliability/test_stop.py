@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from toys import Toy, ToyBatches, start, toy_config, train_toy, wait_until
+from helpers.toys import Toy, ToyBatches, start, toy_config, train_toy, wait_until
 
-from dfpg.errors import UserError
-from dfpg.training import state
+from dfpg.core.errors import UserError
+from dfpg.training import lock as state
 from dfpg.training.checkpoint import TrainingState, load_checkpoint
-from dfpg.training.state import StateFolder, StoppedError
+from dfpg.training.lock import StateFolder, StoppedError
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -202,7 +202,7 @@ subprocess.Popen(["/bin/sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": 
 
 @pytest.mark.parametrize("between", [True, False], ids=["shell_stays", "shell_replaced"])
 def test_an_orphan_stops_without_outputs(tmp_path: Path, between: bool) -> None:
-    stage = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "1000000"])
+    stage = shlex.join([sys.executable, "-m", "helpers.toys", str(tmp_path), "1000000"])
     command = f"{stage}; true" if between else f"exec {stage}"
     dvc = subprocess.Popen(
         [sys.executable, "-c", STAND_IN, command], env=environment(), start_new_session=True
@@ -217,7 +217,7 @@ def test_an_orphan_stops_without_outputs(tmp_path: Path, between: bool) -> None:
 def test_an_orphan_of_a_real_dvc_repro_stops_without_outputs(tmp_path: Path) -> None:
     dvc = [sys.executable, "-m", "dvc"]
     subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    command = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "1000000"])
+    command = shlex.join([sys.executable, "-m", "helpers.toys", str(tmp_path), "1000000"])
     (tmp_path / "dvc.yaml").write_text(
         f"stages:\n  toy:\n    cmd: {command}\n    outs: [toy.csv]\n"
     )
@@ -231,7 +231,7 @@ def test_an_orphan_of_a_real_dvc_repro_stops_without_outputs(tmp_path: Path) -> 
 
 
 def test_a_stage_whose_dvc_died_before_it_began_does_not_train(tmp_path: Path) -> None:
-    stage = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "20"])
+    stage = shlex.join([sys.executable, "-m", "helpers.toys", str(tmp_path), "20"])
     flag = shlex.quote(str(tmp_path / "go"))
     command = f"while [ ! -e {flag} ]; do sleep 0.05; done; {stage}; echo $? > {flag}"
     dvc = subprocess.Popen(
@@ -247,7 +247,7 @@ def test_a_stage_whose_dvc_died_before_it_began_does_not_train(tmp_path: Path) -
 
 
 def test_a_stage_under_a_living_dvc_trains_to_the_end(tmp_path: Path) -> None:
-    stage = shlex.join([sys.executable, "-m", "toys", str(tmp_path), "20"])
+    stage = shlex.join([sys.executable, "-m", "helpers.toys", str(tmp_path), "20"])
     subprocess.run(
         [sys.executable, "-c", STAND_IN, f"{stage}; true"], env=environment(), check=True
     )

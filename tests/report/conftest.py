@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.places import ROOT
+from helpers.toy_scores import HOSTILE, write_artifacts
 from PIL import Image
-from toy_scores import HOSTILE, write_artifacts
 
-from dfpg.config import Config
+from dfpg.analysis.tables import build_tables
+from dfpg.core.config import Config
 from dfpg.report.build import build_report
 from dfpg.report.pictures import write_costs, write_pictures
 from dfpg.report.sheet import Column, Example
-from dfpg.tables import build_tables
 
-ROOT = Path(__file__).parents[2]
 SIDE = 16
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import asked_for, resize, start
+from helpers.chromium import asked_for, resize, start
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from dfpg.layout import TABLES
+from dfpg.paper.tables import TABLES
 from dfpg.report.build import read
 
 pytestmark = pytest.mark.browser

@@ -7,16 +7,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from toy_scores import HOSTILE, write_artifacts, write_submission
+from helpers.places import ROOT
+from helpers.toy_scores import HOSTILE, write_artifacts, write_submission
 
-from dfpg.errors import UserError
-from dfpg.layout import DECIMALS, TABLES
-from dfpg.published import figures
+from dfpg.analysis.tables import build_tables
+from dfpg.core.errors import UserError
+from dfpg.paper.published import figures
+from dfpg.paper.tables import DECIMALS, TABLES
 from dfpg.report.build import build_report, read
 from dfpg.report.style import style_of
-from dfpg.tables import build_tables
-
-ROOT = Path(__file__).parents[2]
 
 
 class Page(HTMLParser):

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layouts import save
+from helpers.layouts import save
 from PIL import Image
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
 from dfpg.report.real_blur import CELL, GAP, LINE, real_blur_sheet

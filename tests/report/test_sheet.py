@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.places import ROOT
+from helpers.toys import Toy
 from PIL import Image
-from toys import Toy
 
-from dfpg import pipeline, results
-from dfpg.blur.testsets import TestSet as Shards
-from dfpg.blur.testsets import open_testset
-from dfpg.errors import UserError
-from dfpg.files import read_image
+from dfpg.core.errors import UserError
+from dfpg.core.files import read_image
+from dfpg.core.profile import use_profile
+from dfpg.data.testsets import TestSet as Shards
+from dfpg.data.testsets import open_testset
 from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
-from dfpg.profile import use_profile
 from dfpg.report.sheet import GAP, LABELS, LINE, Column, Example, columns, draw, examples
+from dfpg.stages import pipeline, results
 
-ROOT = Path(__file__).parents[2]
 SIDE = 32
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from dfpg.layout import TABLES
+from dfpg.paper.tables import TABLES
 from dfpg.report.style import METHODS, row_styles, style_of
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.report.pictures import write_pictures
 from dfpg.report.sheet import Column, Example
 from dfpg.report.tiles import LARGEST_ERROR, error_map, read_tiles

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from dfpg.blur.degrade import blur
-from dfpg.blur.kernels import KernelBank, make_kernels
-from dfpg.blur.views import face_views
-from dfpg.config import NOMINAL_SIZES, Augmentation
-from dfpg.errors import UserError
-from dfpg.faces.dataset import FaceSet
-from dfpg.priors.parsing import CLASSES
+from dfpg.core.config import NOMINAL_SIZES, Augmentation
+from dfpg.core.errors import UserError
+from dfpg.data.augmentation import face_views
+from dfpg.data.blur.degrade import blur
+from dfpg.data.blur.kernels import KernelBank, make_kernels
+from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.label_views import label_views
+from dfpg.pretrained.parsing import CLASSES
+from dfpg.training.batch_views import VIEWS, WITH_LABELS, open_view
 from dfpg.training.batches import BatchSource
-from dfpg.training.label_views import label_views
-from dfpg.training.views import VIEWS, WITH_LABELS, open_view
 
 CPU = torch.device("cpu")
 SIDE = 48

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from dfpg.blur.degrade import blur
-from dfpg.blur.kernels import KernelBank, canvas_size, make_kernels
-from dfpg.config import NOMINAL_SIZES
-from dfpg.errors import UserError
-from dfpg.faces.dataset import FaceSet
+from dfpg.core.config import NOMINAL_SIZES
+from dfpg.core.errors import UserError
+from dfpg.data.blur.degrade import blur
+from dfpg.data.blur.kernels import KernelBank, canvas_size, make_kernels
+from dfpg.data.faces.dataset import FaceSet
 from dfpg.training.batches import BatchSource
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import Toy, ToyBatches
+from helpers.toys import Toy, ToyBatches
 
 from dfpg.training.checkpoint import History, TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.loop import clone

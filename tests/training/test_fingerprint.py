@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from toys import RUN, toy_config
+from helpers.toys import RUN, toy_config
 
-from dfpg.errors import UserError
+from dfpg.core.errors import UserError
 from dfpg.methods.dfpgnet import DFPGNet
 from dfpg.training.fingerprint import PACKAGE, fingerprint, training_code
 
@@ -119,5 +119,5 @@ def test_bad_input_is_named(files, tmp_path):
 def test_training_code_is_the_method_s_files_and_what_training_runs():
     names = {path.relative_to(PACKAGE).as_posix() for path in training_code(DFPGNet)}
     assert {"methods/dfpgnet.py", "methods/losses.py", "methods/base.py"} <= names
-    assert {"training/loop.py", "blur/degrade.py", "priors/vggface.py", "seeds.py"} <= names
-    assert not any(name.startswith(("metrics/", "faces/generator")) for name in names)
+    assert {"training/loop.py", "data/blur/degrade.py", "core/seeds.py"} <= names
+    assert not any(name.startswith(("metrics/", "data/faces/generator")) for name in names)

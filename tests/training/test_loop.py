@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toys import Toy, ToyBatches, start, toy_config, train_toy
 from safetensors.torch import load, load_file
 from torch import nn
-from toys import Toy, ToyBatches, start, toy_config, train_toy
 
-from dfpg.device import process_group
-from dfpg.errors import UserError
-from dfpg.files import write_text
+from dfpg.core.device import process_group
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
 from dfpg.methods.base import Phase, load_weights
 from dfpg.training.loop import autocast, learning_rate_factor
 
@@ -42,7 +42,7 @@ class Linear(Toy):
 
 def train_linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **training) -> bytes:
     method = Linear()
-    monkeypatch.setattr("toys.Toy", lambda: method)
+    monkeypatch.setattr("helpers.toys.Toy", lambda: method)
     return train_toy(tmp_path, toy_config(10, {"lr": 0.1}, **training), validation=None)
 
 
@@ -120,7 +120,7 @@ class Alternating(Linear):
 
 def test_phases_alternate_and_do_not_leak_gradients(tmp_path, monkeypatch):
     method = Alternating()
-    monkeypatch.setattr("toys.Toy", lambda: method)
+    monkeypatch.setattr("helpers.toys.Toy", lambda: method)
     config = toy_config(5, {"lr": 0.1, "lr_discriminator": 0.03}, lr_decay=1.0, ema=0.0)
     weights, _ = train_toy(tmp_path, config, validation=None)
     d = [1 - 0.03 * k for k in range(1, 6)]  # the gradient that d g leaves in d counts for nothing
@@ -217,7 +217,7 @@ def test_infinite_gradient_of_a_finite_loss_stops(tmp_path, monkeypatch):
             yield Phase("generator", (weight - 1).sqrt().sum(), {})
 
     method = Root()
-    monkeypatch.setattr("toys.Toy", lambda: method)
+    monkeypatch.setattr("helpers.toys.Toy", lambda: method)
     with pytest.raises(UserError, match="gradient_generator is inf at step 0"):
         train_toy(tmp_path, toy_config(3), validation=None)
 

@@ -1,0 +1,279 @@
+"""The paper's claims against our scores: supported, not supported or undecided, with the tests.
+
+A claim is *supported* where every comparison of it holds, *not supported* where one of them is
+the other way round, and *undecided* in between. A comparison holds, or is reversed, where its
+paired t-test over people says so after Holm's correction over the comparisons of the claim.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dfpg.analysis.comparability import obstacles
+from dfpg.analysis.paired_scores import Cell, Panel, printed
+from dfpg.analysis.people_bootstrap import Stratum, holm, mean_interval, paired_test
+from dfpg.core.config import Config
+from dfpg.paper.claims import CLAIMS, CURVE, Claim, Comparison
+from dfpg.paper.tables import MEAN, TABLES, Column
+
+Record = dict[str, str]
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+HOLDS, REVERSED, OPEN, NOT_MEASURED = "holds", "reversed", "open", "not measured"
+RUNS = {(table.name, row.key): row.run for table in TABLES for row in table.rows}
+NO_CURVE = "run `dfpg robustness`"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A comparison's test; the effect is positive where the claim is right.
+
+    Attributes:
+        lacking: why there is none; empty where there is one, else the numbers are NaN.
+        p_holm: adjusted within the claim.
+        outcome: holds, reversed, open or not measured.
+    """
+
+    comparison: Comparison
+    lacking: str = ""
+    effect: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    t: float = math.nan
+    freedom: int = 0
+    p: float = math.nan
+    p_holm: float = math.nan
+    images: int = 0
+    people: int = 0
+    convention: str = ""
+    outcome: str = NOT_MEASURED
+
+
+def claim_records(
+    config: Config, panels: Mapping[Cell, Panel]
+) -> tuple[list[Record], list[Record]]:
+    """Records of ``claims.csv``, one per claim, and of ``claim_tests.csv``, one per comparison."""
+    claims, tests = [], []
+    for claim in CLAIMS:
+        outcomes = run_tests(config, panels, claim.comparisons)
+        claims.append(_claim_record(config, claim, outcomes))
+        tests += [_test_record(config, claim, outcome) for outcome in outcomes]
+    return claims, tests
+
+
+def run_tests(
+    config: Config, panels: Mapping[Cell, Panel], comparisons: Sequence[Comparison]
+) -> list[Outcome]:
+    """Test the comparisons of one claim, which are one family."""
+    outcomes = [_run_test(config, panels, comparison) for comparison in comparisons]
+    adjusted = holm([outcome.p for outcome in outcomes]).tolist()
+    alpha = 1 - config.statistics.level
+    judged = []
+    for outcome, p_holm in zip(outcomes, adjusted, strict=True):
+        verdict = NOT_MEASURED if outcome.lacking else OPEN
+        if p_holm < alpha:
+            verdict = HOLDS if outcome.t > 0 else REVERSED
+        judged.append(replace(outcome, p_holm=p_holm, outcome=verdict))
+    return judged
+
+
+def judge_claim(outcomes: Sequence[Outcome]) -> tuple[str, str]:
+    """Verdict on a claim and the reason for it."""
+    if not outcomes:
+        return UNDECIDED, NOT_MEASURED
+    kinds = [outcome.outcome for outcome in outcomes]
+    total = len(kinds)
+    if REVERSED in kinds:
+        return NOT_SUPPORTED, f"{kinds.count(REVERSED)} of {total} comparisons reversed"
+    if NOT_MEASURED in kinds:
+        why = "; ".join(dict.fromkeys(outcome.lacking for outcome in outcomes if outcome.lacking))
+        return UNDECIDED, f"{kinds.count(NOT_MEASURED)} of {total} comparisons not measured: {why}"
+    if OPEN in kinds:
+        return UNDECIDED, f"{kinds.count(OPEN)} of {total} comparisons cannot be told"
+    return SUPPORTED, f"{total} of {total} comparisons hold"
+
+
+def printed_effect(comparison: Comparison) -> float:
+    """The comparison's effect in the paper's own figures; NaN where it prints none."""
+    columns = [comparison.cell.column]
+    if comparison.against is not None:
+        columns.append(comparison.against)
+    gains = []
+    for column in columns:
+        cell = comparison.cell._replace(column=column)
+        better, worse = printed(cell, comparison.better), printed(cell, comparison.worse)
+        if better is None or worse is None:
+            return math.nan
+        gains.append(cell.sign * (better - worse))
+    return gains[0] - sum(gains[1:]) + comparison.margin
+
+
+def _run_test(config: Config, panels: Mapping[Cell, Panel], comparison: Comparison) -> Outcome:
+    cell = comparison.cell
+    names = [_run(cell.table, row) for row in (comparison.better, comparison.worse)]
+    columns = [cell.column, *([comparison.against] if comparison.against else [])]
+    for column in columns:
+        panel = panels.get(cell._replace(column=column))
+        if panel is None:
+            if cell.table == CURVE:
+                return Outcome(comparison, NO_CURVE)
+            return Outcome(comparison, f"no scores of {_label(column)} {cell.metric}")
+        absent = [name for name in names if name not in panel.runs]
+        if absent:
+            return Outcome(comparison, f"no scores of {absent[0]}")
+    panel = panels[cell]
+    strata = _effects(panels, comparison, str(names[0]), str(names[1]))
+    interval, test = mean_interval(strata, config.statistics.level), paired_test(strata)
+    if not math.isfinite(test.p[0]):
+        return Outcome(comparison, "one person only")
+    return Outcome(
+        comparison,
+        effect=float(interval.mean[0]),
+        low=float(interval.low[0]),
+        high=float(interval.high[0]),
+        t=float(test.t[0]),
+        freedom=test.freedom,
+        p=float(test.p[0]),
+        images=panel.images,
+        people=panel.people,
+        convention=panel.convention,
+    )
+
+
+def _effects(
+    panels: Mapping[Cell, Panel], comparison: Comparison, better: str, worse: str
+) -> list[Stratum]:
+    """Strata of the effect: signed so that positive is right, the margin added."""
+    cell = comparison.cell
+    effects = []
+    before = comparison.against and panels[cell._replace(column=comparison.against)]
+    earlier = before.differences([(better, worse)]) if before else ()
+    for number, part in enumerate(panels[cell].differences([(better, worse)])):
+        sums = part.sums - earlier[number].sums if earlier else part.sums
+        sums = cell.sign * sums + comparison.margin * part.counts[:, None]
+        effects.append(replace(part, sums=sums))
+    return effects
+
+
+def _claim_record(config: Config, claim: Claim, outcomes: Sequence[Outcome]) -> Record:
+    verdict, reason = judge_claim(outcomes)
+    measured = [outcome for outcome in outcomes if not outcome.lacking]
+    weakest = min(measured, key=lambda outcome: outcome.t, default=None)
+    effects = [printed_effect(comparison) for comparison in claim.comparisons]
+    shown = [effect for effect in effects if not math.isnan(effect)]
+    counts = {
+        name: str(sum(outcome.outcome == kind for outcome in outcomes))
+        for name, kind in (
+            ("n_hold", HOLDS),
+            ("n_reversed", REVERSED),
+            ("n_open", OPEN),
+            ("n_not_measured", NOT_MEASURED),
+        )
+    }
+    record = {
+        "claim": claim.key,
+        "where": claim.where,
+        "meaning": claim.meaning,
+        "verdict": verdict,
+        "reason": reason,
+        "n_comparisons": str(len(outcomes)),
+        **counts,
+        "n_printed": str(len(shown)),
+        "n_printed_hold": str(sum(effect > 0 for effect in shown)),
+        "caution": claim.caution,
+        "data": _data(config, claim.comparisons),
+    }
+    if weakest is not None:
+        record |= {f"weakest_{name}": value for name, value in _compared(weakest).items()}
+        record |= _numbers(weakest)
+    return record | {"profile": config.profile}
+
+
+def _test_record(config: Config, claim: Claim, outcome: Outcome) -> Record:
+    effect = printed_effect(outcome.comparison)
+    return {
+        "claim": claim.key,
+        **_compared(outcome),
+        "outcome": outcome.outcome,
+        "reason": outcome.lacking,
+        **_numbers(outcome),
+        "printed_effect": _number(effect),
+        "profile": config.profile,
+    }
+
+
+def _compared(outcome: Outcome) -> Record:
+    comparison = outcome.comparison
+    cell = comparison.cell
+    return {
+        "table": cell.table,
+        "protocol": cell.column.protocol,
+        "subset": cell.column.subset,
+        "against": _against(cell, comparison.against),
+        "metric": cell.metric,
+        "convention": outcome.convention,
+        "better": comparison.better,
+        "worse": comparison.worse,
+        "margin": f"{comparison.margin:g}" if comparison.margin else "",
+    }
+
+
+def _against(cell: Cell, column: Column | None) -> str:
+    """Where a change starts: the test set, and the subset where it is another."""
+    if column is None:
+        return ""
+    return column.protocol if column.subset == cell.column.subset else _label(column)
+
+
+def _numbers(outcome: Outcome) -> Record:
+    return {
+        "effect": _number(outcome.effect),
+        "ci_low": _number(outcome.low),
+        "ci_high": _number(outcome.high),
+        "t": f"{outcome.t:.3f}" if math.isfinite(outcome.t) else "",
+        "df": str(outcome.freedom or ""),
+        "p": f"{outcome.p:.2e}" if math.isfinite(outcome.p) else "",
+        "p_holm": f"{outcome.p_holm:.2e}" if math.isfinite(outcome.p_holm) else "",
+        "n_images": str(outcome.images or ""),
+        "n_people": str(outcome.people or ""),
+    }
+
+
+def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
+    """How the data of the comparisons differ from the paper's, and how long its runs trained."""
+    chosen = tuple(comparisons)
+    if not chosen:
+        return ""
+    found = dict.fromkeys(
+        obstacle
+        for comparison in chosen
+        for obstacle in obstacles(config, _column(comparison.cell), comparison.cell.metric)
+    )
+    runs = {
+        _run(comparison.cell.table, row)
+        for comparison in chosen
+        for row in (comparison.better, comparison.worse)
+    }
+    steps = {run.steps for name, run in config.runs.items() if name in runs and not run.weights}
+    span = " to ".join(str(number) for number in sorted({min(steps), max(steps)})) if steps else ""
+    trained = [f"trained here for {span} steps"] if steps else []
+    return "; ".join([*found, *trained]) or "the paper's images and weights"
+
+
+def _run(table: str, row: str) -> str | None:
+    """The run behind a row; the curve's rows are runs."""
+    return row if table == CURVE else RUNS[table, row]
+
+
+def _column(cell: Cell) -> Column:
+    """The column whose images a cell is of: the curve's are those of all subsets."""
+    return Column(cell.column.protocol, MEAN) if cell.table == CURVE else cell.column
+
+
+def _label(column: Column) -> str:
+    return f"{column.protocol}/{column.subset}"
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 5) + 0.0:.5f}" if math.isfinite(value) else ""

@@ -1,0 +1,197 @@
+"""Per-image scores of all runs -> means, intervals and gains per column group of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dfpg.analysis.people_bootstrap import Stratum, make_stratum, mean_interval, paired_p
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.evaluation.per_image import read_per_image
+from dfpg.paper.tables import BASELINES, HIGHER_IS_BETTER, MEAN, TEST_SETS, Column, Table
+
+
+class Bounds(NamedTuple):
+    """A mean and its interval; not finite where there is none."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Scores of all methods in one column group; keys are (method, convention).
+
+    Attributes:
+        values: mean over images; NaN for a metric that a method has no values of.
+        gains: mean paired difference to ``blurred``, positive where the method is better.
+        p: two-sided p of the gain, not adjusted.
+        images: number of images.
+        people: number of people.
+    """
+
+    values: dict[tuple[str, str], Bounds]
+    gains: dict[tuple[str, str], Bounds]
+    p: dict[tuple[str, str], float]
+    images: int
+    people: int
+
+
+@dataclass(frozen=True)
+class SubsetScores:
+    """Scores of one subset: ``values`` [N images, M methods, K conventions]."""
+
+    values: NDArray[np.float64]
+    methods: tuple[str, ...]
+    people: tuple[str, ...]
+
+
+def load_scores(config: Config, folder: Path) -> pd.DataFrame:
+    """Per-image scores of the baselines and of every run whose CSV exists, one frame.
+
+    Raises:
+        UserError: no ``baselines.csv``, or a CSV that holds another method than its name says or
+            other metrics.
+    """
+    frames: list[pd.DataFrame] = []
+    for name in ("baselines", *config.runs):
+        path = folder / f"{name}.csv"
+        if name != "baselines" and not path.exists():
+            continue
+        frame = read_per_image(path)
+        if set(frame["method"]) != (set(BASELINES) if name == "baselines" else {name}):
+            raise UserError(f"{path}: holds another method than {name}; run evaluate again")
+        if frames and set(frame.columns) != set(frames[0].columns):
+            raise UserError(
+                f"{path}: its metrics are not those of the baselines; run evaluate again"
+            )
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column) -> Estimate | None:
+    """Estimates of one column group; None where the profile has no such test images.
+
+    Raises:
+        UserError: a convention is missing, or two methods were scored on different images.
+    """
+    protocol, _ = TEST_SETS[column.protocol]
+    conventions = tuple(table.conventions.values())
+    names = subset_names(config, column)
+    subsets = column_scores(config, scores, table, column)
+    if not subsets:
+        return None
+    methods = [
+        method
+        for method in subsets[0].methods
+        if all(method in subset.methods for subset in subsets)
+    ]
+    signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
+    values, gains = [], []
+    for name, subset in zip(names, subsets, strict=True):
+        chosen = subset.values[:, [subset.methods.index(method) for method in methods]]
+        blurred = subset.values[:, [subset.methods.index("blurred")]]
+        with np.errstate(invalid="ignore"):  # both infinite: no gain, left out as NaN
+            better = (chosen - blurred) * signs
+        values.append(_stratum(config, chosen, subset.people, protocol, name))
+        gains.append(_stratum(config, better, subset.people, protocol, name))
+    keys = [(method, convention) for method in methods for convention in conventions]
+    level = config.statistics.level
+    return Estimate(
+        values=_bounds(keys, values, level),
+        gains=_bounds(keys, gains, level),
+        p=dict(zip(keys, paired_p(gains).tolist(), strict=True)),
+        images=sum(len(subset.people) for subset in subsets),
+        people=len({person for subset in subsets for person in subset.people}),
+    )
+
+
+def subset_names(config: Config, column: Column) -> list[str]:
+    """Subsets that a column group is of: all of its test set for the mean."""
+    protocol, _ = TEST_SETS[column.protocol]
+    subsets = config.protocols[protocol].test.subsets
+    return list(subsets) if column.subset == MEAN else [column.subset]
+
+
+def column_scores(
+    config: Config, scores: pd.DataFrame, table: Table, column: Column
+) -> list[SubsetScores]:
+    """Scores of a column group by subset, as :func:`subset_names`; none where a subset is empty.
+
+    Raises:
+        UserError: as :func:`subset_scores`.
+    """
+    found = [
+        subset_scores(scores, column.protocol, name, tuple(table.conventions.values()))
+        for name in subset_names(config, column)
+    ]
+    return found if all(len(subset.people) for subset in found) else []
+
+
+def subset_scores(
+    scores: pd.DataFrame, test_set: str, subset: str, conventions: Sequence[str]
+) -> SubsetScores:
+    """Scores of every method on the images of one subset, images in order.
+
+    Args:
+        scores: see :func:`load_scores`.
+        test_set: key of ``TEST_SETS``.
+        subset: the subset's name.
+        conventions: metric columns wanted.
+
+    Raises:
+        UserError: a convention is missing, or two methods were scored on different images. A
+            method may lack a convention's values altogether (NaN), not those of some images.
+    """
+    absent = [name for name in conventions if name not in scores.columns]
+    if absent:
+        raise UserError(f"per-image CSVs: no column {absent[0]!r}; run evaluate again")
+    protocol, mode = TEST_SETS[test_set]
+    rows = scores[
+        (scores["protocol"] == protocol) & (scores["mode"] == mode) & (scores["subset"] == subset)
+    ].sort_values("image")
+    by_method = {str(name): part for name, part in rows.groupby("method", sort=False)}
+    methods = tuple(sorted(by_method, key=lambda name: (name not in BASELINES, name)))
+    if not methods:
+        return SubsetScores(np.zeros((0, 0, len(conventions))), (), ())
+    first = by_method[methods[0]]
+    for name, part in by_method.items():
+        same = part[["image", "person"]].to_numpy().tolist()
+        empty = part[list(conventions)].isna().to_numpy()
+        if (
+            same != first[["image", "person"]].to_numpy().tolist()
+            or (empty.any(axis=0) & ~empty.all(axis=0)).any()
+        ):
+            raise UserError(
+                f"per-image CSV of {name!r}: its images or metrics on {test_set} {subset} are not "
+                "those of the other runs; run evaluate again"
+            )
+    values = np.stack([by_method[name][list(conventions)].to_numpy() for name in methods], axis=1)
+    return SubsetScores(values, methods, tuple(first["person"].tolist()))
+
+
+def _stratum(
+    config: Config,
+    values: NDArray[np.float64],
+    people: Sequence[str],
+    protocol: str,
+    subset: str,
+) -> Stratum:
+    flat = values.reshape(len(values), -1)
+    return make_stratum(flat, people, config.statistics.resamples, config.seed, protocol, subset)
+
+
+def _bounds(
+    keys: Sequence[tuple[str, str]], strata: Sequence[Stratum], level: float
+) -> dict[tuple[str, str], Bounds]:
+    interval = mean_interval(strata, level)
+    rows = np.stack([interval.mean, interval.low, interval.high], axis=1).tolist()
+    return {key: Bounds(*row) for key, row in zip(keys, rows, strict=True)}

@@ -1,0 +1,155 @@
+"""Scores of all methods in one column and metric, side by side: what paired tests are made on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dfpg.analysis.estimates import column_scores, subset_names
+from dfpg.analysis.people_bootstrap import Array, Stratum, make_stratum
+from dfpg.analysis.verification import Observations, paired_scores
+from dfpg.core.config import Config
+from dfpg.paper.published import Key, figures
+from dfpg.paper.tables import HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table
+
+# Where the paper prints one figure for what is measured in two ways here.
+PRINTED_AS = {"verification_strict_acc_pct": "verification_acc_pct"}
+
+
+class Cell(NamedTuple):
+    """One column group and metric of a table."""
+
+    table: str
+    column: Column
+    metric: str
+
+    @property
+    def sign(self) -> float:
+        """1 where higher is better, -1 where lower is."""
+        return 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Paired scores of all methods in one cell.
+
+    Attributes:
+        runs: methods whose scores are all finite, one column of each stratum per method.
+        strata: scores in the metric's unit, one stratum per subset.
+        convention: the metric's convention.
+        images: number of images, or of pairs of pictures.
+    """
+
+    runs: tuple[str, ...]
+    strata: tuple[Stratum, ...]
+    convention: str
+    images: int
+
+    @property
+    def people(self) -> int:
+        """Number of units drawn: people, or groups of people that share a negative pair."""
+        return sum(len(stratum.counts) for stratum in self.strata)
+
+    def means(self) -> Array:
+        """Mean of every method, [M]."""
+        shares = [part.sums.sum(axis=0) / part.counts.sum() for part in self.strata]
+        mean: Array = np.mean(shares, axis=0)
+        return mean
+
+    def resampled_means(self) -> Array:
+        """Mean of every method in every resample, [R, M]."""
+        shares = [
+            part.draws @ part.sums / (part.draws @ part.counts)[:, None] for part in self.strata
+        ]
+        mean: Array = np.mean(shares, axis=0)
+        return mean
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[Stratum, ...]:
+        """Strata of one column per pair: scores of its first method minus those of its second."""
+        one = [self.runs.index(first) for first, _ in pairs]
+        two = [self.runs.index(second) for _, second in pairs]
+        return tuple(
+            replace(part, sums=part.sums[:, one] - part.sums[:, two]) for part in self.strata
+        )
+
+
+def panels(config: Config, scores: pd.DataFrame, observations: Observations) -> dict[Cell, Panel]:
+    """Every cell whose scores are paired between methods and exist.
+
+    Verification by the lab's protocol is left out: it drops other images for every method.
+    """
+    found: dict[Cell, Panel] = {}
+    for table in TABLES:
+        if table.recognition:
+            found |= _recognition_panels(config, table, observations)
+            continue
+        for column in table.columns:
+            found |= _image_panels(config, scores, table, column)
+    return found
+
+
+def printed(cell: Cell, row: str) -> float | None:
+    """The paper's figure of a row in a cell; None where it has none."""
+    metric = PRINTED_AS.get(cell.metric, cell.metric)
+    figure = figures().get(Key(cell.table, row, *cell.column, metric))
+    return None if figure is None else figure.value
+
+
+def _image_panels(
+    config: Config, scores: pd.DataFrame, table: Table, column: Column
+) -> dict[Cell, Panel]:
+    protocol, _ = TEST_SETS[column.protocol]
+    names = subset_names(config, column)
+    subsets = column_scores(config, scores, table, column)
+    if not subsets:
+        return {}
+    found = {}
+    for number, (metric, convention) in enumerate(table.conventions.items()):
+        runs = tuple(
+            run
+            for run in subsets[0].methods
+            if all(
+                run in subset.methods
+                and np.isfinite(subset.values[:, subset.methods.index(run), number]).all()
+                for subset in subsets
+            )
+        )
+        strata = tuple(
+            make_stratum(
+                subset.values[:, [subset.methods.index(run) for run in runs], number],
+                subset.people,
+                config.statistics.resamples,
+                config.seed,
+                protocol,
+                name,
+            )
+            for name, subset in zip(names, subsets, strict=True)
+        )
+        images = sum(len(subset.people) for subset in subsets)
+        found[Cell(table.name, column, metric)] = Panel(runs, strata, convention, images)
+    return found
+
+
+def _recognition_panels(
+    config: Config, table: Table, observations: Observations
+) -> dict[Cell, Panel]:
+    paired = paired_scores(observations)
+    found = {}
+    for metric, convention in table.conventions.items():
+        by_run: Mapping[str, tuple[Array, list[str]]] = {
+            run: scores for (run, name), scores in paired.items() if name == convention
+        }
+        if not by_run:
+            continue
+        values = np.stack([scores for scores, _ in by_run.values()], axis=1)
+        people = next(iter(by_run.values()))[1]
+        stratum = make_stratum(
+            values, people, config.statistics.resamples, config.seed, "recognition"
+        )
+        panel = Panel(tuple(by_run), (stratum,), convention, len(values))
+        found[Cell(table.name, table.columns[0], metric)] = panel
+    return found

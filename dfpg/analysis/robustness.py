@@ -1,0 +1,191 @@
+"""Part-files of the robustness curve -> intervals over people, and what claims are tested on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.paired_scores import Cell, Panel
+from dfpg.analysis.people_bootstrap import Array, Interval, make_stratum, mean_interval
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.evaluation.robustness.moves import AMOUNTS, MOVES, PLAIN, STILL, UNITS, Move
+from dfpg.paper.claims import CURVE
+from dfpg.paper.tables import TEST_SETS, Column
+
+Record = dict[str, str]
+CONVENTIONS = {"psnr": "psnr", "ssim": "ssim_matlab_rgb"}
+DROPPED = "sharp"  # the sharp faces against themselves
+BLURRED = "blurred"
+BASELINE_PART = "baselines"
+SHOWN_DIGITS = 12  # of a SHA-256
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one test set: ``values`` [people, methods, moves, metrics], one image each.
+
+    ``mirrored`` is the share of the faces' pixels that are mirror images, per move [M].
+    """
+
+    values: Array
+    methods: tuple[str, ...]
+    people: tuple[str, ...]
+    mirrored: Array
+
+
+def read_curve(config: Config, folder: Path) -> dict[str, Scores]:
+    """Scores by test set (key of ``TEST_SETS``) of the baselines and every run that has a part.
+
+    Raises:
+        UserError: there are no parts, or they are of different images.
+    """
+    if not (folder / f"{BASELINE_PART}.csv").exists():
+        raise UserError(f"{folder}: no robustness scores; run `dfpg robustness` first")
+    table = load_scores(config, folder)
+    found = {}
+    for protocol in sorted(set(table["protocol"])):
+        name = next(n for n, (p, mode) in TEST_SETS.items() if p == protocol and mode == "center")
+        rows = table[(table["protocol"] == protocol) & (table["method"] != DROPPED)]
+        found[name] = _scores(folder, rows)
+    return found
+
+
+def curve_records(config: Config, curve: dict[str, Scores], folder: Path) -> list[Record]:
+    """Records of ``robustness.csv``: one per test set, run, amount and metric.
+
+    The amount that moves nothing is in every transformation. ``gain`` is the paired difference to
+    the blurred input of the same move, ``change`` that to the run's own value without a move; both
+    are positive where the moved run is better. Intervals are over people.
+    """
+    return [
+        record
+        for test_set, scores in curve.items()
+        for record in _records(config, test_set, scores, folder)
+    ]
+
+
+def curve_panels(config: Config, curve: dict[str, Scores]) -> dict[Cell, Panel]:
+    """What claims compare: per transformation the mean over its amounts, and the unmoved faces.
+
+    The cells' subset is the transformation, or ``identity``.
+    """
+    found = {}
+    for test_set, scores in curve.items():
+        groups = {
+            name: [number for number, move in enumerate(MOVES) if move.transformation == name]
+            for name in (STILL.transformation, *AMOUNTS)
+        }
+        for name, moves in groups.items():
+            for number, (metric, convention) in enumerate(CONVENTIONS.items()):
+                values = scores.values[:, :, moves, number].mean(axis=2)
+                stratum = make_stratum(
+                    values, scores.people, config.statistics.resamples, config.seed, CURVE, test_set
+                )
+                cell = Cell(CURVE, Column(test_set, name), metric)
+                found[cell] = Panel(scores.methods, (stratum,), convention, len(values))
+    return found
+
+
+def _scores(folder: Path, rows: pd.DataFrame) -> Scores:
+    """Rows of one protocol as an array; every method must have every move of the same people."""
+    methods = tuple(dict.fromkeys(rows["method"]))
+    people = tuple(sorted(set(rows["person"])))
+    modes = [move.mode for move in MOVES]
+    keys = pd.MultiIndex.from_product([people, methods, modes])
+    names = [*CONVENTIONS.values(), "mirrored"]
+    table = rows.set_index(["person", "method", "mode"])[names]
+    if table.index.has_duplicates or not keys.isin(table.index).all():
+        raise UserError(
+            f"{folder}: the part-files are not of the same images and moves: delete the folder and "
+            "run `dfpg robustness` again"
+        )
+    values = table.loc[keys].to_numpy(dtype=np.float64)
+    cube = values.reshape(len(people), len(methods), len(modes), len(names))
+    return Scores(cube[..., :-1], methods, people, cube[:, 0, :, -1].mean(axis=0))
+
+
+def _records(config: Config, test_set: str, scores: Scores, folder: Path) -> Iterator[Record]:
+    shape = scores.values.shape[1:]
+    still, blurred = MOVES.index(STILL), scores.methods.index(BLURRED)
+    bounds = {
+        name: _intervals(config, values.reshape(len(values), -1), scores.people, test_set)
+        for name, values in (
+            ("value", scores.values),
+            ("gain", scores.values - scores.values[:, [blurred]]),
+            ("change", scores.values - scores.values[:, :, [still]]),
+        )
+    }
+    cells = np.arange(np.prod(shape)).reshape(shape)
+    for place, run in enumerate(scores.methods):
+        provenance = _provenance(config, run, _card(folder, run))
+        for move, transformation, amount in _points():
+            for number, (metric, convention) in enumerate(CONVENTIONS.items()):
+                record = {
+                    "protocol": test_set,
+                    "run": run,
+                    "transformation": transformation,
+                    "amount": f"{amount:g}",
+                    "unit": UNITS[transformation],
+                    "metric": metric,
+                    "convention": convention,
+                }
+                for name, interval in bounds.items():
+                    record |= _bounds(name, interval, cells[place, move, number])
+                yield record | {
+                    "mirrored_pct": f"{100 * scores.mirrored[move]:.2f}",
+                    "n_images": str(len(scores.people)),
+                    "n_people": str(len(set(scores.people))),
+                    **provenance,
+                }
+
+
+def _points() -> Iterator[tuple[int, str, float]]:
+    """(number of the move, transformation, amount) of every point of the curves, in order."""
+    for name, amounts in AMOUNTS.items():
+        for amount in sorted((PLAIN[name], *amounts)):
+            move = STILL if amount == PLAIN[name] else Move(name, amount)
+            yield MOVES.index(move), name, amount
+
+
+def _intervals(config: Config, values: Array, people: tuple[str, ...], test_set: str) -> Interval:
+    settings = config.statistics
+    stratum = make_stratum(values, people, settings.resamples, config.seed, CURVE, test_set)
+    return mean_interval([stratum], settings.level)
+
+
+def _bounds(name: str, interval: Interval, cell: int) -> Record:
+    numbers = (interval.mean[cell], interval.low[cell], interval.high[cell])
+    ends = "ci" if name == "value" else name
+    keys = (name, f"{ends}_low", f"{ends}_high")
+    texts = [f"{round(v, 5) + 0.0:.5f}" if np.isfinite(v) else "" for v in numbers]
+    return dict(zip(keys, texts, strict=True))
+
+
+def _provenance(config: Config, method: str, card: dict[str, str]) -> Record:
+    """What the scores are of. The commit is in ``environment.json``, as for all results."""
+    run = config.runs.get(method)
+    return {
+        "method": run.method if run else "",
+        "trained_on": run.protocol if run else "",
+        "weights": card["weights"][:SHOWN_DIGITS],
+        "device": card["device"],
+        "seed": str(config.seed),
+        "profile": config.profile,
+    }
+
+
+def _card(folder: Path, method: str) -> dict[str, str]:
+    """The card that ``dfpg robustness`` wrote beside a part."""
+    path = folder / f"{BASELINE_PART if method == BLURRED else method}.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(card[name]) for name in ("weights", "device")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: no readable card; run `dfpg robustness` again") from error

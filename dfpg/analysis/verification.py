@@ -1,0 +1,278 @@
+"""What detectors and embedder saw -> Table 3, verification in both modes, ROC and histogram.
+
+``lab`` is the protocol behind the published figures: images without exactly one face are dropped,
+all positive pairs are listed before all negative ones, and ten folds are cut in that order, so
+that nearly every fold holds one kind of pair only. ``strict`` keeps every image (a face that is not
+found is an error) and deals the people to ten folds, groups that share a negative pair together.
+Probes are aligned by the points ``detected`` in them, or by those of the ``sharp`` image.
+
+Intervals: rates by :func:`dfpg.analysis.people_bootstrap.rate_interval`, given the thresholds; the
+ROC's measures by the percentile bootstrap. What is drawn are people, in groups that share a
+negative pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dfpg.analysis.estimates import Bounds, Estimate
+from dfpg.analysis.people_bootstrap import (
+    Interval,
+    draw_people,
+    make_stratum,
+    mean_interval,
+    paired_p,
+    rate_interval,
+)
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.evaluation.per_image import read_recognition
+from dfpg.evaluation.recognition.pairs import Pair, deal_folds, groups_of, read_pairs
+from dfpg.evaluation.recognition.references import PAIRS
+from dfpg.metrics.verification import (
+    FOLDS,
+    Flags,
+    Floats,
+    cross_validated,
+    lab_folds,
+    roc,
+    roc_measures,
+)
+from dfpg.paper.tables import BASELINES
+
+MODES, ALIGNMENTS = ("lab", "strict"), ("detected", "sharp")
+DETECTORS = ("dlib_hog", "scrfd")
+MEASURES = ("accuracy_pct", "eer_pct", "auc", "tar_at_far_1pct")
+CHUNK = 100  # resamples at a time: bounds memory to CHUNK x pairs
+CURVE_POINTS = 100  # of a ROC in results/
+BIN = 0.1  # width of the histogram's bins of squared distance
+
+NOTHING = Bounds(np.nan, np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """All methods' rows on Table 3's test set, and how its people are paired.
+
+    Attributes:
+        rows: by method, images in order, the same images for each.
+        groups, folds: of each person with references (:mod:`dfpg.evaluation.recognition.pairs`).
+    """
+
+    rows: dict[str, pd.DataFrame]
+    groups: dict[str, int]
+    folds: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Pairs of one method and alignment, all positive ones first, images in order.
+
+    Attributes:
+        distances: [N], NaN where the probe's face was not found.
+        same: [N].
+        group, fold: of the probe's person, [N].
+        images, dropped: how many images there are, and how many of them were dropped.
+    """
+
+    distances: Floats
+    same: Flags
+    group: NDArray[np.int64]
+    fold: NDArray[np.int64]
+    images: int
+    dropped: int
+
+
+def load_observations(config: Config, artifacts: Path) -> Observations:
+    """Read ``recognition/*.csv`` of the baselines and of every run scored on protocol A.
+
+    Raises:
+        UserError: the baselines or the pairs are missing, or two methods saw different images.
+    """
+    rows: dict[str, pd.DataFrame] = {}
+    for name in ("baselines", *config.runs):
+        path = artifacts / "recognition" / f"{name}.csv"
+        if name != "baselines" and not path.exists():
+            continue
+        frame = read_recognition(path)
+        allowed = BASELINES if name == "baselines" else (name,)
+        if not set(frame["method"]) <= set(allowed):
+            raise UserError(f"{path}: holds another method than {name}; run evaluate again")
+        for method, part in frame.groupby("method"):
+            rows[str(method)] = part.sort_values("image").reset_index(drop=True)
+    keys = ["image", "person", "face"]
+    for method, part in rows.items():
+        if not part[keys].equals(rows[BASELINES[0]][keys]):
+            raise UserError(
+                f"recognition CSV of {method!r}: its images are not those of the other runs; "
+                "run evaluate again"
+            )
+    pairs: Sequence[Pair] = read_pairs(artifacts / "references" / PAIRS)
+    groups = groups_of(pairs)
+    return Observations(rows, groups, deal_folds(groups, FOLDS, config.seed))
+
+
+def compare_with_references(
+    observations: Observations, method: str, mode: str, alignment: str
+) -> Comparisons:
+    """Pairs of one method; in mode ``lab`` without the images that the lab drops."""
+    rows = observations.rows[method]
+    rows = rows[rows["person"].isin(observations.groups)]
+    kept = rows
+    if mode == "lab":
+        lost = rows[f"{alignment}_positive"].isna()
+        if alignment == "detected":
+            lost |= rows["scrfd_faces"] != 1
+        kept = rows[~lost]
+    people = kept["person"].tolist()
+    distances = [kept[f"{alignment}_{kind}"].to_numpy() for kind in ("positive", "negative")]
+    return Comparisons(
+        np.concatenate(distances),
+        np.repeat([True, False], len(kept)),
+        np.array([observations.groups[person] for person in people] * 2, np.int64),
+        np.array([observations.folds[person] for person in people] * 2, np.int64),
+        len(rows),
+        len(rows) - len(kept),
+    )
+
+
+def accuracy(config: Config, pairs: Comparisons, mode: str) -> Bounds:
+    """Accuracy, 0 to 1; not finite where there are too few people or pairs for two folds.
+
+    ``lab``: mean over the folds. ``strict``: over all pairs.
+    """
+    right = judged(pairs, mode)
+    if right is None:
+        return NOTHING
+    weights = np.ones(len(right))
+    if mode == "lab":
+        fold = lab_folds(len(right))
+        weights = len(right) / FOLDS / np.bincount(fold)[fold]
+    people = [str(group) for group in pairs.group]
+    stratum = make_stratum((right * weights)[:, None], people, 1, config.seed)
+    interval = rate_interval(stratum, config.statistics.level)
+    return _first(interval)
+
+
+def judged(pairs: Comparisons, mode: str) -> Flags | None:
+    """Whether each pair is judged rightly, [N]; None where there are too few for folds."""
+    enough = len(pairs.same) >= FOLDS if mode == "lab" else len(np.unique(pairs.fold)) > 1
+    if not enough:
+        return None
+    folds = lab_folds(len(pairs.same)) if mode == "lab" else pairs.fold
+    return cross_validated(pairs.distances, pairs.same, folds)
+
+
+def measures(config: Config, pairs: Comparisons, mode: str) -> dict[str, Bounds]:
+    """Every measure of ``MEASURES`` with its interval; ``*_pct`` and TAR in percent."""
+    found = {"accuracy_pct": scaled(accuracy(config, pairs, mode))}
+    if len(pairs.same) == 0:
+        return found | dict.fromkeys(MEASURES[1:], NOTHING)
+    value = roc_measures(pairs.distances, pairs.same)
+    _, place = np.unique(pairs.group, return_inverse=True)
+    draws = draw_people(
+        int(place.max()) + 1, config.statistics.resamples, config.seed, "verification"
+    )
+    drawn = [
+        roc_measures(pairs.distances, pairs.same, draws[start : start + CHUNK][:, place])
+        for start in range(0, len(draws), CHUNK)
+    ]
+    tail = (1 - config.statistics.level) / 2
+    for name, field, factor in (
+        ("eer_pct", "eer", 100.0),
+        ("auc", "auc", 1.0),
+        ("tar_at_far_1pct", "tar", 100.0),
+    ):
+        samples = np.concatenate([getattr(part, field) for part in drawn])
+        low, high = np.nanquantile(samples, [tail, 1 - tail]).tolist()
+        found[name] = scaled(Bounds(float(getattr(value, field)[0]), low, high), factor)
+    return found
+
+
+def estimate_table3(config: Config, observations: Observations) -> Estimate | None:
+    """Table 3's estimates in percent; None where the profile has no such test images."""
+    rows = observations.rows
+    if not rows:
+        return None
+    first = rows[BASELINES[0]]
+    people = first["person"].tolist()
+    paired = paired_scores(observations)
+    values: dict[tuple[str, str], Bounds] = {}
+    for method in rows:
+        for detector in DETECTORS:
+            found, _ = paired[method, detector]
+            stratum = make_stratum(found[:, None] / 100, people, 1, config.seed)
+            interval = rate_interval(stratum, config.statistics.level)
+            values[method, detector] = scaled(_first(interval))
+        for mode in MODES:
+            pairs = compare_with_references(observations, method, mode, "detected")
+            values[method, f"{mode}_detected"] = scaled(accuracy(config, pairs, mode))
+    gains, p = _gains(config, paired)
+    return Estimate(values, gains, p, len(first), len(set(people)))
+
+
+def paired_scores(observations: Observations) -> dict[tuple[str, str], tuple[Floats, list[str]]]:
+    """Scores 0 or 100 by (method, convention), and the person or group of people of each.
+
+    Only what is counted over all images is paired between methods: detection and ``strict``.
+    """
+    paired: dict[tuple[str, str], tuple[Floats, list[str]]] = {}
+    for method, rows in observations.rows.items():
+        people = rows["person"].tolist()
+        for detector in DETECTORS:
+            found = np.asarray(rows[f"{detector}_score"].notna(), np.float64)
+            paired[method, detector] = (100 * found, people)
+        pairs = compare_with_references(observations, method, "strict", "detected")
+        right = judged(pairs, "strict")
+        if right is not None:
+            groups = [str(group) for group in pairs.group]
+            paired[method, "strict_detected"] = (100 * right.astype(np.float64), groups)
+    return paired
+
+
+def _gains(
+    config: Config, paired: Mapping[tuple[str, str], tuple[Floats, list[str]]]
+) -> tuple[dict[tuple[str, str], Bounds], dict[tuple[str, str], float]]:
+    gains, p = {}, {}
+    for (method, convention), (scores, people) in paired.items():
+        difference = scores - paired["blurred", convention][0]
+        stratum = make_stratum(
+            difference[:, None], people, config.statistics.resamples, config.seed, "recognition"
+        )
+        interval = mean_interval([stratum], config.statistics.level)
+        gains[method, convention] = _first(interval)
+        p[method, convention] = float(paired_p([stratum])[0])
+    return gains, p
+
+
+def curve(pairs: Comparisons) -> tuple[Floats, Floats]:
+    """FAR and TAR of at most ``CURVE_POINTS`` points of the ROC, ends included."""
+    far, tar = (rates[0] for rates in roc(pairs.distances, pairs.same))
+    chosen = np.unique(np.linspace(0, len(far) - 1, CURVE_POINTS).round().astype(int))
+    return far[chosen], tar[chosen]
+
+
+def histogram(pairs: Comparisons) -> dict[str, NDArray[np.int64]]:
+    """Counts of squared distances in bins of width ``BIN`` from 0 to 4, by kind of pair."""
+    edges = np.linspace(0, 4, round(4 / BIN) + 1)
+    found = ~np.isnan(pairs.distances)
+    return {
+        name: np.histogram(pairs.distances[found & kind], edges)[0].astype(np.int64)
+        for name, kind in (("positive", pairs.same), ("negative", ~pairs.same))
+    }
+
+
+def _first(interval: Interval) -> Bounds:
+    """Bounds of the interval's only column."""
+    return Bounds(float(interval.mean[0]), float(interval.low[0]), float(interval.high[0]))
+
+
+def scaled(bounds: Bounds, factor: float = 100.0) -> Bounds:
+    """Bounds in another unit; percent by default."""
+    return Bounds(*(factor * value for value in bounds))

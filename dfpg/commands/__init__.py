@@ -1,0 +1,1 @@
+"""What people call; each module is one command."""

@@ -1,0 +1,105 @@
+"""A trained method on the faces of one photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dfpg.commands.deblur.framing import Frame, Pixels, correct, cut, frame_of
+from dfpg.core.device import resolve_precision
+from dfpg.core.errors import UserError
+from dfpg.evaluation.restore import in_precision
+from dfpg.methods.registry import build_restorer
+from dfpg.pretrained.detector import Detection
+
+BATCH = 8  # faces that a method restores at once
+
+
+class Restorer:
+    """What a trained method changes in pictures of faces.
+
+    Attributes:
+        size: side of the faces that it was trained on, px.
+        name: the method's key in the registry.
+    """
+
+    def __init__(self, weights: Path, device: torch.device) -> None:
+        """Load a weights file; it restores in bf16 where the device computes that natively.
+
+        Raises:
+            UserError: as :func:`dfpg.methods.registry.build_restorer`.
+        """
+        self._method = build_restorer(weights, device)
+        self._restore = in_precision(self._method, device, resolve_precision("auto", device))
+        self._weights = weights
+        self.device = device
+        self.size = self._method.setting.image_size
+        self.name = self._method.name
+
+    def change(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Restored minus input in grey levels, float32 [N, H, W, 3], of RGB uint8 [N, H, W, 3].
+
+        Raises:
+            UserError: the method takes no pictures of this size, or gives what is no number.
+        """
+        parts = [
+            self._change(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def _change(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        images = torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        change = (self._restore(images) - images) * 127.5
+        if not bool(change.isfinite().all()):
+            raise UserError(f"{self._weights}: restores to what is no number: train the run again")
+        array: NDArray[np.float32] = change.permute(0, 2, 3, 1).cpu().numpy()
+        return array
+
+
+def restore_faces(
+    photograph: Pixels, faces: Sequence[Detection], restorer: Restorer
+) -> tuple[Pixels, list[Frame]]:
+    """A photograph with its faces restored, and their frames.
+
+    Args:
+        photograph: RGB uint8 [H, W, 3].
+        faces: found in it, the largest first: where frames overlap, the larger face lies on top.
+        restorer: of the faces.
+    """
+    frames = [frame_of(face.landmarks) for face in faces]
+    changes = restorer.change(np.stack([cut(photograph, frame, restorer.size) for frame in frames]))
+    canvas = photograph.copy()
+    for frame, change in reversed(list(zip(frames, changes, strict=True))):
+        correct(canvas, photograph, frame, change)
+    return canvas, frames
+
+
+def restore_aligned(face: Pixels, restorer: Restorer) -> Pixels:
+    """A picture that a face fills as it does in training, restored as a whole.
+
+    It is drawn with its shorter side at the model's size; the change is drawn back at its own.
+
+    Args:
+        face: RGB uint8 [H, W, 3].
+        restorer: of the face.
+    """
+    height, width = face.shape[:2]
+    scale = restorer.size / min(height, width)
+    small = _resized(face, round(height * scale), round(width * scale))
+    change = restorer.change(small[None])[0]
+    levels = np.rint(face + _resized(change, height, width))
+    restored: Pixels = np.clip(levels, 0, 255).astype(np.uint8)
+    return restored
+
+
+def _resized(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Averaged over areas where it becomes smaller, cubic where it becomes larger."""
+    way = cv2.INTER_AREA if height < len(image) else cv2.INTER_CUBIC
+    resized: NDArray[Any] = cv2.resize(image, (width, height), interpolation=way)
+    return resized

@@ -1,0 +1,98 @@
+"""Training of the shipped model: the profile's run on embedded and freshly generated people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dfpg.core.config import Config
+from dfpg.core.device import select_device
+from dfpg.core.errors import UserError
+from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
+from dfpg.data.blur.kernels import load_kernels
+from dfpg.data.faces.dataset import (
+    EMBEDDED,
+    FACES,
+    FaceSet,
+    Split,
+    joined,
+    load_faces,
+    load_folder,
+    read_index,
+)
+from dfpg.data.faces.source import SPLITS
+from dfpg.methods.registry import build_method
+from dfpg.pretrained.vggface import load_prior
+from dfpg.stages.pipeline import make_validation
+from dfpg.training.batch_views import open_view
+from dfpg.training.fingerprint import fingerprint, training_code
+from dfpg.training.loop import train as training_loop
+
+RUN = "dfpg_b"
+TRAINED = ARTIFACTS / "weights" / f"{RUN}.safetensors"
+COST = ARTIFACTS / "cost" / f"{RUN}.json"  # seconds of training, and the device
+
+
+def train(config: Config, generated: Path) -> None:
+    """Train run ``dfpg_b``; a stopped training resumes.
+
+    Args:
+        config: the profile ``shipped``.
+        generated: folder of ``dfpg faces generate``, drawn with another seed than the embedded
+            faces; all of its people are trained on, beside the embedded training people.
+
+    Raises:
+        UserError: faces, kernels or the prior network are missing or do not fit; or as training
+            does.
+    """
+    bank = KERNELS / f"{config.protocols['b'].kernels}.safetensors"
+    method = build_method(config, RUN, load_prior(PRIORS))
+    kernels = load_kernels(bank)
+    faces = training_faces(generated)
+    inputs = [bank, FACES, generated, PRIORS / "vgg16.safetensors"]
+    code = [*training_code(type(method)), Path(__file__)]
+    training_loop(
+        config,
+        RUN,
+        method,
+        open_view(method.view, config, RUN, faces, kernels, select_device()),
+        out=TRAINED,
+        history=ARTIFACTS / "history" / f"{RUN}.csv",
+        cost=COST,
+        scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
+        validation=make_validation(config, "b", kernels),
+    )
+
+
+def training_facts(config: Config, generated: Path) -> dict[str, Any]:
+    """What the card says of the training: run, steps, faces, seconds and device.
+
+    Raises:
+        UserError: the run has not been trained.
+    """
+    try:
+        cost = json.loads(COST.read_text())
+    except OSError as error:
+        raise UserError(f"{COST}: missing: run `make shipped` first") from error
+    faces = training_faces(generated)
+    return {
+        "variant": config.runs[RUN].options["variant"],
+        "steps": config.runs[RUN].steps,
+        "batch_size": config.training.batch_size,
+        "people": len(set(faces.people)),
+        "pictures": len(faces.people),
+        **cost,
+    }
+
+
+def training_faces(generated: Path) -> FaceSet:
+    """The embedded training people and everybody in a folder of freshly generated people."""
+    parts = {str(split): load_folder(generated, split, None) for split in present(generated)}
+    return joined({EMBEDDED: load_faces(EMBEDDED, "train"), "generated": joined(parts)})
+
+
+def present(folder: Path) -> list[Split]:
+    """Splits of which a folder of faces holds pictures."""
+    found = set(read_index(folder)["split"])
+    return [split for split in SPLITS if split in found]

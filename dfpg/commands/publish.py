@@ -1,0 +1,86 @@
+"""Keep a run of another profile as a record in ``results/NAME``: its text files, no pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.core.files import FOLDER_NAME, atomic_folder, write_text
+
+TEXT = (".csv", ".json", ".md", ".tex")
+PROJECT = ("params.yaml", "dvc.lock")
+ARTIFACTS = {
+    "history": "*.csv",  # training curves
+    "cost": "*.json",  # seconds and device of every training
+    "per_image": "*.csv",  # scores of every image, for `dfpg seeds`
+}
+
+
+def publish(config: Config, name: str, root: Path = Path(), force: bool = False) -> str:
+    """Copy the tables in ``results/`` to ``results/NAME``, with what they were made of.
+
+    Beside the tables stand ``params.yaml``, ``dvc.lock``, ``environment.json``, curve, seconds and
+    device of every training, and the scores of every image. Pictures are left out: they may show
+    real people.
+
+    Args:
+        config: of ``params.yaml``.
+        name: of the folder: lower-case letters, digits, ``-`` and ``_``.
+        root: the project's root.
+        force: replace a record of that name.
+
+    Returns:
+        One line: where, and how many files.
+
+    Raises:
+        UserError: the name is none, or taken; a file is missing, or ``results/`` is of another
+            profile or seed than ``params.yaml``. Nothing is written then.
+    """
+    results = root / "results"
+    target = results / name
+    if not FOLDER_NAME.fullmatch(name) or name == "plots":
+        raise UserError(f"publish {name!r}: use lower-case letters, digits, - and _, not `plots`")
+    if target.exists() and not force:
+        raise UserError(f"{target}: is there already: choose another name, or add --force")
+    files = _files(config, root)
+    with atomic_folder(target) as record:
+        for place, source in files.items():
+            write_text(record / place, source.read_text(encoding="utf-8"))
+    return f"{target}: {len(files)} files of profile {config.profile}, seed {config.seed}"
+
+
+def _files(config: Config, root: Path) -> dict[str, Path]:
+    """What belongs to the record: place in it -> file."""
+    results = root / "results"
+    made_by = _environment(results / "environment.json")
+    wanted = {"profile": config.profile, "seed": config.seed}
+    for key, value in wanted.items():
+        if made_by.get(key) != value:
+            raise UserError(
+                f"{results}: made with {key} {made_by.get(key)}, params.yaml says {value}: "
+                "run `dvc repro` first"
+            )
+    found = {path.name: path for path in sorted(results.iterdir()) if path.suffix in TEXT}
+    for name in ("table1.csv", "table2.csv", "table3.csv", "table4.csv"):
+        if name not in found:
+            raise UserError(f"{results / name}: missing; run `dvc repro` first")
+    for name in PROJECT:
+        if not (root / name).is_file():
+            raise UserError(f"{root / name}: missing; run this in the project's root")
+        found[name] = root / name
+    for folder, pattern in ARTIFACTS.items():
+        parts = sorted((root / "artifacts" / folder).glob(pattern))
+        if not parts:
+            raise UserError(f"{root / 'artifacts' / folder}: no {pattern}; run `dvc repro` first")
+        found |= {f"{folder}/{path.name}": path for path in parts}
+    return found
+
+
+def _environment(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: missing or damaged; run `dvc repro` first") from error
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,214 @@
+"""Tables over several training seeds: per-image scores of whole runs -> one CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dfpg.analysis.estimates import SubsetScores, column_scores, load_scores, subset_names
+from dfpg.analysis.people_bootstrap import Array
+from dfpg.analysis.seed_intervals import SeedInterval, SeedScores, seed_interval
+from dfpg.core.config import PARAMS, Config, load_config
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
+from dfpg.evaluation.per_image import KEYS
+from dfpg.paper.tables import BASELINES, HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table, rows_of
+
+Record = dict[str, str]
+PER_IMAGE = "per_image"
+SAME = [name for name in KEYS if name != "method"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One seed's folder: its parameters and its per-image scores."""
+
+    folder: Path
+    config: Config
+    scores: pd.DataFrame
+
+
+def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") -> str:
+    """Write the tables over several seeds, with intervals over people and seeds.
+
+    Table 3 is left out: its rates and thresholds have estimators of their own.
+
+    Args:
+        folders: each with ``params.yaml`` and ``per_image``, as ``dfpg publish`` writes them, or
+            ``artifacts/per_image`` (a project folder); alike but for ``seed``.
+        out: the CSV.
+        against: run or baseline that the column ``gain`` compares with.
+
+    Returns:
+        What was written, and of what.
+
+    Raises:
+        UserError: fewer than two folders, equal seeds, other parameters, missing or damaged
+            scores, or no scores of ``against``.
+    """
+    if len(folders) < 2:
+        raise UserError("seeds: name two or more folders, each of another seed")
+    seeds = [_read(folder) for folder in folders]
+    _check(seeds)
+    config = seeds[0].config
+    methods = [set(one.scores["method"]) for one in seeds]
+    common = set.intersection(*methods)
+    if against not in common:
+        raise UserError(f"--against {against}: not scored in every folder; {_known(common)}")
+    numbers = " ".join(str(one.config.seed) for one in seeds)
+    images = "same" if _same_images(seeds) else "different"
+    facts = {"n_seeds": str(len(seeds)), "seeds": numbers, "test_images": images}
+    records = [
+        record | facts | {"profile": config.profile}
+        for table in TABLES
+        if not table.recognition
+        for column in table.columns
+        for record in _records(seeds, table, column, common, against)
+    ]
+    write_text(out, pd.DataFrame(records).to_csv(index=False, lineterminator="\n"))
+    lines = [
+        f"{name}: not in every folder, left out" for name in sorted(set.union(*methods) - common)
+    ]
+    lines.append(f"{out}: {len(records)} values over seeds {numbers}, {images} test images")
+    return "\n".join(lines)
+
+
+def _read(folder: Path) -> Trained:
+    config = load_config(folder / PARAMS)
+    places = [folder / PER_IMAGE, folder / "artifacts" / PER_IMAGE]
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None:
+        raise UserError(
+            f"{folder}: no scores of single images ({PER_IMAGE}): "
+            "name a folder that `dfpg publish` wrote, or a project folder after `dvc repro`"
+        )
+    return Trained(folder, config, load_scores(config, place))
+
+
+def _check(seeds: Sequence[Trained]) -> None:
+    """Refuse what is no set of trainings that differ in their seed alone."""
+    first = seeds[0]
+    for number, one in enumerate(seeds):
+        for earlier in seeds[:number]:
+            if earlier.config.seed == one.config.seed:
+                raise UserError(
+                    f"{one.folder}: seed {one.config.seed} as in {earlier.folder}: "
+                    f"set another `seed` in {PARAMS} and run again"
+                )
+        mine, other = (t.config.model_dump(mode="json") for t in (first, one))
+        differing = [name for name in mine if name != "seed" and mine[name] != other[name]]
+        if differing:
+            raise UserError(
+                f"{one.folder / PARAMS}: {differing[0]} is not that of {first.folder / PARAMS}: "
+                "only `seed` may differ"
+            )
+
+
+def _same_images(seeds: Sequence[Trained]) -> bool:
+    """Whether all folders hold the same blurred images: their scores say so, too."""
+    blurred = [
+        one.scores[one.scores["method"] == "blurred"].sort_values(["protocol", "image"])
+        for one in seeds
+    ]
+    tables = [rows[[*SAME, "psnr"]].reset_index(drop=True) for rows in blurred]
+    return all(table.equals(tables[0]) for table in tables)
+
+
+def _records(
+    seeds: Sequence[Trained], table: Table, column: Column, common: set[str], against: str
+) -> Iterator[Record]:
+    """Records of one column group; none where it has no images in some folder."""
+    config = seeds[0].config
+    names = subset_names(config, column)
+    parts = [column_scores(config, one.scores, table, column) for one in seeds]
+    if not all(parts):
+        return
+    scored = [set(part.methods) for found in parts for part in found]
+    present = set.intersection(common, *scored)
+    rows = [row for row in rows_of(table, config) if row.run in present]
+    runs = [str(row.run) for row in rows]
+    signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
+    found = _interval(seeds, names, parts, runs, column)
+    gains = (
+        _interval(seeds, names, parts, runs, column, (against, signs))
+        if against in present
+        else None
+    )
+    people = {person for part in parts for one in part for person in one.people}
+    cell = 0
+    for row, run in zip(rows, runs, strict=True):
+        for metric, convention in table.conventions.items():
+            record = {
+                "table": table.name,
+                "row": row.key,
+                "run": run,
+                "protocol": column.protocol,
+                "subset": column.subset,
+                "metric": metric,
+                "convention": convention,
+                **_numbers(found, cell, ("value", "ci_low", "ci_high")),
+                "seed_sd": _number(float(found.spread[cell])) if run not in BASELINES else "",
+            }
+            none = dict.fromkeys(("gain", "gain_low", "gain_high"), "")
+            if gains is not None and run not in (against, "sharp"):
+                none = _numbers(gains, cell, ("gain", "gain_low", "gain_high"))
+            yield (
+                record
+                | none
+                | {
+                    "gain_over": against,
+                    "n_images": str(sum(len(part.people) for part in parts[0])),
+                    "n_people": str(len(people)),
+                }
+            )
+            cell += 1
+
+
+def _interval(
+    seeds: Sequence[Trained],
+    names: Sequence[str],
+    parts: Sequence[Sequence[SubsetScores]],
+    runs: Sequence[str],
+    column: Column,
+    gain: tuple[str, Array] | None = None,
+) -> SeedInterval:
+    """Interval of every run and convention, or of its gain over another run."""
+    config = seeds[0].config
+    subsets = config.protocols[TEST_SETS[column.protocol][0]].test.subsets
+    scores = []
+    for found in parts:
+        values = []
+        for part in found:
+            table = part.values[:, [part.methods.index(run) for run in runs]]
+            if gain is not None:
+                other, signs = gain
+                with np.errstate(invalid="ignore"):  # both infinite: no gain
+                    table = (table - part.values[:, [part.methods.index(other)]]) * signs
+            values.append(table.reshape(len(table), -1))
+        # Two sources may have a person of the same name.
+        people = [
+            tuple(f"{subsets[name].source}/{person}" for person in part.people)
+            for name, part in zip(names, found, strict=True)
+        ]
+        scores.append(SeedScores(tuple(values), tuple(people)))
+    settings = config.statistics
+    return seed_interval(
+        scores, settings.resamples, config.seed, "seeds", *column, level=settings.level
+    )
+
+
+def _numbers(found: SeedInterval, cell: int, names: tuple[str, str, str]) -> Record:
+    bounds = (found.interval.mean[cell], found.interval.low[cell], found.interval.high[cell])
+    return {name: _number(float(value)) for name, value in zip(names, bounds, strict=True)}
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 5) + 0.0:.5f}" if np.isfinite(value) else ""
+
+
+def _known(names: set[str]) -> str:
+    return f"there are {', '.join(sorted(names))}"

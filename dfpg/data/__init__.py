@@ -1,0 +1,1 @@
+"""Faces, blur kernels, test sets and training views."""

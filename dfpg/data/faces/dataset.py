@@ -1,0 +1,162 @@
+"""Sharp faces by source and split. People are never shared between splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.core.files import read_image
+
+Split = Literal["train", "val", "test"]
+EMBEDDED = "embedded"  # the source that the repository holds
+FACES = Path("data")  # its folder
+PREPARED = Path("artifacts") / "faces"
+JOIN = "+"
+INDEX = "faces.csv"
+LANDMARK_COLUMNS = tuple(f"{axis}{point}" for point in range(5) for axis in "xy")
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Sharp pictures of known people.
+
+    Attributes:
+        pictures: uint8 RGB [N, S, S, 3].
+        people: name of the person in each picture.
+        names: file name of each picture.
+        landmarks: float32 [N, 5, 2] in px; as seen: left eye, right eye, nose, mouth corners.
+    """
+
+    pictures: NDArray[np.uint8]
+    people: tuple[str, ...]
+    names: tuple[str, ...]
+    landmarks: NDArray[np.float32]
+
+
+def read_index(folder: Path) -> pd.DataFrame:
+    """Index of a folder of faces: file, person, split, score and landmark columns in px.
+
+    Raises:
+        UserError: there is no index, or it lacks a column.
+    """
+    path = folder / INDEX
+    try:
+        index = pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: missing; check out data/, or run `dvc repro faces` for your own sources"
+        ) from error
+    missing = {"file", "person", "split", *LANDMARK_COLUMNS} - set(index.columns)
+    if missing:
+        raise UserError(f"{path}: no column {sorted(missing)[0]!r}; restore the file")
+    return index
+
+
+def load_folder(folder: Path, split: Split, size: int | None) -> FaceSet:
+    """Faces of one split of a folder with an index, optionally reduced to ``size`` px (Lanczos)."""
+    index = read_index(folder)
+    rows = index[index["split"] == split].sort_values("file")
+    pictures = [read_image(folder / "faces" / name) for name in rows["file"]]
+    landmarks = rows[list(LANDMARK_COLUMNS)].to_numpy(np.float32).reshape(-1, 5, 2)
+    if size is not None:
+        scale = np.array([size / picture.shape[1] for picture in pictures], np.float32)
+        landmarks = landmarks * scale[:, None, None]
+        pictures = [_resize(picture, size) for picture in pictures]
+    return FaceSet(np.stack(pictures), tuple(rows["person"]), tuple(rows["file"]), landmarks)
+
+
+def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    image = Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def load_prepared(folder: Path, split: Split) -> FaceSet:
+    """Faces of one split that the stage ``faces`` prepared, read from the disk as they are used.
+
+    The folder holds an index as :func:`read_index` takes it and ``train.npy``, ``val.npy`` and
+    ``test.npy``: pictures uint8 [N, S, S, 3] in the order of the split's rows in the index.
+
+    Raises:
+        UserError: the stage has not run for this source, or a file is damaged.
+    """
+    rows = read_index(folder)
+    rows = rows[rows["split"] == split]
+    path = folder / f"{split}.npy"
+    try:
+        pictures = np.load(path, mmap_mode="c")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
+    if len(pictures) != len(rows):
+        raise UserError(
+            f"{path}: {len(pictures)} pictures, but {len(rows)} in {INDEX}: "
+            "run `dvc repro -f faces`"
+        )
+    landmarks = rows[list(LANDMARK_COLUMNS)].to_numpy(np.float32).reshape(-1, 5, 2)
+    people, names = rows["person"].astype(str), rows["file"].astype(str)
+    return FaceSet(pictures, tuple(people), tuple(names), landmarks)
+
+
+def joined(parts: Mapping[str, FaceSet]) -> FaceSet:
+    """Faces of several sources as one set; people and files are named ``source/name``.
+
+    Raises:
+        UserError: the sources' pictures differ in size.
+    """
+    sides = {name: part.pictures.shape[1] for name, part in parts.items()}
+    if len(set(sides.values())) > 1:
+        found = ", ".join(f"{name} {side} px" for name, side in sides.items())
+        raise UserError(f"{JOIN.join(parts)}: pictures of different size cannot be joined: {found}")
+    return FaceSet(
+        np.concatenate([part.pictures for part in parts.values()]),
+        tuple(f"{name}/{person}" for name, part in parts.items() for person in part.people),
+        tuple(f"{name}/{file}" for name, part in parts.items() for file in part.names),
+        np.concatenate([part.landmarks for part in parts.values()]),
+    )
+
+
+def check_source(config: Config, source: str, where: str) -> None:
+    """Refuse a face source that is not there; ``where`` names the parameter that asks for it.
+
+    Raises:
+        UserError: a name is neither ``embedded`` nor under ``faces``, or no folder is given there.
+    """
+    for name in source.split(JOIN):
+        if name == EMBEDDED:
+            continue
+        if name not in config.faces:
+            known = ", ".join([EMBEDDED, *config.faces])
+            raise UserError(f"{where}: {name!r} is no face source: use {known}")
+        if config.faces[name].path is None:
+            raise UserError(
+                f"{where}: {name} needs your own copy: set faces.{name}.path to its folder"
+            )
+
+
+def load_faces(source: str, split: Split, prepared: Path = PREPARED) -> FaceSet:
+    """Faces of one source and split, in a fixed order.
+
+    Args:
+        source: ``embedded``, a name under ``faces`` in params.yaml, or several joined by "+".
+        split: "train", "val" or "test".
+        prepared: folder in which the stage ``faces`` keeps the other sources.
+
+    Raises:
+        UserError: unknown split, or files are missing or damaged.
+    """
+    if split not in get_args(Split):
+        raise UserError(f"split {split!r} is unknown: use train, val or test")
+    names = source.split(JOIN)
+    if len(names) > 1:
+        return joined({name: load_faces(name, split, prepared) for name in names})
+    if source == EMBEDDED:
+        return load_folder(FACES, split, None)
+    return load_prepared(prepared / source, split)

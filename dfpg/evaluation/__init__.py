@@ -1,0 +1,1 @@
+"""Restore the test sets and score every image."""

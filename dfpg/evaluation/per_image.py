@@ -1,0 +1,97 @@
+"""The per-image CSVs: one row per image and method, written by `evaluate`, read by `tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
+
+# `image` numbers the images of one protocol's test set: the same number is the same image.
+KEYS = ("method", "protocol", "image", "mode", "subset", "person", "face", "kernel", "size")
+# Of `recognition`, empty where nothing was found: largest face of dlib's HOG detector and best of
+# SCRFD (score; box and five points in px), and the squared L2 distances, 0 to 4, of the unit
+# embedding to the references, aligned by the points found in the image or in the sharp one.
+BOX = ("score", "left", "top", "right", "bottom")
+RECOGNITION_COLUMNS = (
+    *(f"dlib_hog_{name}" for name in BOX),
+    "scrfd_faces",
+    *(f"scrfd_{name}" for name in BOX),
+    *(f"scrfd_{axis}{point}" for point in range(5) for axis in "xy"),
+    *(f"{points}_{kind}" for points in ("detected", "sharp") for kind in ("positive", "negative")),
+)
+
+
+def write_per_image(scores: pd.DataFrame, path: Path) -> None:
+    """Write keys and metric columns, sorted by method, protocol and image, six decimals.
+
+    PSNR of an image that equals the sharp one is written as ``inf``.
+    """
+    metrics = [name for name in scores.columns if name not in KEYS]
+    rows = scores[[*KEYS, *metrics]].sort_values(["method", "protocol", "image"])
+    rows[metrics] = np.round(rows[metrics].to_numpy(dtype=np.float64), 6) + 0.0  # no "-0.000000"
+    write_text(path, rows.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def write_recognition(frames: Sequence[pd.DataFrame], path: Path) -> None:
+    """Write keys and ``RECOGNITION_COLUMNS``, sorted, six significant digits, empty for NaN."""
+    columns = [*KEYS, *RECOGNITION_COLUMNS]
+    rows = pd.concat([pd.DataFrame(columns=columns), *frames]) if not frames else pd.concat(frames)
+    rows = rows[columns].sort_values(["method", "protocol", "image"])
+    write_text(path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def read_recognition(path: Path) -> pd.DataFrame:
+    """Read what :func:`write_recognition` wrote; NaN where a detector found nothing.
+
+    Raises:
+        UserError: the file is missing, is no such CSV, or holds a value that is no number.
+    """
+    rows = _read(path)
+    absent = [name for name in RECOGNITION_COLUMNS if name not in rows.columns]
+    if absent:
+        raise UserError(f"{path}: no column {absent[0]!r}; run the evaluate stage again")
+    try:
+        for name in RECOGNITION_COLUMNS:
+            rows[name] = rows[name].replace("", "nan").astype(np.float64)
+    except ValueError as error:
+        raise UserError(f"{path}: a value is no number ({error}); run evaluate again") from error
+    return rows
+
+
+def read_per_image(path: Path) -> pd.DataFrame:
+    """Read what :func:`write_per_image` wrote.
+
+    Raises:
+        UserError: the file is missing, is no such CSV, or holds a value that is no number.
+    """
+    scores = _read(path)
+    metrics = scores.drop(columns=list(KEYS))
+    for name in metrics.columns:
+        if metrics[name].dtype.kind not in "fi" or metrics[name].isna().any():
+            raise UserError(
+                f"{path}: column {name!r} holds a value that is no number; run evaluate again"
+            )
+    return scores
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        scores = pd.read_csv(
+            path,
+            dtype={name: str for name in KEYS if name not in ("image", "kernel", "size")},
+            float_precision="round_trip",
+            keep_default_na=False,  # a face may be called "nan"
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; run the evaluate stage first") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a per-image CSV; run the evaluate stage again") from error
+    absent = [name for name in KEYS if name not in scores.columns]
+    if absent:
+        raise UserError(f"{path}: no column {absent[0]!r}; run the evaluate stage again")
+    return scores

@@ -1,0 +1,53 @@
+"""Restoring in a number format: the network's forward pass alone, what follows is fp32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dfpg.core.config import Config
+from dfpg.core.device import Precision, resolve_precision
+from dfpg.methods.base import Method
+from dfpg.methods.registry import build_restorer
+
+if TYPE_CHECKING:
+    from dfpg.evaluation.score import Restore
+
+
+def load_restore(config: Config, weights: Path, device: torch.device) -> Restore:
+    """``restore`` of a trained method, in ``evaluation.precision``.
+
+    Raises:
+        UserError: as :func:`restoring_precision` and
+            :func:`dfpg.methods.registry.build_restorer`.
+    """
+    precision = restoring_precision(config, device)
+    return in_precision(build_restorer(weights, device), device, precision)
+
+
+def restoring_precision(config: Config, device: torch.device) -> Precision:
+    """What ``evaluation.precision`` means on a device; ``auto`` as in training.
+
+    Raises:
+        UserError: bf16 is asked for and the device cannot compute it.
+    """
+    return resolve_precision(config.evaluation.precision, device, "evaluation.precision")
+
+
+def in_precision(method: Method, device: torch.device, precision: Precision) -> Restore:
+    """``method.restore`` with its forward pass in ``precision``: bf16 is by autocast.
+
+    Args:
+        method: on ``device``.
+        device: where it restores.
+        precision: of convolutions and matrix products; weights stay fp32.
+    """
+
+    def restore(blurred: Tensor, /) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return method.restore(blurred)
+
+    return restore

@@ -1,0 +1,262 @@
+"""What the paper claims, as data: lists of paired comparisons that all have to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dfpg.analysis.comparability import MATCH
+from dfpg.analysis.paired_scores import Cell, printed
+from dfpg.paper.tables import BASELINES, TABLES, Column, Table
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Row ``better`` is better than row ``worse`` in a cell, or less than ``margin`` worse.
+
+    With ``against`` what is compared is the change from that column to the cell's.
+    """
+
+    cell: Cell
+    better: str
+    worse: str
+    margin: float = 0.0  # in the metric's unit
+    against: Column | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes:
+        key: its name here.
+        where: section and table of the paper.
+        meaning: what it says, in our words.
+        comparisons: all have to hold; none: nothing here can test it.
+        caution: what the test does not see.
+    """
+
+    key: str
+    where: str
+    meaning: str
+    comparisons: tuple[Comparison, ...]
+    caution: str = ""
+
+
+CURVE = "robustness"  # "table" of the cells of dfpg.analysis.robustness; its rows are runs
+_TABLES = {table.name: table for table in TABLES}
+_CENTER, _RANDOM = "mspl_center", "mspl_random"
+
+
+def _cells(table: Table, metrics: Iterable[str]) -> list[Cell]:
+    return [Cell(table.name, column, metric) for column in table.columns for metric in metrics]
+
+
+def rivals(cell: Cell, row: str) -> list[str]:
+    """Other rows that the paper prints in a cell and that a run can fill."""
+    return [
+        other.key
+        for other in _TABLES[cell.table].rows
+        if other.key != row
+        and other.key not in BASELINES
+        and other.run is not None
+        and printed(cell, other.key) is not None
+    ]
+
+
+def _first(cells: Sequence[Cell], row: str) -> tuple[Comparison, ...]:
+    return tuple(Comparison(cell, row, other) for cell in cells for other in rivals(cell, row))
+
+
+def _second(cells: Sequence[Cell], row: str, winner: str) -> tuple[Comparison, ...]:
+    return tuple(
+        Comparison(cell, winner, row) if other == winner else Comparison(cell, row, other)
+        for cell in cells
+        for other in rivals(cell, row)
+    )
+
+
+def _pairs(
+    cells: Sequence[Cell], pairs: Iterable[tuple[str, str]], against: Column | None = None
+) -> tuple[Comparison, ...]:
+    chosen = tuple(pairs)
+    return tuple(
+        Comparison(cell, better, worse, against=against)
+        for cell in cells
+        for better, worse in chosen
+    )
+
+
+def _misalignment() -> tuple[Comparison, ...]:
+    """Change from centred to moved faces, DFPG-B's against that of each rival.
+
+    d_VGG is left out: its levels differ several times over, so its changes are no like quantities.
+    """
+    return tuple(
+        comparison
+        for column in _TABLES["table2"].columns
+        if column.protocol == _RANDOM
+        for comparison in _pairs(
+            [Cell("table2", column, metric) for metric in ("psnr", "ssim", "lpips")],
+            [("dfpg_b", row) for row in ("shen2018", "yasarla2020", "yasarla2020_retrained")],
+            Column(_CENTER, column.subset),
+        )
+    )
+
+
+def _moved_by_known_amounts() -> tuple[Comparison, ...]:
+    """Mean change over the amounts of each transformation, DFPGnet's against geometric priors'.
+
+    Pairs were trained on the same views: centred ones on protocol A, turned ones on protocol B.
+    """
+    pairs = [("shen", "dfpg_a", "shen2018"), ("shen", "dfpg_a", "yasarla2020")]
+    pairs.append((_CENTER, "dfpg_b", "yasarla2020_b"))
+    return tuple(
+        Comparison(
+            Cell(CURVE, Column(test_set, transformation), metric),
+            better,
+            worse,
+            against=Column(test_set, "identity"),
+        )
+        for test_set, better, worse in pairs
+        for transformation in ("shift", "rotation", "scale")
+        for metric in ("psnr", "ssim")
+    )
+
+
+_T1, _T2, _T3, _T4 = (_TABLES[f"table{number}"] for number in range(1, 5))
+_ALL = ("psnr", "ssim", "d_vgg", "lpips")
+_PIXELS = ("psnr", "ssim")  # what Table 4 prints
+_BLIND = ("li2020", "wang2021")
+_ON_MOTION_BLUR = ("shen2018", "xia2019", "yasarla2020", "lee2020", "dfpg_a")
+_SHEN_CELEBA = _T3.columns[0]
+
+CLAIMS = (
+    Claim(
+        "first-shen",
+        "4.3, Table 1",
+        "DFPG-A is the best in SSIM and d_VGG",
+        _first(_cells(_T1, ("ssim", "d_vgg")), "dfpg_a"),
+    ),
+    Claim(
+        "second-shen",
+        "4.3, Table 1",
+        "DFPG-A is second in PSNR, behind Yasarla, and second in LPIPS, behind Lee",
+        _second(_cells(_T1, ("psnr",)), "dfpg_a", "yasarla2020")
+        + _second(_cells(_T1, ("lpips",)), "dfpg_a", "lee2020"),
+    ),
+    Claim(
+        "first-mspl",
+        "4.3, Table 2",
+        "DFPG-B is the best in all 24 columns",
+        _first(_cells(_T2, _ALL), "dfpg_b"),
+    ),
+    Claim(
+        "retraining",
+        "4.3, Table 2",
+        "retrained on MSPL, Zhang's and Yasarla's networks are better than as they came",
+        _pairs(
+            _cells(_T2, _ALL),
+            [("zhang2019_retrained", "zhang2019"), ("yasarla2020_retrained", "yasarla2020")],
+        ),
+        "as they came: here trained on pictures without faces (Zhang), on protocol A (Yasarla)",
+    ),
+    Claim(
+        "facial-prior",
+        "4.3, Table 2",
+        "trained on the same data, methods with a facial prior (Yasarla, Lee, DFPG-B) beat the "
+        "generic one (Zhang)",
+        _pairs(
+            _cells(_T2, _ALL),
+            [
+                (row, "zhang2019_retrained")
+                for row in ("yasarla2020_retrained", "lee2020", "dfpg_b")
+            ],
+        ),
+        "the networks differ in more than the prior",
+    ),
+    Claim(
+        "blind-restorers",
+        "2 and 4.3, Table 1",
+        "blind restorers (Li, Wang) are worse than methods trained on motion blur in PSNR, SSIM "
+        "and d_VGG",
+        _pairs(
+            _cells(_T1, ("psnr", "ssim", "d_vgg")),
+            [(row, blind) for row in _ON_MOTION_BLUR for blind in _BLIND],
+        ),
+        "both restorers are approximations, unless they run on official weights",
+    ),
+    Claim(
+        "misalignment",
+        "4.3, Table 2",
+        "from centred to moved and rotated faces DFPG-B loses less than the methods with a "
+        "geometric prior (Shen, Yasarla)",
+        _misalignment(),
+        "the test set's random moves, no curve over their size; Shen's and Yasarla's own runs "
+        "were trained on centred faces",
+    ),
+    Claim(
+        "misalignment-curve",
+        "4.3, Fig. 7",
+        "faces shifted, turned or scaled by known amounts: DFPGnet loses less than a geometric "
+        "prior (Shen, Yasarla) trained on the same views, on average over the amounts",
+        _moved_by_known_amounts(),
+        "the amounts are ours, the paper states none; few people",
+    ),
+    Claim(
+        "detection-gain",
+        "4.3, Table 3",
+        "more faces are found in DFPG-A's images than in the blurred ones",
+        _pairs([Cell("table3", _SHEN_CELEBA, "detection_pct")], [("dfpg_a", "blurred")]),
+    ),
+    Claim(
+        "verification-gain",
+        "4.3, Table 3",
+        "DFPG-A's images are verified more accurately than the blurred ones",
+        _pairs(
+            [Cell("table3", _SHEN_CELEBA, "verification_strict_acc_pct")], [("dfpg_a", "blurred")]
+        ),
+        "tested in the strict mode, which keeps every image",
+    ),
+    Claim(
+        "verification-first",
+        "4.3, Table 3",
+        "DFPG-A's images are verified more accurately than every other method's",
+        _first([Cell("table3", _SHEN_CELEBA, "verification_strict_acc_pct")], "dfpg_a"),
+        "tested in the strict mode, which keeps every image",
+    ),
+    Claim(
+        "ablation-order",
+        "4.4, Table 4",
+        "each part adds to the one before: B6 > B5 > B4 > B3 in PSNR and SSIM",
+        _pairs(_cells(_T4, _PIXELS), [("b6", "b5"), ("b5", "b4"), ("b4", "b3")]),
+    ),
+    Claim(
+        "prior-interferes",
+        "4.4, Table 4",
+        "without feature transform the deep features do harm: B3 is worse than B1",
+        _pairs(_cells(_T4, _PIXELS), [("b1", "b3")]),
+    ),
+    Claim(
+        "prior-helps",
+        "1 and 4.4, Table 4",
+        "the full network is better than the same without a prior, with perceptual loss or not: "
+        "B6 > B1 and B6 > B2",
+        _pairs(_cells(_T4, _PIXELS), [("b6", "b1"), ("b6", "b2")]),
+        "B6 has more parameters",
+    ),
+    Claim(
+        "perceptual-loss",
+        "1 and 4.4, Table 4",
+        "perceptual loss alone does not help: B2 gains less than a margin over B1",
+        tuple(Comparison(cell, "b1", "b2", MATCH[cell.metric]) for cell in _cells(_T4, _PIXELS)),
+        "short trainings keep all variants close to each other, which favours this claim",
+    ),
+    Claim(
+        "real-blur",
+        "4.3, Fig. 8",
+        "DFPGnet generalises to real blurred photographs",
+        (),
+        "these have no sharp image to compare with",
+    ),
+)

@@ -1,0 +1,240 @@
+"""The paper's tables as data: rows, columns, and the convention of each metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from dfpg.core.config import Config, ProtocolName
+
+Fidelity = Literal[
+    "reference",  # the test images themselves
+    "official weights",
+    "reimplementation",
+    "approximation",
+    "external",  # someone's own outputs
+    "reported only",
+]
+
+BASELINES = ("sharp", "blurred")
+NOT_IMPLEMENTED = "not implemented yet"
+# The network behind P and d_VGG: the paper's, or what stands in for it.
+VGGFACE, SURROGATE = "VGGFace", "surrogate"
+HIGHER_IS_BETTER = {
+    "psnr": True,
+    "ssim": True,
+    "d_vgg": False,
+    "lpips": False,
+    "detection_pct": True,
+    "detection_scrfd_pct": True,
+    "verification_acc_pct": True,
+    "verification_strict_acc_pct": True,
+}
+# As the paper prints them.
+DECIMALS = {"psnr": 2, "ssim": 3, "d_vgg": 2, "lpips": 4} | dict.fromkeys(
+    (name for name in HIGHER_IS_BETTER if name.endswith("_pct")), 2
+)
+# The paper's column groups: protocol of the test set and framing of its faces.
+TEST_SETS: dict[str, tuple[ProtocolName, str]] = {
+    "shen": ("a", "center"),
+    "mspl_center": ("b", "center"),
+    "mspl_random": ("b", "random"),
+}
+MEAN = "mean"  # subset name: mean over the subsets of the test set
+
+
+class Column(NamedTuple):
+    """One column group: a test set (key of ``TEST_SETS``) and a subset of it, or ``MEAN``."""
+
+    protocol: str
+    subset: str
+
+
+class RecognitionSet(NamedTuple):
+    """Images whose faces Table 3 detects and verifies: protocol, subset and mode."""
+
+    protocol: ProtocolName
+    subset: str
+    mode: str
+
+
+RECOGNITION = RecognitionSet("a", "celeba", "center")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the paper's key and the run that fills it (None: nothing can)."""
+
+    key: str
+    run: str | None
+    fidelity: Fidelity = "reimplementation"
+    prior: bool = False  # trained with the prior network P
+    missing: str = NOT_IMPLEMENTED
+    note: str = ""  # what is approximated, or what it does not see in training
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the paper; ``conventions`` maps its metric names to per-image columns.
+
+    Table 3's conventions are estimates of their own (:mod:`dfpg.analysis.verification`).
+    """
+
+    name: str
+    title: str
+    protocol: ProtocolName  # further runs trained on this protocol are appended to the table
+    columns: tuple[Column, ...]
+    conventions: dict[str, str]
+    rows: tuple[Row, ...]
+    appends: bool = True
+    recognition: bool = False
+
+
+# Blind restoration: the weights that the paper used cannot be had from a package index.
+_LI2020 = Row(
+    "li2020",
+    "li2020",
+    "approximation",
+    note="trained on its own degradation, without motion blur; fixed component boxes instead of "
+    "landmarks; loss weights from memory; trained here, at the profile's size",
+)
+_WANG2021 = Row(
+    "wang2021",
+    "wang2021",
+    "approximation",
+    note="trained on its own degradation, without motion blur; face prior trained here for a few "
+    "steps instead of StyleGAN2 on FFHQ; no component losses",
+)
+_LU2019 = Row("lu2019", "lu2019", note="trained without pairs of blurred and sharp images")
+_XIA2019 = Row("xia2019", "xia2019", note="trained without sharp images")
+_REFERENCES = (Row("sharp", "sharp", "reference"), Row("blurred", "blurred", "reference"))
+
+TABLES = (
+    Table(
+        name="table1",
+        title="Table 1: Shen test set",
+        protocol="a",
+        columns=(Column("shen", "helen"), Column("shen", "celeba")),
+        conventions={
+            "psnr": "psnr",
+            "ssim": "ssim_matlab_rgb",
+            "d_vgg": "d_vgg_lab",
+            "lpips": "lpips_alex",  # assumed: the paper's scale here is not that of Table 2
+        },
+        rows=(
+            *_REFERENCES,
+            Row("shen2018", "shen2018"),
+            _LU2019,
+            _XIA2019,
+            Row("yasarla2020", "yasarla2020"),
+            Row("shen2020", None, missing="reported only: no code or images exist"),
+            Row("lee2020", "lee2020_a", prior=True),
+            _LI2020,
+            _WANG2021,
+            Row("dfpg_a", "dfpg_a", prior=True),
+        ),
+    ),
+    Table(
+        name="table2",
+        title="Table 2: MSPL test set",
+        protocol="b",
+        columns=tuple(
+            Column(test_set, subset)
+            for test_set in ("mspl_center", "mspl_random")
+            for subset in ("celeba", "celeba_hq", "ffhq")
+        ),
+        conventions={
+            "psnr": "psnr",
+            "ssim": "ssim_matlab_rgb",
+            "d_vgg": "d_vgg_lab",
+            "lpips": "lpips_vgg",  # assumed
+        },
+        rows=(
+            *_REFERENCES,
+            Row("shen2018", "shen2018"),  # the protocol A runs, not retrained, as in the paper
+            _LU2019,
+            Row("zhang2019", "zhang2019_generic", note="trained on pictures without faces"),
+            Row("zhang2019_retrained", "zhang2019_b"),
+            _XIA2019,
+            Row("yasarla2020", "yasarla2020"),
+            Row("yasarla2020_retrained", "yasarla2020_b"),
+            Row("lee2020", "lee2020_b", prior=True),
+            Row("dfpg_b", "dfpg_b", prior=True),
+        ),
+    ),
+    Table(
+        name="table3",
+        title="Table 3: face detection and verification, CelebA part of the Shen test set",
+        protocol="a",
+        columns=(Column("shen", RECOGNITION.subset),),
+        conventions={
+            "detection_pct": "dlib_hog",
+            "detection_scrfd_pct": "scrfd",
+            "verification_acc_pct": "lab_detected",
+            "verification_strict_acc_pct": "strict_detected",
+        },
+        rows=(
+            *_REFERENCES,
+            Row("shen2018", "shen2018"),
+            _LU2019,
+            _XIA2019,
+            Row("yasarla2020", "yasarla2020"),
+            Row("lee2020", "lee2020_a", prior=True),
+            _LI2020,  # not in the paper's table
+            _WANG2021,
+            Row("dfpg_a", "dfpg_a", prior=True),
+        ),
+        recognition=True,
+    ),
+    Table(
+        name="table4",
+        title="Table 4: ablation, mean over the subsets of MSPL-Center",
+        protocol="b",
+        columns=(Column("mspl_center", MEAN),),
+        conventions={
+            "psnr": "psnr",
+            "ssim": "ssim_matlab_rgb",
+            "d_vgg": "d_vgg_lab",
+            "lpips": "lpips_vgg",
+        },
+        rows=(
+            *_REFERENCES,
+            Row("b1", "b1"),
+            *(Row(f"b{number}", f"b{number}", prior=True) for number in range(2, 6)),
+            Row("b6", "dfpg_b", prior=True),
+        ),
+        appends=False,
+    ),
+)
+
+
+def rows_of(table: Table, config: Config) -> tuple[Row, ...]:
+    """Rows of a table: the paper's, then runs of ``params.yaml`` that no table names."""
+    if not table.appends:
+        return table.rows
+    named = {row.run for other in TABLES for row in other.rows}
+    further = (
+        Row(name, name)
+        for name, run in config.runs.items()
+        if name not in named and run.protocol == table.protocol
+    )
+    return (*table.rows, *further)
+
+
+def fidelity(config: Config, row: Row) -> Fidelity:
+    """How close a row's network and weights are to the authors'."""
+    run = config.runs.get(row.run or "")
+    return row.fidelity if run is None or run.weights is None else "official weights"
+
+
+def evaluated_on(config: Config, run: str) -> tuple[ProtocolName, ...]:
+    """Protocols whose test sets a run is scored on: its tables', and the one it trains on."""
+    found = {config.runs[run].protocol}
+    found |= {
+        TEST_SETS[column.protocol][0]
+        for table in TABLES
+        for row in table.rows
+        for column in table.columns
+        if row.run == run
+    }
+    return tuple(sorted(found))

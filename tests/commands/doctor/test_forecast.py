@@ -1,0 +1,165 @@
+"""Scaling against sums by hand and against recorded trainings; nothing on this machine's speed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from helpers.places import ROOT
+
+from dfpg.commands.doctor.forecast import (
+    DOUBT,
+    PROBES,
+    RECORDED,
+    Probe,
+    Record,
+    forecast,
+    forecasts,
+    read_record,
+    time_run,
+    time_start,
+)
+from dfpg.core.profile import resolve_profile
+from dfpg.methods.registry import METHODS
+
+TRAINING = ROOT / "results" / "training.csv"
+
+
+def probe(slowdown: float) -> Probe:
+    return Probe("b1", 64, 8, 3, 0.1, slowdown)
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return resolve_profile("embedded")[0]
+
+
+def small(config, **runs):
+    """A profile of some runs."""
+    return config.model_copy(update={"runs": runs})
+
+
+def test_a_forecast_is_the_record_times_the_slowdown(embedded):
+    long = embedded.runs["b1"].model_copy(update={"steps": 1000})
+    part = small(embedded, b1=long, b5=embedded.runs["b5"])
+    record = {("embedded", "b1"): Record(3200, 64.0), ("embedded", "b5"): Record(3200, 320.0)}
+    found = forecast(part, record, [probe(1.0), probe(4.0)], start=1.0, jobs=1)
+    assert found.trainings == pytest.approx({"b1": 2 * 160.0, "b5": 2 * 320.0})
+    assert found.low == pytest.approx(480 / DOUBT["embedded"])
+    assert found.high == pytest.approx(480 * 4 * DOUBT["embedded"])
+    assert not found.whole
+
+
+def test_runs_side_by_side_share_the_time_but_none_is_faster(embedded):
+    part = small(embedded, b1=embedded.runs["b1"], b2=embedded.runs["b2"])
+    record = {("embedded", "b1"): Record(3200, 100.0), ("embedded", "b2"): Record(3200, 300.0)}
+    for jobs, seconds in ((1, 400.0), (2, 300.0), (8, 300.0)):
+        found = forecast(part, record, [probe(1.0)], start=1.0, jobs=jobs)
+        assert found.high == pytest.approx(seconds * DOUBT["embedded"])
+
+
+def test_scoring_and_the_rest_scale_with_the_start_of_an_interpreter(embedded):
+    part = small(embedded, b1=embedded.runs["b1"], b2=embedded.runs["b2"])
+    record = {
+        ("embedded", "b1"): Record(3200, 10.0),
+        ("embedded", "score"): Record(0, 30.0),
+        ("embedded", "rest"): Record(0, 100.0),
+    }
+    found = forecast(part, record, [probe(1.0)], start=3.0, jobs=2)
+    assert found.whole
+    assert found.low == pytest.approx((2 * (10 + 90) / 2 + 300) / DOUBT["embedded"])
+
+
+def test_published_weights_are_only_scored_and_a_new_run_counts_the_mean(embedded):
+    taken = embedded.runs["b1"].model_copy(update={"weights": "folder"})
+    part = small(embedded, b1=taken, new=embedded.runs["b2"])
+    record = {("embedded", "x"): Record(10, 1.0), ("embedded", "y"): Record(10, 3.0)}
+    found = forecast(part, record, [probe(1.0)], start=1.0, jobs=1)
+    assert found.trainings == pytest.approx({"new": 0.2 * 400 * 8})
+    assert found.high == pytest.approx(0.2 * 400 * 8 * DOUBT["embedded"])
+
+
+def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
+    record = read_record()
+    for profile, part in RECORDED.items():
+        config, _ = resolve_profile(profile)
+        recorded = {run for where, run in record if where == part} - {"start", "score", "rest"}
+        assert recorded <= set(config.runs)
+        assert len(recorded) >= 20 or part == "smoke"
+        assert all(METHODS[config.runs[run].method].method.view == "plain" for run in PROBES[part])
+    assert {("smoke", "start"), ("smoke", "rest"), ("embedded", "rest")} <= set(record)
+
+
+# Seconds per image on the recording machine when it works otherwise than for the record: like
+# machines that are slower or faster, and not by the same factor everywhere.
+OTHERWISE = {
+    # steps of 2 images, CPU seconds, as on a processor without native bfloat16
+    "fp32": {
+        "b1": 0.0482, "b2": 0.0931, "b3": 0.1450, "dfpg_b": 0.2255, "lee2020_b": 0.1314,
+        "li2020": 0.1845, "lu2019": 0.0712, "nafnet": 0.0829, "restormer": 0.0810,
+        "shen2018": 0.1844, "wang2021": 0.1954, "yasarla2020_b": 0.2669, "zhang2019_b": 0.0551,
+    },
+}  # fmt: skip
+
+
+def results() -> dict[str, float]:
+    """Seconds per image of the trainings of the committed results."""
+    if not TRAINING.exists():
+        pytest.skip("there are no results")
+    table = pd.read_csv(TRAINING).set_index("run")
+    if set(table["profile"]) != {"embedded"}:
+        pytest.skip("results/ are of another profile than embedded")
+    return (table["seconds"] / table["images"]).to_dict()
+
+
+@pytest.mark.parametrize("machine", ["results", *OTHERWISE])
+def test_trainings_that_were_timed_are_estimated_from_the_probes_alone(embedded, machine):
+    """Each within a factor of 2, and all together within the range."""
+    truth = OTHERWISE.get(machine) or results()
+    record = read_record()
+    probes = [
+        probe(truth[run] / (record["embedded", run].seconds / record["embedded", run].images))
+        for run in PROBES["embedded"]
+    ]
+    runs = {name: run for name, run in embedded.runs.items() if name in truth}
+    part = embedded.model_copy(update={"runs": runs})
+    del record["embedded", "score"], record["embedded", "rest"]
+    found = forecast(part, record, probes, start=1.0, jobs=1)
+    images = 400 * 8
+    for run, seconds in found.trainings.items():
+        assert truth[run] * images / 2 < seconds < truth[run] * images * 2, run
+    assert found.low < sum(truth.values()) * images < found.high
+    assert found.high < 3 * found.low
+
+
+def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
+    timed = []
+
+    def fake(config, run, recorded):
+        timed.append((config.profile, run))
+        return Probe(run, config.image_size, 1, 1, recorded.seconds, 2.0)
+
+    monkeypatch.setattr("dfpg.commands.doctor.forecast.time_run", fake)
+    monkeypatch.setattr(
+        "dfpg.commands.doctor.forecast.time_start", lambda: read_record()["smoke", "start"].seconds
+    )
+    found = forecasts()
+    assert [part.profile for part in found] == list(RECORDED)
+    assert len(timed) == len(set(timed)) == sum(map(len, PROBES.values()))
+    smoke, one, research, paper = found
+    assert smoke.high < one.low < one.high < research.low < paper.low
+    assert smoke.trainings == {}
+    assert smoke.whole
+    assert research.measured == paper.measured
+
+
+def test_timed_steps_are_real_ones(embedded):
+    threads = torch.get_num_threads()
+    timed = time_run(embedded, "b1", Record(8, 2.0), budget=0.0)
+    assert (timed.steps, timed.images, timed.image_size) == (1, 8, 64)
+    assert timed.slowdown == pytest.approx(timed.seconds / 2.0)
+    assert torch.get_num_threads() == threads
+
+
+def test_starting_an_interpreter_takes_processor_time():
+    assert time_start() > 0.1

@@ -1,0 +1,98 @@
+"""Records of other profiles' runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dfpg.commands.publish import publish
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+
+TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
+
+
+@pytest.fixture
+def project(config: Config, tmp_path: Path) -> Path:
+    for folder in ("results/plots", "artifacts/history", "artifacts/cost", "artifacts/per_image"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in TABLES:
+        (tmp_path / "results" / name).write_text(f"row\n{name}\n")
+    made = {"profile": config.profile, "seed": config.seed, "commit": "c0ffee"}
+    (tmp_path / "results" / "environment.json").write_text(json.dumps(made))
+    (tmp_path / "results" / "restored_a.png").write_bytes(b"a person")
+    (tmp_path / "params.yaml").write_text("profile: smoke\n")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+    (tmp_path / "artifacts" / "history" / "b1.csv").write_text("step\n1\n")
+    (tmp_path / "artifacts" / "cost" / "b1.json").write_text("{}")
+    (tmp_path / "artifacts" / "per_image" / "b1.csv").write_text("image\n0\n")
+    return tmp_path
+
+
+def relative(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_record_holds_text_and_no_pictures(config, project):
+    line = publish(config, "mine", project)
+    record = project / "results" / "mine"
+    assert relative(record) == {
+        *TABLES,
+        *("environment.json", "params.yaml", "dvc.lock"),
+        *("history/b1.csv", "cost/b1.json", "per_image/b1.csv"),
+    }
+    assert (record / "table2.csv").read_text() == "row\ntable2.csv\n"
+    assert line.endswith("results/mine: 10 files of profile smoke, seed 0")
+    assert not list((project / "results").glob(".*"))
+
+
+def test_a_record_is_replaced_only_with_force(config, project):
+    publish(config, "mine", project)
+    (project / "results" / "mine" / "old.csv").write_text("old")
+    with pytest.raises(UserError, match="is there already"):
+        publish(config, "mine", project)
+    assert (project / "results" / "mine" / "old.csv").exists()
+    publish(config, "mine", project, force=True)
+    assert not (project / "results" / "mine" / "old.csv").exists()
+
+
+def test_records_do_not_become_part_of_later_records(config, project):
+    publish(config, "first", project)
+    publish(config, "second", project)
+    assert relative(project / "results" / "second") == relative(project / "results" / "first")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "plots", "-x", ".hidden"])
+def test_names_that_are_no_folder_names_are_refused(config, project, name):
+    before = relative(project)
+    with pytest.raises(UserError, match="lower-case letters"):
+        publish(config, name, project, force=True)
+    assert relative(project) == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: (p / "results" / "table3.csv").unlink(), "table3.csv: missing"),
+        (lambda p: (p / "dvc.lock").unlink(), "dvc.lock: missing"),
+        (lambda p: (p / "artifacts" / "history" / "b1.csv").unlink(), r"history: no \*\.csv"),
+        (lambda p: (p / "results" / "environment.json").write_text("{"), "damaged"),
+        (
+            lambda p: (p / "results" / "environment.json").write_text('{"profile": "paper"}'),
+            "made with profile paper, params.yaml says smoke",
+        ),
+        (
+            lambda p: (p / "results" / "environment.json").write_text(
+                '{"profile": "smoke", "seed": 7}'
+            ),
+            "made with seed 7, params.yaml says 0",
+        ),
+    ],
+)
+def test_what_is_missing_or_of_another_run_is_named(config, project, spoil, message):
+    spoil(project)
+    with pytest.raises(UserError, match=message):
+        publish(config, "mine", project)
+    assert not (project / "results" / "mine").exists()

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.places import ROOT
+from PIL import Image
+from scipy.ndimage import uniform_filter
+
+from dfpg.commands.export import export_testset, file_names
+from dfpg.commands.score import image_sizes, match, score, score_pairs, summary
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_image
+from dfpg.data import testsets
+from dfpg.evaluation.score import evaluate
+from dfpg.metrics import build_metrics
+from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.vggface import PriorNetwork, load_trunk
+
+SIDE = 48
+
+
+def pictures(count: int, side: int = SIDE) -> np.ndarray:
+    noise = np.random.default_rng(3).uniform(0, 255, (count, side, side, 3))
+    return uniform_filter(noise, (1, 3, 3, 1)).astype(np.uint8)
+
+
+def blur(images: np.ndarray, width: int) -> np.ndarray:
+    return uniform_filter(images.astype(float), (1, 1, width, 1)).astype(np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path) -> tuple[Path, Path]:
+    """Two sharp faces; three restored images in the published naming and one of equal name."""
+    for name, image in zip(("a", "b.2"), pictures(2), strict=True):
+        write_image(tmp_path / "sharp" / f"{name}.png", image)
+        for kernel in (1, 2):
+            stem = f"{name}_ker{kernel:02d}_blur_k13" if (name, kernel) != ("a", 2) else "a"
+            restored = blur(image[None], 2 * kernel + 1)[0]
+            write_image(tmp_path / "restored" / f"{stem}.png", restored)
+    (tmp_path / "restored" / ".hidden").write_text("passed over")
+    return tmp_path / "restored", tmp_path / "sharp"
+
+
+def test_files_match_by_equal_names_or_by_the_published_naming(folders):
+    pairs, published = match(*folders)
+    assert [(pair.restored.name, pair.sharp.name) for pair in pairs] == [
+        ("a.png", "a.png"),
+        ("a_ker01_blur_k13.png", "a.png"),
+        ("b.2_ker01_blur_k13.png", "b.2.png"),
+        ("b.2_ker02_blur_k13.png", "b.2.png"),
+    ]
+    assert published == 3
+    assert image_sizes(pairs) == [(SIDE, SIDE)] * 4
+
+
+def test_an_equal_name_comes_before_the_published_naming(folders):
+    restored, sharp = folders
+    (restored / "a_ker01_blur_k13.png").rename(restored / "c.png")
+    (sharp / "b.2.png").rename(sharp / "c.png")
+    for kernel in (1, 2):
+        name = f"b.2_ker0{kernel}_blur_k13.png"
+        (sharp / name).write_bytes((sharp / "a.png").read_bytes())
+    pairs, published = match(restored, sharp)
+    assert published == 0
+    assert all(pair.restored.name == pair.sharp.name for pair in pairs)
+
+
+def rename(folder: str, old: str, new: str):
+    return lambda root: (root / folder / old).rename(root / folder / new)
+
+
+def save(mode: str, suffix: str = "png", size: tuple[int, int] = (SIDE, SIDE)):
+    return lambda root: Image.new(mode, size).save(root / "restored" / f"a.{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (rename("restored", "a.png", "x.png"), r"x\.png: no sharp image 'x' in"),
+        (
+            lambda root: [path.unlink() for path in (root / "restored").glob("b.2*")],
+            r"b\.2\.png: no restored image in .* \(1 of 2 sharp images have none\)",
+        ),
+        (save("RGB", size=(SIDE, SIDE + 1)), r"a\.png: 48 x 49 px, but .*a\.png has 48 x 48"),
+        (save("RGB", suffix="bmp"), r"a\.png: a\.bmp has the same name without suffix"),
+        (save("RGBA"), r"a\.png: mode RGBA is not 8-bit colour"),
+        (save("I;16"), r"a\.png: mode I;16 is not 8-bit colour"),
+        (lambda root: (root / "restored" / "a.png").write_text("hello"), r"a\.png: not an image"),
+        (
+            lambda root: (root / "restored" / "a.png").write_bytes(
+                (root / "restored" / "a.png").read_bytes()[:200]
+            ),
+            r"a\.png: damaged image",
+        ),
+        (lambda root: (root / "sharp").rename(root / "gone"), r"sharp: no such folder"),
+        (
+            lambda root: [path.unlink() for path in (root / "restored").iterdir()],
+            r"restored: no images in it",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(folders, tmp_path, spoil, message):
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=message) as caught:
+        score(*folders, tmp_path / "scores.csv", False, None)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_an_existing_csv_is_not_overwritten(folders, tmp_path):
+    (tmp_path / "scores.csv").write_text("mine")
+    with pytest.raises(UserError, match="exists: name another file"):
+        score(*folders, tmp_path / "scores.csv", False, None)
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def metrics(config):
+    return build_metrics(config, PriorNetwork(load_trunk(asset_path("vgg16_imagenet"))))
+
+
+def exported(folder: Path) -> testsets.TestSet:
+    """A test set of two subsets, six faces, two kernels each, and its export in ``folder``."""
+    sharp = pictures(6)
+    rows = [
+        ("helen" if face < 3 else "celeba", f"p{face}", face, kernel)
+        for kernel in range(2)
+        for face in range(6)
+    ]
+    index = pd.DataFrame(rows, columns=["subset", "person", "sharp", "kernel"])
+    index = index.assign(mode="center", face=index["person"] + ".jpg", size=13)
+    index.insert(0, "image", range(len(index)))
+    blurred = [blur(sharp[[face]], 3 + 2 * kernel)[0] for _, _, face, kernel in rows]
+    testset = testsets.TestSet(sharp, np.stack(blurred), index)
+    export_testset(testset, "a", folder, force=False)
+    return testset
+
+
+def test_an_exported_test_set_scores_as_evaluate_scores_it(config, metrics, tmp_path):
+    testset = exported(tmp_path / "out")
+    evaluate(config, "baselines", None, {"a": testset}, metrics, tmp_path / "baselines.csv")
+    baselines = pd.read_csv(tmp_path / "baselines.csv", dtype=str)
+    baselines = baselines[baselines["method"] == "blurred"].reset_index(drop=True)
+    baselines["restored"] = [Path(name).name for name in file_names("a", testset.index)["blurred"]]
+    for label in ("Helen", "CelebA"):
+        folder = tmp_path / "out" / f"Test_data_{label}"
+        pairs, published = match(folder / f"final_{label}_blur", folder / f"final_{label}_gt")
+        assert published == len(pairs) == 6
+        found = score_pairs(config, pairs, image_sizes(pairs), metrics)
+        both = found.merge(baselines, on="restored", suffixes=("", "_stage"))
+        assert len(both) == 6
+        for name in metrics:
+            text = both[name].map("{:.6f}".format)
+            if name.startswith("lpips"):  # its last bit depends on the batch it is computed in
+                np.testing.assert_allclose(both[name], both[f"{name}_stage"].astype(float), 0, 1e-6)
+            else:
+                assert text.tolist() == both[f"{name}_stage"].tolist(), name
+
+
+def test_images_of_several_sizes_keep_their_own_scores(config, metrics, tmp_path):
+    for name, side in (("a", 48), ("b", 64), ("c", 48)):
+        image = pictures(1, side)
+        write_image(tmp_path / "sharp" / f"{name}.png", image[0])
+        write_image(tmp_path / "restored" / f"{name}.png", blur(image, 3 + 2 * (name == "c"))[0])
+    pairs, _ = match(tmp_path / "restored", tmp_path / "sharp")
+    wanted = {"psnr": metrics["psnr"]}
+    together = score_pairs(config, pairs, image_sizes(pairs), wanted)
+    alone = [score_pairs(config, [p], image_sizes([p]), wanted)["psnr"][0] for p in pairs]
+    assert together["restored"].tolist() == ["a.png", "b.png", "c.png"]
+    assert together["psnr"].tolist() == alone
+    assert len(set(alone)) == 3
+
+
+def test_the_interval_is_over_sharp_images(config, metrics):
+    """Repeating every image four times adds no certainty."""
+    psnr = {"psnr": metrics["psnr"]}
+    once = pd.DataFrame({"sharp": list("abcdef"), "psnr": [20.0, 21, 23, 24, 24, 26]})
+    lines = [summary(config, frame, psnr).splitlines() for frame in (once, pd.concat([once] * 4))]
+    assert lines[0][1] == lines[1][1]
+    assert lines[0][1].startswith("psnr             23.0000 [")
+    assert "mean over 24 images [95 % interval, 6 sharp images are resampled]" in lines[1][0]
+    assert "paper Tables 1, 2 and 4" in lines[0][2]
+    single = summary(config, once[:1], psnr)
+    assert single.splitlines()[:2] == [
+        "mean over 1 images",
+        "psnr             20.0000, higher is better",
+    ]
+
+
+def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment["DFPG_ASSETS"] = str(ROOT / "artifacts" / "assets")
+    sharp = str(folders[1])
+    command = [sys.executable, "-m", "dfpg", "score", "--restored", sharp, "--sharp", sharp]
+    result = subprocess.run(
+        command, cwd=empty, capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    assert "matched: 2 restored with 2 sharp images, 2 by equal names" in result.stdout
+    assert "d_VGG: left out" in result.stdout
+    scores = pd.read_csv(empty / "restored_scores.csv")
+    assert scores["restored"].tolist() == scores["sharp"].tolist() == ["a.png", "b.2.png"]
+    for name in scores.columns[2:]:
+        perfect = math.inf if name == "psnr" else float(name.startswith("ssim"))
+        assert scores[name].tolist() == [perfect] * 2, name
+    assert not any(name.startswith("d_vgg") for name in scores)
+    assert [path.name for path in empty.iterdir()] == ["restored_scores.csv"]
+    result = subprocess.run(
+        command, cwd=empty, capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("dfpg: restored_scores.csv: exists")

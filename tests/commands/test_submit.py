@@ -1,0 +1,189 @@
+"""`dfpg submit` against the baselines of a small project: smoke profile, ImageNet trunk as P."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.places import ROOT
+from PIL import Image
+
+from dfpg.analysis.tables import build_tables
+from dfpg.commands.export import file_names
+from dfpg.commands.submit import remove, submit
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_image, write_text
+from dfpg.core.profile import use_profile
+from dfpg.data.testsets import open_testset
+from dfpg.stages import pipeline, results
+
+VALUES = ["subset", "metric", "value", "ci_low", "ci_high", "n_images", "n_people"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """A project whose baselines are scored, and the exports of both protocols."""
+    root = tmp_path_factory.mktemp("submit") / "project"
+    use_profile("smoke", root / "params.yaml")
+    (root / "data").symlink_to(ROOT / "data")
+    priors = root / "artifacts" / "priors"
+    priors.mkdir(parents=True)
+    assets = root / "artifacts" / "assets"
+    assets.symlink_to((ROOT / "artifacts" / "assets").resolve())
+    (priors / "vgg16.safetensors").symlink_to(assets / "vgg16_imagenet.safetensors")
+    write_text(priors / "card.json", '{"network": "surrogate", "sha256": "imagenet"}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(
+            "dfpg.evaluation.recognition.card.write_card",
+            lambda *arguments: write_text(arguments[-1], '{"sha256": "toy"}'),
+        )
+        pipeline.kernels(None)
+        for protocol in ("a", "b"):
+            pipeline.testsets(protocol)
+            pipeline.export_testset(protocol, Path(f"export_{protocol}"), force=False)
+        results.evaluate("baselines")
+    return root
+
+
+@pytest.fixture
+def project(base, tmp_path, monkeypatch) -> Path:
+    """A copy to work in; large files stay links."""
+    root = shutil.copytree(base, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(root)
+    return Path(root)
+
+
+def send(restored: str | Path, protocol: str = "a", name: str = "mynet", force: bool = False):
+    return submit(name, Path(restored), protocol, "MyNet", "a tester", force)
+
+
+def rows(path: str | Path, method: str, protocol: str) -> list[list[str]]:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = frame[(frame["method"] == method) & (frame["protocol"] == protocol)]
+    assert len(frame)
+    return frame.drop(columns="method").to_numpy().tolist()
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("protocol", ["a", "b"])
+def test_the_blurred_images_submitted_are_the_row_blurred(config, protocol):
+    text = send(f"export_{protocol}", protocol)
+    assert "`dvc repro tables` adds the row" in text
+    own = Path("submissions/mynet")
+    baselines = Path("artifacts/per_image/baselines.csv")
+    assert rows(own / "per_image.csv", "mynet", protocol) == rows(baselines, "blurred", protocol)
+    card = json.loads((own / "card.json").read_text())
+    assert (card["by"], card["paper"], card["prior"]) == ("a tester", "MyNet", "imagenet")
+    assert (
+        card["testset"]
+        == json.loads(Path(f"artifacts/testsets/{protocol}/manifest.json").read_text())["sha256"]
+    )
+    names = ["card.json", "per_image.csv"]
+    if protocol == "a":
+        names.append("recognition.csv")
+        seen = Path("artifacts/recognition/baselines.csv")
+        assert rows(own / "recognition.csv", "mynet", "a") == rows(seen, "blurred", "a")
+    assert sorted(path.name for path in own.iterdir()) == names
+    build_tables(config, Path("artifacts"), Path("results"), Path("submissions"))
+    for name in ("table1", "table3") if protocol == "a" else ("table2",):
+        table = pd.read_csv(f"results/{name}.csv", dtype=str, keep_default_na=False)
+        one, two = (table[table["row"] == row][VALUES] for row in ("mynet", "blurred"))
+        assert one.to_numpy().tolist() == two.to_numpy().tolist()
+    remove("mynet")
+    assert not own.exists()
+
+
+@pytest.mark.usefixtures("project")
+def test_sharp_images_submitted_are_perfect():
+    testset = open_testset(Path("artifacts/testsets/a"))
+    names = file_names("a", testset.index)["blurred"]
+    for name, sharp in zip(names, testset.index["sharp"], strict=True):
+        write_image(Path("perfect") / name, testset.sharp[sharp])
+    send("perfect")
+    scores = pd.read_csv("submissions/mynet/per_image.csv")
+    assert np.isinf(scores["psnr"]).all()
+    for name in scores.columns[10:]:
+        assert (scores[name] == float(name.startswith("ssim"))).all(), name
+    before = Path("submissions/mynet/card.json").read_bytes()
+    with pytest.raises(UserError, match="mynet: exists: name it otherwise, or replace"):
+        send("export_a")
+    assert Path("submissions/mynet/card.json").read_bytes() == before
+    send("export_a", force=True)
+    assert np.isfinite(pd.read_csv("submissions/mynet/per_image.csv")["psnr"]).all()
+    assert [path.name for path in Path("submissions").iterdir()] == ["mynet"]
+
+
+def first() -> Path:
+    return sorted(Path("export_a").rglob("final_*_blur/*.png"))[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda: first().unlink(), r"\.png: missing \(1 of 16 are\)"),
+        (lambda: first().rename(first().with_name("other.png")), r"\.png: missing \(1 of 16 are\)"),
+        (lambda: Image.new("RGB", (32, 31)).save(first()), "32 x 31 px instead of 32 x 32"),
+        (lambda: Image.new("RGBA", (32, 32)).save(first()), "mode RGBA is not 8-bit colour"),
+        (lambda: Image.new("I;16", (32, 32)).save(first()), "mode I;16 is not 8-bit colour"),
+        (lambda: first().write_text("x"), "not an image of"),
+        (lambda: shutil.rmtree("export_a"), "export_a: no such folder"),
+        (lambda: shutil.rmtree("artifacts/references"), "run `dfpg evaluate baselines`"),
+        (lambda: shutil.rmtree("artifacts/per_image"), "run the evaluate stage first"),
+        (lambda: Path("artifacts/priors/card.json").unlink(), "run `dvc repro priors`"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_what_does_not_fit_is_refused_and_nothing_is_stored(spoil, message):
+    spoil()
+    with pytest.raises(UserError, match=message) as caught:
+        send("export_a")
+    assert "\n" not in str(caught.value)
+    assert not Path("submissions").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../mynet", "a name has small letters"),
+        ("MyNet", "a name has small letters"),
+        ("dfpg_a", "is a row of the suite already"),
+        ("blurred", "is a row of the suite already"),
+        ("b6", "is a row of the suite already"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_bad_names_are_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        send("export_a", name=name)
+    with pytest.raises(UserError, match="no such submission; there are: none"):
+        remove(name)
+
+
+def test_the_command_refuses_in_one_line(project):
+    def run(*arguments: str) -> tuple[int, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "dfpg", "submit", "mynet", *arguments],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        return result.returncode, result.stderr.splitlines()[-1]
+
+    first().unlink()
+    code, line = run("--restored", "export_a", "--protocol", "a")
+    assert (code, line.startswith("dfpg: export_a/Test_data_")) == (2, True)
+    assert run("--restored", "export_a") == (
+        2, "dfpg: submit mynet: give --restored DIR and --protocol a or b",
+    )  # fmt: skip
+    assert run("--remove") == (2, "dfpg: mynet: no such submission; there are: none")
+    assert not (project / "submissions").exists()

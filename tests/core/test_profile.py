@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pytest
+
+from dfpg.core.config import NOMINAL_SIZES, load_config
+from dfpg.core.errors import UserError
+from dfpg.core.profile import NAMES, describe_profile, resolve_profile, use_profile
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_profile_resolves_and_says_what_it_is_for(name):
+    config, _ = resolve_profile(name)
+    assert config.profile == name
+    text = describe_profile(name)
+    assert all(word in text for word in ("What for:", "Needs:", "Takes:"))
+
+
+def test_written_params_read_back_as_the_same_configuration(tmp_path):
+    path = tmp_path / "params.yaml"
+    assert use_profile("smoke", path) == []
+    assert load_config(path) == resolve_profile("smoke")[0]
+
+
+def test_assumptions_stay_marked_in_the_written_file():
+    assert resolve_profile("embedded")[1].count("assumed") >= 8
+
+
+def test_paper_profile_has_the_papers_sizes():
+    config, _ = resolve_profile("paper")
+    a, b = config.protocols["a"].test, config.protocols["b"].test
+    kernels = len(NOMINAL_SIZES) * a.kernels_per_size
+    assert len(a.subsets) * a.faces_per_subset * kernels == 16_000
+    assert len(b.subsets) * len(b.modes) * b.faces_per_subset * kernels == 38_400
+    assert a.images_per_subset is None
+    assert b.images_per_subset is None
+    assert config.kernels.spline.train * len(NOMINAL_SIZES) == 18_000
+    assert config.methods["dfpgnet"]["width"] == 64
+
+
+def test_gpu_profile_is_the_embedded_one_with_more_training():
+    small, large = (resolve_profile(name)[0] for name in ("embedded", "gpu"))
+    for run, settings in large.runs.items():
+        fewer = small.runs[run]
+        assert settings.steps > fewer.steps
+        assert settings.model_copy(update={"steps": fewer.steps}) == fewer
+    changed = {"profile": "embedded", "training": small.training, "runs": small.runs}
+    assert large.model_copy(update=changed) == small
+
+
+def test_unknown_profile_is_refused():
+    with pytest.raises(UserError, match="'huge' is unknown"):
+        resolve_profile("huge")
+
+
+def test_folders_are_given_on_the_command_line_and_survive(tmp_path):
+    """A profile is used again, and another one after it: nothing is lost in silence."""
+    path = tmp_path / "params.yaml"
+    own = ["celeba=/pictures/celeba", "portraits=folder:/pictures/own"]
+    notes = use_profile("research", path, own, ["b.ffhq=portraits"])
+    assert notes == [
+        "set: faces.celeba <- /pictures/celeba",
+        "set: faces.portraits <- /pictures/own",
+        "set: slot b.ffhq <- portraits",
+    ]
+    first = load_config(path)
+    assert first.faces["celeba"].path == "/pictures/celeba"
+    assert first.faces["celeba"].train == 4464
+    assert first.protocols["b"].test.subsets["ffhq"].source == "portraits"
+    assert [note.replace("kept", "set") for note in use_profile("research", path)] == notes
+    assert load_config(path) == first
+    dropped = use_profile("embedded", path)
+    assert dropped[2] == "not kept: slot b.ffhq <- portraits: this profile's is embedded"
+    embedded = load_config(path)
+    assert embedded.protocols == resolve_profile("embedded")[0].protocols
+    assert embedded.faces["portraits"] == first.faces["portraits"]
+
+
+def test_own_values_that_a_new_profile_replaces_are_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["celeba=/pictures"])
+    own = path.read_text()
+    for old, new in (
+        ("vggface: null", "vggface: vgg.bin"),
+        ("published_pairs: null", "published_pairs: {lists: /lists, pictures: /pictures}"),
+        ("celeba, path: /pictures, train: 4464", "celeba, path: /pictures, train: 2300"),
+        ("source: celeba+helen", "source: celeba"),
+        ("  dfpg_a: {", "  own: {method: nafnet, protocol: a}\n  dfpg_a: {"),
+    ):
+        assert own.count(old) == 1, old
+        own = own.replace(old, new)
+    path.write_text(own)
+    assert use_profile("research", path) == [
+        "kept: faces.celeba <- /pictures",
+        "not kept: faces.celeba.train: 2300",
+        "not kept: protocols.a.source: celeba",
+        "not kept: prior.vggface: vgg.bin",
+        "not kept: runs.own.method: nafnet",
+        "not kept: runs.own.protocol: a",
+        "not kept: recognition.published_pairs.lists: /lists",
+        "not kept: recognition.published_pairs.pictures: /pictures",
+    ]
+
+
+def test_from_one_profile_to_another_nothing_is_lost_where_nothing_was_changed(tmp_path):
+    path = tmp_path / "params.yaml"
+    for name in (*NAMES, NAMES[0]):
+        assert use_profile(name, path) == []
+
+
+def test_new_folder_takes_the_place_of_the_kept_one(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["ffhq=/old"])
+    notes = use_profile("research", path, ["ffhq=/new"])
+    assert notes[-1] == "set: faces.ffhq <- /new"
+    assert load_config(path).faces["ffhq"].path == "/new"
+
+
+def test_other_pictures_under_a_sets_name_are_not_kept(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("research", path, ["ffhq=/pictures"])
+    path.write_text(path.read_text().replace("reader: ffhq", "reader: folder"))
+    assert use_profile("research", path) == ["not kept: faces.ffhq <- /pictures: read as folder"]
+    assert load_config(path).faces["ffhq"].path is None
+
+
+def test_unreadable_params_are_replaced_with_a_word(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("profile: [")
+    (note,) = use_profile("smoke", path)
+    assert "could not be read" in note
+    assert load_config(path).profile == "smoke"
+
+
+@pytest.mark.parametrize(
+    ("faces", "slots", "message"),
+    [
+        (["celeba"], [], "write SOURCE=FOLDER"),
+        (["mine=/pictures"], [], "'mine' is none of celeba, .*mine=READER:/pictures"),
+        (["mine=jpeg:/pictures"], [], "'mine' is none of celeba"),
+        (["ffhq=folder:/pictures"], [], "ffhq is read as ffhq: name other pictures otherwise"),
+        ([], ["b.lfw=celeba"], r"no slot 'b\.lfw': use one of a\.helen, "),
+        ([], ["b.ffhq=mine"], "no source 'mine': use one of embedded, celeba"),
+    ],
+)
+def test_mistyped_folder_or_slot_is_refused_and_the_file_stays(tmp_path, faces, slots, message):
+    path = tmp_path / "params.yaml"
+    use_profile("smoke", path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=message):
+        use_profile("research", path, faces, slots)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["research", "paper"])
+def test_profiles_on_photographs_fill_every_slot_with_its_own_set(name):
+    config, _ = resolve_profile(name)
+    found = {
+        f"{protocol}.{subset}": settings.source
+        for protocol, section in config.protocols.items()
+        for subset, settings in section.test.subsets.items()
+    }
+    assert found == {
+        "a.helen": "helen",
+        "a.celeba": "celeba",
+        "b.celeba": "celeba",
+        "b.celeba_hq": "celebamask_hq",
+        "b.ffhq": "ffhq",
+    }
+    assert config.protocols["a"].source == "celeba+helen"
+    assert config.protocols["b"].source == "celebamask_hq"
+    assert config.faces["celeba"].train == 2300 + 2164

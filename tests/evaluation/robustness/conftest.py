@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dfpg.core.config import Config
+from dfpg.data.blur.kernels import build_kernels, load_kernels
+from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.testsets import build_testset, open_testset
+from dfpg.evaluation.robustness.measure import Inputs, moved_images
+
+
+@pytest.fixture(scope="session")
+def faces():
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(60, 200, (36, 6, 6, 3))
+    pictures = coarse.repeat(8, 1).repeat(8, 2).round().astype(np.uint8)
+    people = tuple(f"p{number // 2:02d}" for number in range(36))
+    names = tuple(f"{number}.jpg" for number in range(36))
+    return {"embedded": FaceSet(pictures, people, names, np.zeros((36, 5, 2), np.float32))}
+
+
+@pytest.fixture(scope="session")
+def inputs(config: Config, faces, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Kernels and both test sets, as the stages make them; no weights, no parts yet."""
+    folder = tmp_path_factory.mktemp("inputs")
+    build_kernels(config, folder / "kernels")
+    for protocol, settings in config.protocols.items():
+        bank = load_kernels(folder / "kernels" / f"{settings.kernels}.safetensors")
+        build_testset(config, protocol, bank, faces, folder / "testsets" / protocol)
+    return Inputs(
+        folder / "weights", folder / "testsets", folder / "kernels", folder / "robustness"
+    )
+
+
+@pytest.fixture(scope="session")
+def banks(config: Config, inputs: Inputs):
+    return {
+        protocol: load_kernels(inputs.kernels / f"{settings.kernels}.safetensors")
+        for protocol, settings in config.protocols.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def images(config: Config, inputs: Inputs, faces, banks):
+    return {
+        protocol: moved_images(
+            config, protocol, open_testset(inputs.testsets / protocol).index, bank, faces
+        )
+        for protocol, bank in banks.items()
+    }
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device("cpu")

@@ -1,0 +1,186 @@
+"""A tiny GAN and its batches: the training loop's tests need nothing larger."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo  # every optimiser imports it (about 1 s): do it before processes fork
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from dfpg.core.config import Config, Frozen
+from dfpg.core.errors import UserError
+from dfpg.core.profile import resolve_profile
+from dfpg.core.seeds import derive_seed
+from dfpg.methods.base import Method, Phase, Setting, frozen
+from dfpg.training.loop import train
+
+RUN = "toy"
+SIDE = 8
+
+
+def toy_config(steps: int, run: dict[str, Any] | None = None, **training: Any) -> Config:
+    base = resolve_profile("smoke")[0]
+    values = {
+        "batch_size": 4,
+        "precision": "fp32",
+        "lr_decay": 0.9,
+        "decay_every": 7,
+        "warmup": 0,
+        "ema": 0.9,
+    }
+    values |= {"checkpoint_every": 5, "validate_every": 10}
+    first = next(iter(base.runs.values()))
+    given = {"method": "toy", "steps": steps, "lr": 1e-2, "lr_discriminator": 3e-3, "options": {}}
+    return base.model_copy(
+        update={
+            "training": base.training.model_copy(update=values | training),
+            "runs": {RUN: first.model_copy(update=given | (run or {}))},
+            "methods": {"toy": {}},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class ToyBatch:
+    sharp: Tensor
+    blurred: Tensor
+
+
+class ToyBatches:
+    def __init__(self, size: int = 4, poison: int = -1) -> None:
+        self.size = size
+        self.poison = poison  # step whose batch holds a NaN
+        self.served: list[int] = []
+
+    def batch(self, step: int) -> ToyBatch:
+        self.served.append(step)
+        stream = torch.Generator().manual_seed(derive_seed(0, "toy", step))
+        sharp = torch.rand(self.size, 3, SIDE, SIDE, generator=stream) * 2 - 1
+        blurred = F.avg_pool2d(sharp, 3, 1, 1)
+        if step == self.poison:
+            blurred[0, 0, 0, 0] = torch.nan
+        return ToyBatch(sharp, blurred)
+
+
+class ToyOptions(Frozen):
+    dropout: float = 0.0
+
+
+class Toy(Method):
+    """Generator and discriminator with their own optimisers; dropout uses the global generator."""
+
+    Options = ToyOptions
+    multiple = 1
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(
+            "toy", ToyOptions(dropout=dropout), Setting(SIDE, 0, None, (), "canonical")
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.networks = {
+                "generator": nn.Sequential(
+                    nn.Conv2d(3, 4, 3, padding=1),
+                    nn.LeakyReLU(0.2),
+                    nn.Dropout(dropout),
+                    nn.Conv2d(4, 3, 3, padding=1),
+                ),
+                "discriminator": nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 1, 3)),
+            }
+
+    def phases(self, batch: Any) -> Iterator[Phase]:
+        generator, discriminator = self.networks.values()
+        restored = generator(batch.blurred)
+        real, fake = discriminator(batch.sharp), discriminator(restored.detach())
+        loss = F.softplus(-real).mean() + F.softplus(fake).mean()
+        yield Phase("discriminator", loss, {})
+        pixel = (restored - batch.sharp).abs().mean()
+        with frozen(discriminator):
+            adversarial = F.softplus(-discriminator(restored)).mean()
+        yield Phase("generator", pixel + 0.1 * adversarial, {"pixel": pixel.detach()})
+
+    def infer(self, blurred: Tensor) -> Tensor:
+        return self.networks["generator"](blurred)
+
+
+def toy_psnr(method: Method) -> float:
+    batch = ToyBatches().batch(10**6)
+    error = (method.restore(batch.blurred) - batch.sharp).square().mean()
+    return float(10 * torch.log10(4 / error))
+
+
+def run_toy(folder: Path, config: Config, **options: Any) -> None:
+    torch.set_num_threads(1)
+    batches = options.pop("batches", None) or ToyBatches(config.training.batch_size)
+    validation = options.pop("validation", toy_psnr)
+    out, history, cost = (folder / f"toy.{suffix}" for suffix in ("safetensors", "csv", "json"))
+    toy, scratch = Toy(**options), folder / "scratch"
+    train(config, RUN, toy, batches, out, history, cost, scratch, validation)
+
+
+def train_toy(folder: Path, config: Config, **options: Any) -> tuple[bytes, bytes]:
+    """Train in ``folder``; returns the bytes of weights and history."""
+    run_toy(folder, config, **options)
+    return (folder / "toy.safetensors").read_bytes(), (folder / "toy.csv").read_bytes()
+
+
+def child(folder: Path, config: Config, options: dict[str, Any], prepare: Any = None) -> None:
+    """Body of a training process: messages go to ``folder/stderr``, exit codes as the CLI's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 2)
+    if prepare:
+        prepare()
+    try:
+        run_toy(folder, config, **options)
+    except UserError as error:
+        os.write(2, f"{error}\n".encode())
+        sys.exit(getattr(error, "exit_code", 2))
+
+
+@cache
+def forkserver() -> Any:
+    """Context whose processes start in milliseconds, because torch is loaded once, before."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["helpers.toys"])
+    before = os.environ.get("PYTHONPATH")
+    root = Path(__file__).parents[1]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), str(root.parent)])
+    try:
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return context
+
+
+def start(folder: Path, config: Config, prepare: Any = None, **options: Any) -> Any:
+    process = forkserver().Process(target=child, args=(folder, config, options, prepare))
+    process.start()
+    return process
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.002)
+
+
+if __name__ == "__main__":
+    child(Path(sys.argv[1]), toy_config(int(sys.argv[2]), checkpoint_every=10**9), {})
