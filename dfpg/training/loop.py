@@ -34,11 +34,10 @@ from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
+from dfpg.training.validation import Validation
 
 if TYPE_CHECKING:
     from dfpg.training.batches import Batch
-
-Validation = Callable[[Method], float]
 
 
 class Batches(Protocol):
