@@ -13,7 +13,7 @@ from helpers.places import ROOT
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from dfpg.commands.export import export_testset, file_names
+from dfpg.commands.export import export_images, file_names
 from dfpg.commands.score import image_sizes, match, score, score_pairs, summary
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
@@ -139,7 +139,7 @@ def exported(folder: Path) -> testsets.TestSet:
     index.insert(0, "image", range(len(index)))
     blurred = [blur(sharp[[face]], 3 + 2 * kernel)[0] for _, _, face, kernel in rows]
     testset = testsets.TestSet(sharp, np.stack(blurred), index)
-    export_testset(testset, "a", folder, force=False)
+    export_images(testset, "a", folder, force=False)
     return testset
 
 

@@ -24,7 +24,7 @@ from dfpg.core.profile import use_profile
 from dfpg.data.testsets import open_testset
 from dfpg.stages.baselines import baselines as baselines_stage
 from dfpg.stages.kernels import kernels as kernels_stage
-from dfpg.stages.testsets import testsets as testsets_stage
+from dfpg.stages.testsets import testsets as make_testsets
 
 VALUES = ["subset", "metric", "value", "ci_low", "ci_high", "n_images", "n_people"]
 
@@ -49,7 +49,7 @@ def base(tmp_path_factory) -> Path:
         )
         kernels_stage(None)
         for protocol in ("a", "b"):
-            testsets_stage(protocol)
+            make_testsets(protocol)
             export_testset(protocol, Path(f"export_{protocol}"), force=False)
         baselines_stage()
     return root

@@ -20,7 +20,7 @@ from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
 from dfpg.report.sheet import GAP, LABELS, LINE, Column, Example, columns, draw, examples
 from dfpg.stages.kernels import kernels as kernels_stage
-from dfpg.stages.testsets import testsets as testsets_stage
+from dfpg.stages.testsets import testsets as make_testsets
 
 SIDE = 32
 
@@ -120,7 +120,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config):
     kernels_stage(None)
     for protocol in ("a", "b"):
-        testsets_stage(protocol)
+        make_testsets(protocol)
     runs = ("dfpg_a", "b1", "xia2019")  # the last one is scored on both test sets
     for run in runs:
         method = build_method(config, run, None)

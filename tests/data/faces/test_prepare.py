@@ -103,7 +103,7 @@ def test_own_masks_take_the_place_of_bisenets_maps(prepared, tmp_path, monkeypat
     (tmp_path / "artifacts" / "assets").symlink_to(ROOT / "artifacts" / "assets")
     (tmp_path / "artifacts" / "faces").symlink_to(prepared)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dfpg.pretrained.parsing.parse_faces", fake_parse)
+    monkeypatch.setattr("dfpg.stages.parsing.parse_faces", fake_parse)
     parsing_stage(None)
     assert drawn == [len(load_faces("celeba", "train", prepared).pictures)]
     written = load_labels(Path("artifacts/parsing"), ["celebamask_hq"])
