@@ -26,6 +26,8 @@ app.add_typer(faces_app, name="faces")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
+record_app = typer.Typer(help="The committed results.", no_args_is_help=True)
+app.add_typer(record_app, name="record")
 
 
 @app.command()
@@ -390,6 +392,16 @@ def faces_prepare() -> None:
     from dfpg.stages.faces import faces
 
     typer.echo(faces())
+
+
+@record_app.command("check")
+def record_check() -> None:
+    """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
+    from dfpg.commands.record import check_record
+
+    check = check_record()
+    typer.echo(str(check))
+    raise typer.Exit(0 if check.ok else 1)
 
 
 @data_app.command("check")
