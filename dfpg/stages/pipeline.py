@@ -13,11 +13,6 @@ from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH, TESTSE
 
 if TYPE_CHECKING:
     from dfpg.data.blur.kernels import KernelBank
-    from dfpg.methods.base import Method
-    from dfpg.training.loop import Validation
-
-VALIDATION_BATCHES = 5
-VALIDATION_BATCH = 16
 
 
 def verify() -> None:
@@ -161,6 +156,7 @@ def train(run: str) -> None:
     from dfpg.training.batch_views import WITH_LABELS, open_view
     from dfpg.training.fingerprint import fingerprint, training_code
     from dfpg.training.loop import train as training_loop
+    from dfpg.training.validation import make_validation
 
     config = load_config()
     if run in config.runs and (weights := config.runs[run].weights) is not None:
@@ -202,8 +198,9 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     from dfpg.methods.base import save_weights
     from dfpg.methods.official import load_published
     from dfpg.methods.registry import build_method
-    from dfpg.training.checkpoint import History
+    from dfpg.training.history import History
     from dfpg.training.loop import costs
+    from dfpg.training.validation import make_validation
 
     method = build_method(config, run, prior=None)
     official = load_published(method, path)
@@ -216,30 +213,6 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
     save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
     print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
-
-
-def make_validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:
-    """PSNR in dB, mean per image, on fixed batches of the validation people."""
-    import torch
-
-    from dfpg.core.device import select_device
-    from dfpg.data.blur.degrade import quantise
-    from dfpg.data.faces.dataset import load_faces
-    from dfpg.metrics.psnr import psnr
-    from dfpg.training.batches import BatchSource
-
-    faces = load_faces(config.protocols[protocol].source, "val")
-    source = BatchSource(config, protocol, faces, bank, VALIDATION_BATCH, select_device())
-    batches = [source.batch(step) for step in range(VALIDATION_BATCHES)]
-
-    def validation(method: Method) -> float:
-        scores = [
-            psnr(quantise(method.restore(batch.blurred)), quantise(batch.sharp))
-            for batch in batches
-        ]
-        return float(torch.cat(scores).mean())
-
-    return validation
 
 
 def load_bank(family: str) -> KernelBank:

@@ -24,10 +24,10 @@ from dfpg.data.faces.dataset import (
 from dfpg.data.faces.source import SPLITS
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import load_prior
-from dfpg.stages.pipeline import make_validation
 from dfpg.training.batch_views import open_view
 from dfpg.training.fingerprint import fingerprint, training_code
 from dfpg.training.loop import train as training_loop
+from dfpg.training.validation import make_validation
 
 RUN = "dfpg_b"
 TRAINED = ARTIFACTS / "weights" / f"{RUN}.safetensors"
