@@ -16,8 +16,8 @@ from dfpg.methods.registry import build_method, needs_prior
 from dfpg.pretrained.parsing import label_file, load_labels
 from dfpg.pretrained.vggface import load_prior
 from dfpg.training.batch_views import WITH_LABELS, open_view
-from dfpg.training.checkpoint import History
 from dfpg.training.fingerprint import fingerprint, training_code
+from dfpg.training.history import History
 from dfpg.training.loop import costs
 from dfpg.training.loop import train as training_loop
 from dfpg.training.validation import make_validation

@@ -1,4 +1,4 @@
-"""What a training is validated on."""
+"""Validation: how well a method restores faces of people that it is not trained on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from dfpg.methods.base import Method
 from dfpg.metrics.psnr import psnr
 from dfpg.training.batches import BatchSource
 
-Validation = Callable[[Method], float]
 VALIDATION_BATCHES = 5
 VALIDATION_BATCH = 16
+
+Validation = Callable[[Method], float]
 
 
 def make_validation(config: Config, protocol: ProtocolName, bank: KernelBank) -> Validation:
