@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from dfpg.core.config import PARAMS, Config, Frozen, validation_message
+from dfpg.core.config import (
+    PARAMS,
+    Config,
+    Frozen,
+    first_problem,
+    key_path,
+    validation_message,
+)
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting, load_weights, read_card
@@ -91,10 +98,23 @@ def run_options(config: Config, run_name: str) -> Frozen:
     try:
         return entry.method.Options.model_validate(shared | run.options)
     except ValidationError as error:
-        own = error.errors()[0]["loc"][:1] in [(key,) for key in run.options]
-        section = f"runs.{run_name}.options" if own else f"methods.{run.method}"
-        message = validation_message(section, error).replace(": ", ".", 1)
-        raise UserError(f"{PARAMS}: {message}") from error
+        place, text = first_problem(error)
+        own = place[:1] in [(key,) for key in run.options]
+        section = ("runs", run_name, "options") if own else ("methods", run.method)
+        whose = "" if own else f" (for runs.{run_name})"
+        raise UserError(f"{PARAMS}: {key_path((*section, *place))}: {text}{whose}") from error
+
+
+def check_options(config: Config) -> None:
+    """Refuse a run whose options do not fit, and a block of ``methods`` that no method has.
+
+    Raises:
+        UserError: as :func:`run_options`, or a block's name is unknown.
+    """
+    for name in config.methods:
+        _entry(name, f"{PARAMS}: methods.{name}")
+    for run_name in config.runs:
+        run_options(config, run_name)
 
 
 def needs_prior(config: Config, run_name: str) -> bool:

@@ -23,15 +23,14 @@ VALIDATION_BATCH = 16
 def verify() -> None:
     """Stage ``verify``: parameters are valid, data and assets are the pinned ones."""
     from dfpg.data.faces.dataset import check_source
-    from dfpg.methods.registry import run_options
+    from dfpg.methods.registry import check_options
     from dfpg.pretrained.assets.store import verify_assets
     from dfpg.stages.verify import verify_data
 
     config = load_config()
     for where, source in sources(config).items():
         check_source(config, source, f"{PARAMS}: {where}")
-    for run in config.runs:
-        run_options(config, run)
+    check_options(config)
     counts = {"data_files": verify_data(), "asset_files": verify_assets()}
     write_text(ARTIFACTS / "verified.json", json.dumps(counts) + "\n")
     print(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
