@@ -17,7 +17,7 @@ from dfpg.core.config import (
     key_path,
     validation_message,
 )
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting, load_weights, read_card
 from dfpg.methods.dfpgnet import DFPGNet
@@ -123,6 +123,7 @@ def needs_prior(config: Config, run_name: str) -> bool:
     return METHODS[config.runs[run_name].method].method.needs_prior(options)
 
 
+@within_memory("the method's width and depth or image_size")
 def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> Method:
     """The untrained method of a run, on the CPU; equal configurations give equal weights.
 
@@ -132,7 +133,7 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
         prior: the prior network if :func:`needs_prior` says so.
 
     Raises:
-        UserError: as :func:`run_options`.
+        UserError: as :func:`run_options`; or images of this size cannot pass the networks.
     """
     options = run_options(config, run_name)
     name = config.runs[run_name].method
@@ -143,7 +144,13 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
         prior_taps=tuple(prior_taps(config.prior)),
         prior_input=config.prior.input,
     )
-    return _construct(name, options, setting)
+    method = _construct(name, options, setting)
+    if config.runs[run_name].weights is None and config.image_size % method.multiple:
+        raise UserError(
+            f"{PARAMS}: image_size: {config.image_size} px is no multiple of {method.multiple}, "
+            f"without which {name} cannot be trained (runs.{run_name})"
+        )
+    return method
 
 
 def build_restorer(weights: Path, device: torch.device) -> Method:

@@ -28,7 +28,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Augmentation, Config, Surrogate
 from dfpg.core.device import Precision, resolve_precision, select_device, set_deterministic
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed, generator
@@ -177,6 +177,7 @@ def fold_state(state: State) -> State:
     return state | {"features.0.weight": weight, "features.0.bias": bias}
 
 
+@within_memory("prior.surrogate.batch_size or prior.surrogate.size")
 def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) -> None:
     """The ``priors`` stage: write ``vgg16.safetensors`` and ``card.json`` to ``out``.
 

@@ -2,80 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.counts import count
+from helpers.mutations import NEVER, Place, at, changed, mutants, outcome, places
 from helpers.places import ROOT
 from pydantic import ValidationError
 
-from dfpg.core.config import Config, Frozen, load_yaml, parse_config
+from dfpg.core.config import Config, Frozen, load_yaml
 from dfpg.core.errors import UserError
-from dfpg.methods.registry import METHODS, check_options
-
-FILE = Path("params.yaml")
-Place = tuple[str | int, ...]
-
-WRONG: dict[str, Any] = {
-    "null": None,
-    "negative": -1,
-    "negative float": -0.5,
-    "zero": 0,
-    "zero float": 0.0,
-    "huge": 10**30,
-    "huge float": 1e30,
-    "longer than Python prints": 10**5000,
-    "inf": math.inf,
-    "-inf": -math.inf,
-    "nan": math.nan,
-    "text": "text",
-    "empty text": "",
-    "long text": "x" * 100_000,
-    "control characters": "a\x1b[2J\nb\x00",
-    "a way out": "../../x",
-    "empty list": [],
-    "empty mapping": {},
-    "true": True,
-    "a list": [1],
-    "a mapping": {"a": 1},
-}
-NEVER = ("negative", "huge", "longer", "inf", "-inf", "nan", "control")  # right for no key at all
-
-
-def places(data: Any, here: Place = ()) -> Iterator[Place]:
-    """Every section, key and list item."""
-    items = data.items() if isinstance(data, dict) else enumerate(data)
-    for key, value in items:
-        yield (*here, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*here, key))
-
-
-def at(data: Any, place: Place) -> Any:
-    for key in place:
-        data = data[key]
-    return data
-
-
-def changed(data: Any, place: Place, value: Any) -> Any:
-    """A copy with one value replaced; what does not change is shared."""
-    made = copy.copy(data)
-    made[place[0]] = value if len(place) == 1 else changed(data[place[0]], place[1:], value)
-    return made
-
-
-def outcome(data: dict[str, Any]) -> Config | str:
-    """The configuration, or the line that refuses it."""
-    try:
-        config = parse_config(data, FILE)
-        check_options(config)
-    except UserError as error:
-        return str(error)
-    return config
+from dfpg.methods.registry import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +26,6 @@ def check_line(line: str, place: Place) -> None:
     assert line.isprintable(), line
     assert len(line) < 400, line
     assert str(place[0]) in line
-
-
-def mutants(params: dict[str, Any]) -> Iterator[tuple[str, Place, dict[str, Any]]]:
-    """What was done, where, and the whole of params.yaml then."""
-    for place in places(params):
-        value = at(params, place)
-        for name, wrong in WRONG.items():
-            if not (type(wrong) is type(value) and wrong == value):
-                yield name, place, changed(params, place, wrong)
-        if isinstance(value, list):
-            yield "named twice", place, changed(params, place, value + value)
-        if isinstance(value, str):
-            yield "named twice", place, changed(params, place, f"{value}+{value}")
-        if isinstance(value, dict):
-            yield "unknown", place, changed(params, (*place, "unknwon"), 1)
 
 
 def test_no_key_takes_what_nobody_means(params: dict[str, Any]) -> None:
@@ -128,10 +52,9 @@ def test_every_misspelt_key_is_refused(params: dict[str, Any]) -> None:
     for place in places(params):
         if isinstance(place[-1], int) or (len(place) > 1 and place[-2] in OWN):
             continue
-        section = dict(at(params, place[:-1])) if place[:-1] else dict(params)
+        section = dict(at(params, place[:-1]))
         section[f"{place[-1]}{place[-1][-1]}"] = section.pop(place[-1])
-        data = changed(params, place[:-1], section) if place[:-1] else section
-        line = outcome(data)
+        line = outcome(changed(params, place[:-1], section))
         assert isinstance(line, str), place
         check_line(line, place)
         tried += 1
