@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import (
@@ -33,7 +33,6 @@ from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, Re
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
 
-Weight = Annotated[float, Field(ge=0)]
 PriorFusion = Literal["add", "concat"]
 Output = Literal["tanh", "linear"]
 
@@ -73,9 +72,9 @@ class DFPGNetOptions(Frozen):
     """Block ``methods.dfpgnet`` of params.yaml, overridden by a run's ``options``."""
 
     variant: Literal["b1", "b2", "b3", "b4", "b5", "b6"]
-    width: Annotated[int, Field(ge=4)]
-    blocks: Positive
-    prior_blocks: Positive
+    width: Annotated[Width, Field(ge=4)]
+    blocks: Depth
+    prior_blocks: Depth
     init: Literal["released", "identity"]
     output: Output
     lambda_prior: Weight

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import (
@@ -35,7 +35,6 @@ from dfpg.pretrained.parsing import FOUR, one_hot, to_four
 STAGES = 4  # skin, hair, inner parts, the whole image
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU (released code)
 
-Weight = Annotated[float, Field(ge=0)]
 Output = Literal["tanh", "linear"]
 
 
@@ -50,10 +49,10 @@ class LabelledBatch(Batch, Protocol):
 class Lee2020Options(Frozen):
     """Block ``methods.lee2020`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=4)]
-    blocks: Positive
-    middle_blocks: Positive
-    discriminator_width: Positive
+    width: Annotated[Width, Field(ge=4)]
+    blocks: Depth
+    middle_blocks: Depth
+    discriminator_width: Width
     init: Literal["released", "identity"]
     output: Output
     objective: Literal["native", "l1"]

@@ -16,7 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Frozen, PositiveSteps, Weight, Width
+from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen
 
@@ -24,18 +25,19 @@ SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
 BLUR_SLOPE = 0.2  # there
 PERCEPTUAL_TAP = "conv3_3"  # layer 14 of the network, before its ReLU
 DOMAINS = ("sharp", "blurred")  # I and B
-
-Weight = Annotated[float, Field(ge=0)]
+SMALLEST_SCALE = 16  # px: the discriminators halve four times
 
 
 class Lu2019Options(Frozen):
     """Block ``methods.lu2019`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=4, multiple_of=2)]
-    latent: Positive
-    discriminator_width: Annotated[int, Field(ge=4)]
-    discriminator_scales: Positive
-    generator_every: Positive
+    width: Annotated[Width, Field(ge=4, multiple_of=2)]
+    latent: Width
+    discriminator_width: Annotated[Width, Field(ge=4)]
+    discriminator_scales: Annotated[
+        int, Field(ge=1, le=7, description="the last scale of 1024 px has 16")
+    ]
+    generator_every: PositiveSteps
     lambda_adversarial: Weight
     lambda_kl: Weight
     lambda_cycle: Weight
@@ -199,7 +201,7 @@ class Discriminator(nn.Module):
         return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 1))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Logits [N, 1, h, w] per scale; the smallest scale needs sides of 16 px."""
+        """Logits [N, 1, h, w] per scale; the smallest scale needs ``SMALLEST_SCALE``."""
         logits = []
         for scale in self.scales:
             logits.append(scale(image).float())
@@ -247,6 +249,13 @@ class Lu2019(Method):
 
     def __init__(self, name: str, options: Lu2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
+        smallest = setting.image_size >> (options.discriminator_scales - 1)
+        if smallest < SMALLEST_SCALE:
+            raise UserError(
+                f"methods.{name}.discriminator_scales: the last of {options.discriminator_scales} "
+                f"scales of {setting.image_size} px has {smallest} px, less than {SMALLEST_SCALE}: "
+                "use fewer"
+            )
         self.networks["generator"] = Generator(options.width, options.latent)
         if setting.prior is not None:
             self.networks["discriminator"] = Discriminators(

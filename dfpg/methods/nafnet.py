@@ -15,26 +15,26 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, Setting, zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 4
-Blocks = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]
+Blocks = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-8  # added to the mean squared error under the logarithm
 
 
 class NAFNetOptions(Frozen):
     """Block ``methods.nafnet`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Positive
+    width: Width
     encoder_blocks: Blocks
-    middle_blocks: Positive
+    middle_blocks: Depth
     decoder_blocks: Blocks
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Weight
 
 
 class ChannelNorm(nn.Module):

@@ -9,8 +9,15 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from dfpg.core.config import PARAMS, Config, Frozen, validation_message
-from dfpg.core.errors import UserError
+from dfpg.core.config import (
+    PARAMS,
+    Config,
+    Frozen,
+    first_problem,
+    key_path,
+    validation_message,
+)
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting, load_weights, read_card
 from dfpg.methods.dfpgnet import DFPGNet
@@ -91,10 +98,23 @@ def run_options(config: Config, run_name: str) -> Frozen:
     try:
         return entry.method.Options.model_validate(shared | run.options)
     except ValidationError as error:
-        own = error.errors()[0]["loc"][:1] in [(key,) for key in run.options]
-        section = f"runs.{run_name}.options" if own else f"methods.{run.method}"
-        message = validation_message(section, error).replace(": ", ".", 1)
-        raise UserError(f"{PARAMS}: {message}") from error
+        place, text = first_problem(error)
+        own = place[:1] in [(key,) for key in run.options]
+        section = ("runs", run_name, "options") if own else ("methods", run.method)
+        whose = "" if own else f" (for runs.{run_name})"
+        raise UserError(f"{PARAMS}: {key_path((*section, *place))}: {text}{whose}") from error
+
+
+def check_options(config: Config) -> None:
+    """Refuse a run whose options do not fit, and a block of ``methods`` that no method has.
+
+    Raises:
+        UserError: as :func:`run_options`, or a block's name is unknown.
+    """
+    for name in config.methods:
+        _entry(name, f"{PARAMS}: methods.{name}")
+    for run_name in config.runs:
+        run_options(config, run_name)
 
 
 def needs_prior(config: Config, run_name: str) -> bool:
@@ -103,6 +123,7 @@ def needs_prior(config: Config, run_name: str) -> bool:
     return METHODS[config.runs[run_name].method].method.needs_prior(options)
 
 
+@within_memory("the method's width and depth or image_size")
 def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> Method:
     """The untrained method of a run, on the CPU; equal configurations give equal weights.
 
@@ -112,7 +133,7 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
         prior: the prior network if :func:`needs_prior` says so.
 
     Raises:
-        UserError: as :func:`run_options`.
+        UserError: as :func:`run_options`; or images of this size cannot pass the networks.
     """
     options = run_options(config, run_name)
     name = config.runs[run_name].method
@@ -123,7 +144,13 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
         prior_taps=tuple(prior_taps(config.prior)),
         prior_input=config.prior.input,
     )
-    return _construct(name, options, setting)
+    method = _construct(name, options, setting)
+    if config.runs[run_name].weights is None and config.image_size % method.multiple:
+        raise UserError(
+            f"{PARAMS}: image_size: {config.image_size} px is no multiple of {method.multiple}, "
+            f"without which {name} cannot be trained (runs.{run_name})"
+        )
+    return method
 
 
 def build_restorer(weights: Path, device: torch.device) -> Method:

@@ -14,28 +14,28 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, Setting, zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 4
-PerLevel = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]
+PerLevel = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-12  # smallest norm that a query or key is divided by
 
 
 class RestormerOptions(Frozen):
     """Block ``methods.restormer`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=2, multiple_of=2)]
+    width: Annotated[Width, Field(ge=2, multiple_of=2)]
     blocks: PerLevel
-    refinement_blocks: Positive
+    refinement_blocks: Depth
     heads: PerLevel
-    expansion: Annotated[float, Field(ge=1)]
+    expansion: Annotated[float, Field(ge=1, le=16, description="published: 2.66")]
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)]
+    weight_decay: Weight
+    clip_norm: Annotated[Weight, Field(ge=1e-6)]
 
     @field_validator("heads")
     @classmethod

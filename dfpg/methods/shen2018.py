@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Share
+from dfpg.core.config import Frozen, Share, Steps, Weight, Width
 from dfpg.methods import losses
 from dfpg.methods.base import (
     Batch,
@@ -42,9 +42,7 @@ PARSING_WIDTHS = (1, 2, 4, 8, 8, 8)  # times the width (assumed)
 UNITS = 5  # residual units per scale
 TAPS = ("pool2", "pool5")
 
-Steps = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0)]
-Width = Annotated[int, Field(ge=4)]
+Channels = Annotated[Width, Field(ge=4)]
 
 
 class LabelledBatch(Batch, Protocol):
@@ -58,9 +56,9 @@ class LabelledBatch(Batch, Protocol):
 class Shen2018Options(Frozen):
     """Block ``methods.shen2018`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Width
-    parsing_width: Width
-    discriminator_width: Width
+    width: Channels
+    parsing_width: Channels
+    discriminator_width: Channels
     parsing_steps: Steps
     parsing_sharp: Share
     objective: Literal["native", "l1"]

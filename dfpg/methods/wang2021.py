@@ -23,7 +23,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive, Share
+from dfpg.core.config import MAX_SIDE, Frozen, PositiveSteps, Steps, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
@@ -37,9 +37,8 @@ PERCEPTUAL = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_3": 1.0, "conv4_3": 1.0, "c
 IDENTITY_TAP = "conv5_3"
 LAYOUT = "params_ema or params of GFPGANCleanv1-NoCE-C2.pth, GFPGANv1.3.pth or GFPGANv1.4.pth"
 
-Weight = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Channels = Annotated[int, Field(ge=4, multiple_of=4)]
+Channels = Annotated[Width, Field(ge=4, multiple_of=4)]
+Beta = Annotated[float, Field(ge=0, lt=1, description="of Adam: at 1 its averages never move")]
 
 
 class Wang2021Options(Frozen):
@@ -51,17 +50,17 @@ class Wang2021Options(Frozen):
     """
 
     objective: Literal["native", "l1"]
-    size: Annotated[int, Field(ge=8)] | None
+    size: Annotated[int, Field(ge=8, le=MAX_SIDE, description="px: published at 512")] | None
     channels: Channels
-    multiplier: Positive
-    style: Positive
+    multiplier: Annotated[int, Field(ge=1, le=4, description="published: 1 and 2")]
+    style: Width
     discriminator_channels: Channels
-    prior_steps: Count
+    prior_steps: Steps
     fix_prior: bool
-    pyramid_steps: Count
+    pyramid_steps: Steps
     r1: Weight
-    r1_every: Positive
-    betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    r1_every: PositiveSteps
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)]
     lambda_pixel: Weight
     lambda_perceptual: Weight
     lambda_style: Weight

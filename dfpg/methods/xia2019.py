@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dfpg.core.config import NOMINAL_SIZES, Frozen, Positive
+from dfpg.core.config import NOMINAL_SIZES, Frozen, GreyLevels, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import add_noise, blur
@@ -23,8 +23,6 @@ from dfpg.methods.base import Batch, Method, Phase, Setting, zero
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map
-
-NonNegative = Annotated[float, Field(ge=0)]
 
 
 class PairBatch(Batch, Protocol):
@@ -47,13 +45,15 @@ class Xia2019Options(Frozen):
     """Block ``methods.xia2019`` of params.yaml, overridden by a run's ``options``."""
 
     variant: Literal["blind", "nonblind", "supervised"]
-    width: Positive
+    width: Width
     init: Literal["released", "identity"]
-    statistics_decay: Annotated[float, Field(ge=0, lt=1)]
-    lambda_swap: NonNegative
-    lambda_self: NonNegative
-    lambda_proxy: NonNegative
-    proxy_noise: NonNegative
+    statistics_decay: Annotated[
+        float, Field(ge=0, lt=1, description="at 1 the average never moves")
+    ]
+    lambda_swap: Weight
+    lambda_self: Weight
+    lambda_proxy: Weight
+    proxy_noise: GreyLevels
 
 
 class Estimate(NamedTuple):

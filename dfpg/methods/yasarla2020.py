@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Share
+from dfpg.core.config import Frozen, Share, Steps, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, initialise, zero
@@ -37,9 +37,7 @@ FULL_TAPS, HALF_TAPS = ("relu1_2", "relu2_2", "relu5_3"), ("relu1_2", "relu2_2")
 LABEL_THRESHOLD = 0.49  # of blurred class maps
 BETAS, WEIGHT_DECAY = (0.5, 0.999), 5e-5
 
-Steps = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0)]
-Width = Annotated[int, Field(ge=12, multiple_of=4)]
+Channels = Annotated[Width, Field(ge=12, multiple_of=4)]
 
 
 class LabelledBatch(Batch, Protocol):
@@ -57,8 +55,8 @@ class LabelledBatch(Batch, Protocol):
 class Yasarla2020Options(Frozen):
     """Block ``methods.yasarla2020`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Width
-    segmentation_width: Width
+    width: Channels
+    segmentation_width: Channels
     segmentation_steps: Steps
     segmentation_sharp: Share
     segmentation_blurred: Share

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from dfpg.core.config import Frozen
+from dfpg.core.config import Frozen, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Batch, Method, Phase, Setting, initialise, zero
@@ -37,7 +37,7 @@ LAYOUT = "a folder with the released encoder_lv1.pkl ... decoder_lv3.pkl"
 class Zhang2019Options(Frozen):
     """Block ``methods.zhang2019`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=4)]
+    width: Annotated[Width, Field(ge=4)]
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
 

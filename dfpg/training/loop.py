@@ -24,7 +24,7 @@ from dfpg.core.device import (
     resolve_precision,
     set_deterministic,
 )
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
@@ -46,6 +46,7 @@ class Batches(Protocol):
         """The whole batch of ``step``, a pure function of it, on the loop's device."""
 
 
+@within_memory("training.batch_size, image_size or the method's width")
 def train(
     config: Config,
     run_name: str,
