@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dfpg.stages.pipeline import sources
 from helpers.counts import count
 from helpers.mutations import FILE, SMALL, WRONG, Place, changed, mutants, outcome
 from helpers.places import ROOT
@@ -19,7 +18,7 @@ from helpers.toys import ToyBatches, run_toy
 from ruamel.yaml import YAML
 
 from dfpg.analysis.tables import build_tables
-from dfpg.core.config import NOMINAL_SIZES, Config, parse_config
+from dfpg.core.config import NOMINAL_SIZES, Config, parse_config, sources
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
 from dfpg.data.blur.kernels import KernelBank, build_kernels, make_kernels
