@@ -148,6 +148,7 @@ def tables(
     show: Annotated[
         bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
     ] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("results"),
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
     from dfpg.report.markdown import show_tables
@@ -156,7 +157,7 @@ def tables(
     if show:
         typer.echo(show_tables())
     else:
-        tables_stage()
+        tables_stage(out)
 
 
 @app.command()

@@ -17,18 +17,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import (
-    Batch,
-    Method,
-    Phase,
-    PriorInput,
-    Setting,
-    frozen,
-    initialise,
-    orthonormal_ends,
-    zero,
-)
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
@@ -270,6 +263,28 @@ class DFPGNet(Method):
     Options = DFPGNetOptions
     options: DFPGNetOptions
     multiple = 4
+    system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published")
+    contract = Contract(
+        small={
+            "variant": "b6",
+            "width": 8,
+            "blocks": 1,
+            "prior_blocks": 1,
+            "init": "identity",
+            "output": "linear",
+            "lambda_prior": 1.0,
+            "lambda_adversarial": 0.05,
+            "lambda_perceptual": 0.05,
+            "perceptual_input": "lab",
+            "prior_reduction": "mean_chw",
+            "prior_scale": "rms",
+            "prior_fusion": "add",
+        },
+        full={"width": 64, "blocks": 5, "prior_blocks": 10, "init": "released", "output": "tanh"},
+        parameters={"generator": 44_661_379, "discriminator": 4_148_188},
+        l1={"variant": "b1"},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: DFPGNetOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)

@@ -27,7 +27,10 @@ from dfpg.core.config import MAX_SIDE, Frozen, Name, PositiveSteps, Share, Weigh
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import Batch, Method, Phase, Setting, frozen, initialise, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, zero
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
 
 SLOPE = 0.2
@@ -287,6 +290,33 @@ class Li2020(Method):
     options: Li2020Options
     multiple = 1
     view: ClassVar[str] = "blind"
+    system = System(
+        "DFDNet", "Li et al., ECCV", 2020, weights="CC BY-NC-SA 4.0; not read: other networks"
+    )
+    contract = Contract(
+        small={
+            "objective": "native",
+            "init": "identity",
+            "output": "residual",
+            "size": None,
+            "width": 8,
+            "atoms": 8,
+            "dictionary_steps": 2,
+            "components": {
+                "left_eye": [0.354, 0.468, 0.179],
+                "right_eye": [0.644, 0.469, 0.179],
+                "nose": [0.497, 0.643, 0.112],
+                "mouth": [0.5, 0.762, 0.246],
+            },
+            "discriminator_width": 8,
+            "lambda_pixel": 100.0,
+            "lambda_perceptual": [0.5, 1.0, 2.0, 4.0],
+            "lambda_adversarial": [1.0, 1.0],
+        },
+        full={"width": 64},
+        parameters={},
+        lr=5e-3,
+    )
 
     def __init__(self, name: str, options: Li2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

@@ -19,7 +19,10 @@ from torch.nn import functional as F  # noqa: N812
 from dfpg.core.config import Frozen, PositiveSteps, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen
 
 SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
 BLUR_SLOPE = 0.2  # there
@@ -246,6 +249,38 @@ class Lu2019(Method):
     options: Lu2019Options
     multiple = 16
     view: ClassVar[str] = "unpaired"
+    system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; not read")
+    contract = Contract(
+        small={
+            "width": 8,
+            "latent": 8,
+            "discriminator_width": 8,
+            "discriminator_scales": 2,
+            "generator_every": 1,
+            "lambda_adversarial": 1.0,
+            "lambda_kl": 0.01,
+            "lambda_cycle": 10.0,
+            "lambda_reconstruction": 10.0,
+            "lambda_latent": 10.0,
+            "lambda_perceptual": 0.1,
+            "perceptual_input": "lab",
+            "weight_decay": 1e-4,
+        },
+        full={"width": 64, "discriminator_width": 64, "discriminator_scales": 3},
+        parameters={
+            "generator.content": 9_018_112,
+            "generator.blur": 1_344_080,
+            "generator": 9_018_112 + 1_344_080 + 9_563_878 + 832,
+            "discriminator.sharp_encoded": 8_271_171,
+            "discriminator": 4 * 8_271_171,
+        },
+        identity=None,
+        l1=None,
+        sees_sharp=False,
+        falling=("cycle", "reconstruction"),
+        lr=1e-3,
+        steps=40,
+    )
 
     def __init__(self, name: str, options: Lu2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

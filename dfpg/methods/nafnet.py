@@ -17,7 +17,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 4
@@ -143,6 +146,22 @@ class NAFNet(Method):
     Options = NAFNetOptions
     options: NAFNetOptions
     multiple = 1 << LEVELS
+    system = System("NAFNet", "Chen et al., ECCV", 2022, weights="MIT; not read")
+    contract = Contract(
+        small={
+            "width": 8,
+            "encoder_blocks": [1, 1, 1, 2],
+            "middle_blocks": 1,
+            "decoder_blocks": [1, 1, 1, 1],
+            "objective": "native",
+            "init": "identity",
+            "weight_decay": 1e-3,
+        },
+        full={"width": 32, "encoder_blocks": [1, 1, 1, 28], "init": "released"},
+        parameters={"generator": 17_111_907},
+        lr=3e-3,
+        quick=True,
+    )
 
     def __init__(self, name: str, options: NAFNetOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)

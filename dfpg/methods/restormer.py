@@ -16,7 +16,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 4
@@ -194,6 +197,25 @@ class Restormer(Method):
     Options = RestormerOptions
     options: RestormerOptions
     multiple = 1 << (LEVELS - 1)
+    system = System(
+        "Restormer", "Zamir et al., CVPR", 2022, weights="the repository's own licence; not read"
+    )
+    contract = Contract(
+        small={
+            "width": 8,
+            "blocks": [1, 1, 1, 1],
+            "refinement_blocks": 1,
+            "heads": [1, 2, 4, 8],
+            "expansion": 2.66,
+            "objective": "native",
+            "init": "identity",
+            "weight_decay": 1e-4,
+            "clip_norm": 0.01,
+        },
+        full={"width": 48, "blocks": [4, 6, 6, 8], "refinement_blocks": 4, "init": "released"},
+        parameters={"generator": 26_126_644},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: RestormerOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)

@@ -27,7 +27,10 @@ from dfpg.core.config import MAX_SIDE, Frozen, PositiveSteps, Steps, Weight, Wid
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen, initialise
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise
 
 SLOPE = 0.2  # of every LeakyReLU
 MLP_LAYERS = 8  # z to w
@@ -341,6 +344,37 @@ class Wang2021(Method):
     options: Wang2021Options
     multiple = 1
     view: ClassVar[str] = "blind"
+    system = System(
+        "GFPGAN", "Wang et al., CVPR", 2021, weights="Apache-2.0; v1.2 to v1.4 are read"
+    )
+    contract = Contract(
+        small={
+            "objective": "native",
+            "size": None,
+            "channels": 32,
+            "multiplier": 1,
+            "style": 32,
+            "discriminator_channels": 16,
+            "prior_steps": 1,
+            "fix_prior": False,
+            "pyramid_steps": 1000,
+            "r1": 10.0,
+            "r1_every": 16,
+            "betas": [0.9, 0.99],
+            "lambda_pixel": 10.0,
+            "lambda_perceptual": 0.01,
+            "lambda_style": 0.0,
+            "lambda_adversarial": 0.01,
+            "lambda_identity": 0.0,
+            "lambda_pyramid": 1.0,
+            "perceptual_input": "lab",
+        },
+        full={"channels": 512, "style": 512, "size": 512},
+        parameters={"generator": 76_207_244},
+        image_size=512,
+        identity=None,
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: Wang2021Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

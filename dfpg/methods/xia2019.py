@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -19,26 +19,13 @@ from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import canvas_size
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch, PairBatch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map
-
-
-class PairBatch(Batch, Protocol):
-    """A batch with a second measurement of the same sharp faces."""
-
-    @property
-    def kernels(self) -> Tensor:
-        """Kernels [N, K, K] of ``blurred``."""
-
-    @property
-    def blurred2(self) -> Tensor:
-        """The second measurement [N, 3, H, W]."""
-
-    @property
-    def kernels2(self) -> Tensor:
-        """Kernels [N, K, K] of ``blurred2``."""
 
 
 class Xia2019Options(Frozen):
@@ -192,6 +179,29 @@ class Xia2019(Method):
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
     view: ClassVar[str] = "pairs"
+    system = System(
+        "Unsupervised pairs",
+        "Xia and Chakrabarti, NeurIPS",
+        2019,
+        weights="no licence stated; not read",
+    )
+    contract = Contract(
+        small={
+            "variant": "blind",
+            "width": 8,
+            "init": "identity",
+            "statistics_decay": 0.9,
+            "lambda_swap": 1.0,
+            "lambda_self": 1.0,
+            "lambda_proxy": 1.0,
+            "proxy_noise": 2.0,
+        },
+        full={"width": 64, "init": "released"},
+        parameters={"generator": 41_825_667 + 26_450_049, "generator.kernel": 26_450_049},
+        l1=None,
+        sees_sharp=False,
+        falling=("self", "swap"),
+    )
 
     def __init__(self, name: str, options: Xia2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

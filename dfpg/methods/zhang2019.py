@@ -22,7 +22,10 @@ from torch import Tensor, nn
 from dfpg.core.config import Frozen, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, initialise, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 3  # whole image, halves, quarters
@@ -198,6 +201,14 @@ class Zhang2019(Method):
     Options = Zhang2019Options
     options: Zhang2019Options
     multiple = 8  # quarters of the image, down-sampled twice
+    system = System(
+        "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, weights="no licence stated; GoPro's are read"
+    )
+    contract = Contract(
+        small={"width": 12, "objective": "native", "init": "identity"},
+        full={"width": 32, "init": "released"},
+        parameters={"generator": 5_424_393},
+    )
 
     def __init__(self, name: str, options: Zhang2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

@@ -28,14 +28,15 @@ from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Method, save_weights
+from dfpg.methods.base import Method
+from dfpg.methods.weights import save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.ema import clone, update_average, use_weights
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 from dfpg.training.step import tensors_of, training_step
 
 if TYPE_CHECKING:
-    from dfpg.training.batches import Batch
+    from dfpg.methods.batch import Batch
     from dfpg.training.validation import Validation
 
 

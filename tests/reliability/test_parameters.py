@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from dfpg.core.config import Config, Frozen, load_yaml
 from dfpg.core.errors import UserError
-from dfpg.methods.registry import METHODS
+from dfpg.methods.registry import method_class, method_names
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_block_of_no_method_is_refused(params: dict[str, Any]) -> None:
 
 
 def models() -> dict[str, type[Frozen]]:
-    options = {f"methods.{name}": entry.method.Options for name, entry in METHODS.items()}
+    options = {f"methods.{name}": method_class(name).Options for name in method_names()}
     return {"params.yaml": Config, **options}
 
 
