@@ -14,6 +14,7 @@ from dfpg.core.errors import UserError
 from dfpg.methods.registry import (
     build_method,
     build_restorer,
+    method_class,
     method_names,
     needs_prior,
     run_options,
