@@ -133,10 +133,11 @@ def tables(
     ] = False,
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
+    from dfpg.report.markdown import show_tables
     from dfpg.stages import results
 
     if show:
-        typer.echo(results.show_tables())
+        typer.echo(show_tables())
     else:
         results.tables()
 

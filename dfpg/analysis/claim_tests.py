@@ -12,17 +12,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dfpg.analysis.comparability import obstacles
-from dfpg.analysis.paired_scores import Cell, Panel, printed
+from dfpg.analysis.paired_scores import Panel
 from dfpg.analysis.people_bootstrap import Stratum, holm, mean_interval, paired_test
+from dfpg.analysis.result_records import ClaimRecord, ClaimTestRecord
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, CURVE, Claim, Comparison
-from dfpg.paper.tables import MEAN, TABLES, Column
+from dfpg.paper.published import printed
+from dfpg.paper.tables import MEAN, TABLES, Cell, Column
 
-Record = dict[str, str]
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 HOLDS, REVERSED, OPEN, NOT_MEASURED = "holds", "reversed", "open", "not measured"
 RUNS = {(table.name, row.key): row.run for table in TABLES for row in table.rows}
 NO_CURVE = "run `dfpg robustness`"
+# Fields of a test's record that a claim's record repeats for its weakest comparison.
+COMPARED = (
+    "table",
+    "protocol",
+    "subset",
+    "against",
+    "metric",
+    "convention",
+    "better",
+    "worse",
+    "margin",
+)
+MEASURED = ("effect", "ci_low", "ci_high", "t", "df", "p", "p_holm", "n_images", "n_people")
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Outcome:
 
 def claim_records(
     config: Config, panels: Mapping[Cell, Panel]
-) -> tuple[list[Record], list[Record]]:
+) -> tuple[list[ClaimRecord], list[ClaimTestRecord]]:
     """Records of ``claims.csv``, one per claim, and of ``claim_tests.csv``, one per comparison."""
     claims, tests = [], []
     for claim in CLAIMS:
@@ -156,67 +170,65 @@ def _effects(
     return effects
 
 
-def _claim_record(config: Config, claim: Claim, outcomes: Sequence[Outcome]) -> Record:
+def _claim_record(config: Config, claim: Claim, outcomes: Sequence[Outcome]) -> ClaimRecord:
     verdict, reason = judge_claim(outcomes)
     measured = [outcome for outcome in outcomes if not outcome.lacking]
     weakest = min(measured, key=lambda outcome: outcome.t, default=None)
     effects = [printed_effect(comparison) for comparison in claim.comparisons]
     shown = [effect for effect in effects if not math.isnan(effect)]
-    counts = {
-        name: str(sum(outcome.outcome == kind for outcome in outcomes))
-        for name, kind in (
-            ("n_hold", HOLDS),
-            ("n_reversed", REVERSED),
-            ("n_open", OPEN),
-            ("n_not_measured", NOT_MEASURED),
-        )
-    }
-    record = {
-        "claim": claim.key,
-        "where": claim.where,
-        "meaning": claim.meaning,
-        "verdict": verdict,
-        "reason": reason,
-        "n_comparisons": str(len(outcomes)),
-        **counts,
-        "n_printed": str(len(shown)),
-        "n_printed_hold": str(sum(effect > 0 for effect in shown)),
-        "caution": claim.caution,
-        "data": _data(config, claim.comparisons),
-    }
-    if weakest is not None:
-        record |= {f"weakest_{name}": value for name, value in _compared(weakest).items()}
-        record |= _numbers(weakest)
-    return record | {"profile": config.profile}
+    kinds = [outcome.outcome for outcome in outcomes]
+    record = ClaimRecord(
+        claim=claim.key,
+        where=claim.where,
+        meaning=claim.meaning,
+        verdict=verdict,
+        reason=reason,
+        n_comparisons=len(outcomes),
+        n_hold=kinds.count(HOLDS),
+        n_reversed=kinds.count(REVERSED),
+        n_open=kinds.count(OPEN),
+        n_not_measured=kinds.count(NOT_MEASURED),
+        n_printed=len(shown),
+        n_printed_hold=sum(effect > 0 for effect in shown),
+        caution=claim.caution,
+        data=_data(config, claim.comparisons),
+        profile=config.profile,
+    )
+    if weakest is None:
+        return record
+    test = _test_record(config, claim, weakest)
+    named = {f"weakest_{name}": getattr(test, name) for name in COMPARED}
+    return record.model_copy(update=named | {name: getattr(test, name) for name in MEASURED})
 
 
-def _test_record(config: Config, claim: Claim, outcome: Outcome) -> Record:
-    effect = printed_effect(outcome.comparison)
-    return {
-        "claim": claim.key,
-        **_compared(outcome),
-        "outcome": outcome.outcome,
-        "reason": outcome.lacking,
-        **_numbers(outcome),
-        "printed_effect": _number(effect),
-        "profile": config.profile,
-    }
-
-
-def _compared(outcome: Outcome) -> Record:
+def _test_record(config: Config, claim: Claim, outcome: Outcome) -> ClaimTestRecord:
     comparison = outcome.comparison
     cell = comparison.cell
-    return {
-        "table": cell.table,
-        "protocol": cell.column.protocol,
-        "subset": cell.column.subset,
-        "against": _against(cell, comparison.against),
-        "metric": cell.metric,
-        "convention": outcome.convention,
-        "better": comparison.better,
-        "worse": comparison.worse,
-        "margin": f"{comparison.margin:g}" if comparison.margin else "",
-    }
+    return ClaimTestRecord(
+        claim=claim.key,
+        table=cell.table,
+        protocol=cell.column.protocol,
+        subset=cell.column.subset,
+        against=_against(cell, comparison.against),
+        metric=cell.metric,
+        convention=outcome.convention,
+        better=comparison.better,
+        worse=comparison.worse,
+        margin=comparison.margin or math.nan,
+        outcome=outcome.outcome,
+        reason=outcome.lacking,
+        effect=outcome.effect,
+        ci_low=outcome.low,
+        ci_high=outcome.high,
+        t=outcome.t,
+        df=outcome.freedom or None,
+        p=outcome.p,
+        p_holm=outcome.p_holm,
+        n_images=outcome.images or None,
+        n_people=outcome.people or None,
+        printed_effect=printed_effect(comparison),
+        profile=config.profile,
+    )
 
 
 def _against(cell: Cell, column: Column | None) -> str:
@@ -224,20 +236,6 @@ def _against(cell: Cell, column: Column | None) -> str:
     if column is None:
         return ""
     return column.protocol if column.subset == cell.column.subset else _label(column)
-
-
-def _numbers(outcome: Outcome) -> Record:
-    return {
-        "effect": _number(outcome.effect),
-        "ci_low": _number(outcome.low),
-        "ci_high": _number(outcome.high),
-        "t": f"{outcome.t:.3f}" if math.isfinite(outcome.t) else "",
-        "df": str(outcome.freedom or ""),
-        "p": f"{outcome.p:.2e}" if math.isfinite(outcome.p) else "",
-        "p_holm": f"{outcome.p_holm:.2e}" if math.isfinite(outcome.p_holm) else "",
-        "n_images": str(outcome.images or ""),
-        "n_people": str(outcome.people or ""),
-    }
 
 
 def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
@@ -273,7 +271,3 @@ def _column(cell: Cell) -> Column:
 
 def _label(column: Column) -> str:
     return f"{column.protocol}/{column.subset}"
-
-
-def _number(value: float) -> str:
-    return f"{round(value, 5) + 0.0:.5f}" if math.isfinite(value) else ""

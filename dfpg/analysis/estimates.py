@@ -26,6 +26,9 @@ class Bounds(NamedTuple):
     high: float
 
 
+NO_VALUE = Bounds(np.nan, np.nan, np.nan)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Scores of all methods in one column group; keys are (method, convention).
@@ -83,7 +86,7 @@ def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column)
     Raises:
         UserError: a convention is missing, or two methods were scored on different images.
     """
-    protocol, _ = TEST_SETS[column.protocol]
+    protocol = TEST_SETS[column.protocol].protocol
     conventions = tuple(table.conventions.values())
     names = subset_names(config, column)
     subsets = column_scores(config, scores, table, column)
@@ -116,7 +119,7 @@ def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column)
 
 def subset_names(config: Config, column: Column) -> list[str]:
     """Subsets that a column group is of: all of its test set for the mean."""
-    protocol, _ = TEST_SETS[column.protocol]
+    protocol = TEST_SETS[column.protocol].protocol
     subsets = config.protocols[protocol].test.subsets
     return list(subsets) if column.subset == MEAN else [column.subset]
 
@@ -154,7 +157,7 @@ def subset_scores(
     absent = [name for name in conventions if name not in scores.columns]
     if absent:
         raise UserError(f"per-image CSVs: no column {absent[0]!r}; run evaluate again")
-    protocol, mode = TEST_SETS[test_set]
+    protocol, mode, _ = TEST_SETS[test_set]
     rows = scores[
         (scores["protocol"] == protocol) & (scores["mode"] == mode) & (scores["subset"] == subset)
     ].sort_values("image")

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import column_scores, subset_names
 from dfpg.analysis.people_bootstrap import Array, Stratum, make_stratum
-from dfpg.analysis.verification import Observations, paired_scores
+from dfpg.analysis.recognition import paired_scores
+from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config
-from dfpg.paper.published import Key, figures
-from dfpg.paper.tables import HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table
-
-# Where the paper prints one figure for what is measured in two ways here.
-PRINTED_AS = {"verification_strict_acc_pct": "verification_acc_pct"}
-
-
-class Cell(NamedTuple):
-    """One column group and metric of a table."""
-
-    table: str
-    column: Column
-    metric: str
-
-    @property
-    def sign(self) -> float:
-        """1 where higher is better, -1 where lower is."""
-        return 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
+from dfpg.paper.tables import TABLES, TEST_SETS, Cell, Column, Table
 
 
 @dataclass(frozen=True)
@@ -92,17 +75,10 @@ def panels(config: Config, scores: pd.DataFrame, observations: Observations) -> 
     return found
 
 
-def printed(cell: Cell, row: str) -> float | None:
-    """The paper's figure of a row in a cell; None where it has none."""
-    metric = PRINTED_AS.get(cell.metric, cell.metric)
-    figure = figures().get(Key(cell.table, row, *cell.column, metric))
-    return None if figure is None else figure.value
-
-
 def _image_panels(
     config: Config, scores: pd.DataFrame, table: Table, column: Column
 ) -> dict[Cell, Panel]:
-    protocol, _ = TEST_SETS[column.protocol]
+    protocol = TEST_SETS[column.protocol].protocol
     names = subset_names(config, column)
     subsets = column_scores(config, scores, table, column)
     if not subsets:

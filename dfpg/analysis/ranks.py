@@ -11,17 +11,18 @@ from string import ascii_lowercase
 import numpy as np
 from scipy.stats import rankdata
 
-from dfpg.analysis.paired_scores import Cell, Panel, printed
+from dfpg.analysis.paired_scores import Panel
 from dfpg.analysis.people_bootstrap import ROUNDING, Array, holm, paired_p
+from dfpg.analysis.result_records import OrderRecord, RankRecord
 from dfpg.core.config import Config
 from dfpg.core.seeds import generator
-from dfpg.paper.tables import BASELINES, TABLES, rows_of
+from dfpg.paper.published import printed
+from dfpg.paper.tables import BASELINES, TABLES, Cell, rows_of
 
-Record = dict[str, str]
 PERMUTATIONS = 10_000  # of the methods, for the p of a Spearman correlation
 
 
-def rank_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
+def rank_records(config: Config, panels: Mapping[Cell, Panel]) -> list[RankRecord]:
     """One record per cell and method, best first.
 
     ``rank_share``: share of resamples with the method's rank; ``rank_low`` to ``rank_high``: the
@@ -41,24 +42,28 @@ def rank_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
         names = list(rows)
         for place in order:
             records.append(
-                _cell(cell, panel)
-                | {
-                    "row": names[place],
-                    "run": rows[names[place]],
-                    "value": f"{means[place]:.5f}",
-                    "rank": f"{ranks[place]:.0f}",
-                    "rank_share": f"{(drawn[:, place] == ranks[place]).mean():.3f}",
-                    "rank_low": f"{low[place]:.0f}",
-                    "rank_high": f"{high[place]:.0f}",
-                    "groups": letters[place],
-                    "n_people": str(panel.people),
-                    "profile": config.profile,
-                }
+                RankRecord(
+                    table=cell.table,
+                    protocol=cell.column.protocol,
+                    subset=cell.column.subset,
+                    metric=cell.metric,
+                    convention=panel.convention,
+                    row=names[place],
+                    run=rows[names[place]],
+                    value=means[place],
+                    rank=int(ranks[place]),
+                    rank_share=(drawn[:, place] == ranks[place]).mean(),
+                    rank_low=int(low[place]),
+                    rank_high=int(high[place]),
+                    groups=letters[place],
+                    n_people=panel.people,
+                    profile=config.profile,
+                )
             )
     return records
 
 
-def order_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
+def order_records(config: Config, panels: Mapping[Cell, Panel]) -> list[OrderRecord]:
     """One record per cell with at least three methods that the paper prints, too.
 
     Spearman correlation of our order with the printed one. Its interval is that of other people
@@ -80,17 +85,21 @@ def order_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
         low, high = np.quantile(spearman(resampled, paper), [tail, 1 - tail]).tolist()
         changed = (_ranks(resampled) != _ranks(ours)).any(axis=1)
         records.append(
-            _cell(cell, panel)
-            | {
-                "n_rows": str(len(kept)),
-                "spearman": f"{rho:.3f}",
-                "ci_low": f"{low:.3f}",
-                "ci_high": f"{high:.3f}",
-                "p": f"{_permutation_p(config, ours, paper):.2e}",
-                "order_changes": f"{changed.mean():.3f}",
-                "n_people": str(panel.people),
-                "profile": config.profile,
-            }
+            OrderRecord(
+                table=cell.table,
+                protocol=cell.column.protocol,
+                subset=cell.column.subset,
+                metric=cell.metric,
+                convention=panel.convention,
+                n_rows=len(kept),
+                spearman=rho,
+                ci_low=low,
+                ci_high=high,
+                p=_permutation_p(config, ours, paper),
+                order_changes=changed.mean(),
+                n_people=panel.people,
+                profile=config.profile,
+            )
         )
     return records
 
@@ -178,13 +187,3 @@ def _ranks(better: Array) -> Array:
     """Ranks along the last axis, 1 for the highest; equal scores share the better rank."""
     ranks: Array = rankdata(-better, method="min", axis=-1)
     return ranks
-
-
-def _cell(cell: Cell, panel: Panel) -> Record:
-    return {
-        "table": cell.table,
-        "protocol": cell.column.protocol,
-        "subset": cell.column.subset,
-        "metric": cell.metric,
-        "convention": panel.convention,
-    }

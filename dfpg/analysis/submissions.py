@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from dfpg.analysis.tolerances import TRAINED, UNTRAINED
 from dfpg.analysis.verification import Observations
-from dfpg.commands.compare import TRAINED, UNTRAINED
 from dfpg.core.config import Config, Frozen, ProtocolName, validation_message
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dfpg.analysis.comparability import MATCH
-from dfpg.analysis.paired_scores import Cell, printed
-from dfpg.paper.tables import BASELINES, TABLES, Column, Table
+from dfpg.paper.published import MATCH, printed
+from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Table
 
 
 @dataclass(frozen=True)

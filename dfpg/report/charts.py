@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dfpg.analysis.estimates import Bounds
+from dfpg.analysis.result_records import TableRecord
 from dfpg.core.config import Config
 from dfpg.paper.published import Key, figures
-from dfpg.report.markdown import HEADINGS
+from dfpg.paper.tables import HEADINGS
 from dfpg.report.style import BLACK, Style, style_of
 from dfpg.report.svg import Chart, chart
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Record = dict[str, str]
 PER_ROW = 0.19  # inches of a forest's height
 BIG = (3.6, 6.0)  # inches, height and width
 # A run's name beside its point, in shares of the axes: width, height, and distance from the point.
@@ -33,19 +34,19 @@ class Point(NamedTuple):
     high: float
 
 
-def points(records: Sequence[Record], protocol: str, subset: str, metric: str) -> list[Point]:
+def points(records: Sequence[TableRecord], protocol: str, subset: str, metric: str) -> list[Point]:
     """The finite values of one column of a table, in its order."""
     return [
         Point(
-            record["row"],
-            record["run"],
-            float(record["value"]),
-            float(record["ci_low"] or record["value"]),
-            float(record["ci_high"] or record["value"]),
+            record.row,
+            record.run,
+            record.value,
+            record.ci_low if math.isfinite(record.ci_low) else record.value,
+            record.ci_high if math.isfinite(record.ci_high) else record.value,
         )
         for record in records
-        if (record["protocol"], record["subset"], record["metric"]) == (protocol, subset, metric)
-        and record["value"]
+        if (record.protocol, record.subset, record.metric) == (protocol, subset, metric)
+        and math.isfinite(record.value)
     ]
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 from dfpg.analysis.estimates import Bounds, estimate
+from dfpg.analysis.result_records import RankRecord, TableRecord
 from dfpg.core.config import Config
-from dfpg.paper.tables import BASELINES, DECIMALS, MEAN, TABLES, TEST_SETS, Column, Table
+from dfpg.paper.tables import (
+    BASELINES,
+    DECIMALS,
+    HEADINGS,
+    MEAN,
+    TABLES,
+    TEST_SETS,
+    Column,
+    Table,
+)
 from dfpg.report.charts import (
     GMACS,
     SECONDS,
@@ -18,17 +29,17 @@ from dfpg.report.charts import (
     published_ablation,
     tradeoff,
 )
-from dfpg.report.markdown import HEADINGS
-from dfpg.report.markdown import TEST_SETS as TITLES
+from dfpg.report.facts import CostRecord
 from dfpg.report.svg import Chart
 from dfpg.report.table_layout import SUBSETS
 
-Record = dict[str, str]
 ABLATED = ("psnr", "ssim", "d_vgg", "lpips")
 PUBLISHED = ("psnr", "ssim")  # what the paper's Table 4 has
 
 
-def forests(config: Config, table: Table, records: Mapping[str, Sequence[Record]]) -> list[Chart]:
+def forests(
+    config: Config, table: Table, records: Mapping[str, Sequence[TableRecord]]
+) -> list[Chart]:
     """One forest per column and leading metric of a table; all metrics where it has one column."""
     metrics = list(table.conventions) if table.recognition else list(table.conventions)[:1]
     if not table.appends:
@@ -38,13 +49,14 @@ def forests(config: Config, table: Table, records: Mapping[str, Sequence[Record]
         for metric in metrics:
             values = points(records[table.name], column.protocol, column.subset, metric)
             if values:
-                title = f"{TITLES[column.protocol]}, {SUBSETS.get(column.subset, column.subset)}"
+                test_set = TEST_SETS[column.protocol].title
+                title = f"{test_set}, {SUBSETS.get(column.subset, column.subset)}"
                 name = f"{table.name}-{column.protocol}-{column.subset}-{metric}"
                 found.append(forest(config, name, title, metric, values))
     return found
 
 
-def ablations(config: Config, records: Sequence[Record]) -> list[Chart]:
+def ablations(config: Config, records: Sequence[TableRecord]) -> list[Chart]:
     """Table 4's models by every metric, and the paper's own values."""
     found = []
     for metric in ABLATED:
@@ -60,8 +72,8 @@ def ablations(config: Config, records: Sequence[Record]) -> list[Chart]:
 def tradeoffs(
     config: Config,
     scores: pd.DataFrame,
-    costs: Sequence[Record],
-    seconds: Mapping[str, str],
+    costs: Sequence[CostRecord],
+    seconds: Mapping[str, float],
 ) -> list[Chart]:
     """PSNR, mean over the subsets of each test set, against GMACs and training time.
 
@@ -72,16 +84,16 @@ def tradeoffs(
         seconds: training time by run.
     """
     spent = {
-        GMACS: {record["run"]: float(record["gmacs"]) for record in costs},
-        SECONDS: {run: float(text) for run, text in seconds.items()},
+        GMACS: {record.run: record.gmacs for record in costs},
+        SECONDS: seconds,
     }
     found = []
-    for name in TEST_SETS:
+    for name, test_set in TEST_SETS.items():
         psnr = _mean_psnr(config, scores, name)
         for against, values in spent.items():
             if psnr and any(run in psnr for run in values):
                 label = f"{against.name}-{name}"
-                found.append(tradeoff(config, label, TITLES[name], psnr, values, against))
+                found.append(tradeoff(config, label, test_set.title, psnr, values, against))
     return found
 
 
@@ -97,15 +109,33 @@ def _mean_psnr(config: Config, scores: pd.DataFrame, test_set: str) -> dict[str,
     }
 
 
-def rankings(ranks: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records of ``ranks.csv`` by column, of each table's leading metric, values as printed."""
+class RankLine(NamedTuple):
+    """One row of a ranking, as printed."""
+
+    rank: int | None
+    row: str
+    value: str
+    rank_low: int | None
+    rank_high: int | None
+    groups: str
+
+
+def rankings(ranks: Sequence[RankRecord]) -> dict[str, list[RankLine]]:
+    """Records of ``ranks.csv`` by column, of each table's leading metric."""
     leading = {table.name: next(iter(table.conventions)) for table in TABLES}
-    found: dict[str, list[Record]] = {}
+    found: dict[str, list[RankLine]] = {}
     for record in ranks:
-        if record["metric"] == leading[record["table"]]:
-            subset = SUBSETS.get(record["subset"], record["subset"])
-            number = record["table"].removeprefix("table")
-            heading = f"Table {number}, {TITLES[record['protocol']]}, {subset}"
-            shown = record | {"value": f"{float(record['value']):.{DECIMALS[record['metric']]}f}"}
-            found.setdefault(f"{heading}: {HEADINGS[record['metric']]}", []).append(shown)
+        if record.metric == leading[record.table]:
+            subset = SUBSETS.get(record.subset, record.subset)
+            number = record.table.removeprefix("table")
+            heading = f"Table {number}, {TEST_SETS[record.protocol].title}, {subset}"
+            line = RankLine(
+                record.rank,
+                record.row,
+                f"{record.value:.{DECIMALS[record.metric]}f}",
+                record.rank_low,
+                record.rank_high,
+                record.groups,
+            )
+            found.setdefault(f"{heading}: {HEADINGS[record.metric]}", []).append(line)
     return found

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from dfpg.analysis.records import csv_text
 from dfpg.commands.methods import SIDE, cost
 from dfpg.core.config import Config
 from dfpg.core.files import write_image, write_text
 from dfpg.methods.registry import METHODS
+from dfpg.report.facts import CostRecord
 from dfpg.report.sheet import Column, Example, scores
 
 
@@ -53,15 +54,15 @@ def write_costs(config: Config, path: Path) -> None:
     for run, settings in config.runs.items():
         entry, found = METHODS[settings.method], cost(config, run)
         records.append(
-            {
-                "run": run,
-                "method": settings.method,
-                "system": entry.title,
-                "paper": f"{entry.paper} {entry.year}",
-                "published_weights": entry.weights,
-                "parameters": found.parameters,
-                "gmacs": f"{found.macs / 1e9:.4f}",
-                "side": SIDE,
-            }
+            CostRecord(
+                run=run,
+                method=settings.method,
+                system=entry.title,
+                paper=f"{entry.paper} {entry.year}",
+                published_weights=entry.weights,
+                parameters=found.parameters,
+                gmacs=found.macs / 1e9,
+                side=SIDE,
+            )
         )
-    write_text(path, pd.DataFrame(records).to_csv(index=False))
+    write_text(path, csv_text(CostRecord, records))

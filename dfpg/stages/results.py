@@ -79,8 +79,8 @@ def robustness(runs: Sequence[str]) -> str:
     A run whose part-file is up to date is not scored again, so that a stopped command goes on
     where it stopped. ``results/robustness.csv`` and the figure hold every run that has a part.
     """
-    import pandas as pd
-
+    from dfpg.analysis.records import csv_text
+    from dfpg.analysis.result_records import RobustnessRecord
     from dfpg.analysis.robustness import curve_records, read_curve
     from dfpg.core.device import select_device
     from dfpg.data.faces.dataset import load_faces
@@ -101,8 +101,7 @@ def robustness(runs: Sequence[str]) -> str:
     inputs = Inputs(ARTIFACTS / "weights", TESTSETS, KERNELS, ROBUSTNESS)
     lines = measure(config, runs or list(config.runs), images, inputs, select_device())
     records = curve_records(config, read_curve(config, ROBUSTNESS), ROBUSTNESS)
-    table = pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
-    write_text(RESULTS / "robustness.csv", table)
+    write_text(RESULTS / "robustness.csv", csv_text(RobustnessRecord, records))
     draw_robustness(config, records, ROBUSTNESS / "robustness.png")
     return "\n".join([*lines, f"{RESULTS / 'robustness.csv'}, {ROBUSTNESS / 'robustness.png'}"])
 
@@ -146,8 +145,11 @@ def tables() -> None:
     """Stage ``tables``: everything in ``results/`` but the environment."""
     from dfpg.analysis.submissions import FOLDER
     from dfpg.analysis.tables import build_tables
+    from dfpg.report.recognition_plots import draw_recognition
 
-    build_tables(load_config(), ARTIFACTS, RESULTS, FOLDER)
+    config = load_config()
+    build_tables(config, ARTIFACTS, RESULTS, FOLDER)
+    draw_recognition(config, RESULTS, ARTIFACTS / "figures")
 
 
 def environment() -> None:
@@ -155,14 +157,6 @@ def environment() -> None:
     from dfpg.stages.environment import write_environment
 
     write_environment(load_config(), RESULTS / "environment.json")
-
-
-def show_tables() -> str:
-    """The tables in ``results/`` in the paper's layout, as Markdown."""
-    from dfpg.paper.tables import TABLES
-    from dfpg.report.markdown import render
-
-    return "\n\n".join(render(RESULTS / f"{table.name}.csv") for table in TABLES)
 
 
 def sheet(out: Path) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.toy_curve import PEOPLE as MOVED_PEOPLE
 from helpers.toy_curve import write_parts
-from helpers.toy_scores import IMAGES, PEOPLE, write_artifacts
+from helpers.toy_scores import IMAGES, PEOPLE
 from scipy import stats
 
 from dfpg.analysis.claim_tests import (
@@ -27,28 +27,15 @@ from dfpg.analysis.claim_tests import (
     run_tests,
 )
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.paired_scores import Cell, Panel, panels
+from dfpg.analysis.paired_scores import Panel, panels
 from dfpg.analysis.people_bootstrap import make_stratum
 from dfpg.analysis.tables import build_tables
 from dfpg.analysis.verification import load_observations
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, CURVE, Comparison
-from dfpg.paper.tables import TABLES, Column
+from dfpg.paper.tables import TABLES, Cell, Column
 
 HELEN = Cell("table1", Column("shen", "helen"), "psnr")
-
-
-@pytest.fixture(scope="module")
-def artifacts(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every method is better than the one before it in ``runs``: dfpg_a, b1 ... b5 lead."""
-    return write_artifacts(config, tmp_path_factory.mktemp("artifacts"))
-
-
-@pytest.fixture(scope="module")
-def results(config: Config, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("results")
-    build_tables(config, artifacts, out)
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import pytest
 from helpers.toy_scores import IMAGES, PEOPLE, write_recognition_artifacts
 from sklearn.model_selection import KFold
 
+from dfpg.analysis.recognition import estimate_table3
 from dfpg.analysis.verification import (
     Comparisons,
     accuracy,
     compare_with_references,
     curve,
-    estimate_table3,
     histogram,
     load_observations,
     measures,

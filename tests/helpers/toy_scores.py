@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from helpers.csv_files import read_rows
 
 from dfpg.analysis.submissions import Card, reference_hashes
 from dfpg.core.config import Config
@@ -93,7 +95,7 @@ def recognition_of(
 
 def write_recognition_artifacts(config: Config, folder: Path) -> None:
     """Recognition CSVs of the baselines and every run, the pairs and the embedder's card."""
-    both = tuple(sorted({protocol for protocol, _ in TEST_SETS.values()}))
+    both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
     baselines = [
         recognition_of(config, name, both, lost) for name, lost in (("sharp", 0), ("blurred", 0.3))
     ]
@@ -109,7 +111,7 @@ def write_recognition_artifacts(config: Config, folder: Path) -> None:
 
 def write_artifacts(config: Config, folder: Path) -> Path:
     """Write all CSVs of the baselines and every run, both cards, one history and one cost."""
-    both = tuple(sorted({protocol for protocol, _ in TEST_SETS.values()}))
+    both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
     baselines = [scores_of(config, name, both, 0.0) for name in ("sharp", "blurred")]
     write_per_image(pd.concat(baselines), folder / "per_image" / "baselines.csv")
     for number, name in enumerate(config.runs):
@@ -144,3 +146,13 @@ def write_submission(config: Config, artifacts: Path, folder: Path, protocol: st
     write_recognition([own.assign(method="mynet")], folder / "mynet" / "recognition.csv")
     write_text(folder / "mynet" / "card.json", json.dumps(card.model_dump()))
     return folder
+
+
+def mean_of_images(
+    artifacts: Path, method: str, protocol: str, mode: str, subset: str, name: str
+) -> float:
+    """Mean over images with plain Python, from the CSV that holds the method."""
+    run = "baselines" if method in ("sharp", "blurred") else method
+    wanted = {"method": method, "protocol": protocol, "mode": mode, "subset": subset}
+    rows = read_rows(artifacts / "per_image" / f"{run}.csv")
+    return statistics.fmean(float(row[name]) for row in rows if wanted.items() <= row.items())

@@ -8,15 +8,13 @@ from importlib import resources
 import pytest
 from helpers.places import SHARED
 
-from dfpg.paper.published import ERRATA, Key, figures, lookup
+from dfpg.paper.published import ERRATA, Key, figures
 
 SUBSETS = ("celeba", "celeba_hq", "ffhq")
 
 
 def value(*key: str) -> float:
-    figure = lookup(*key)
-    assert figure is not None
-    return figure.value
+    return figures()[Key(*key)].value
 
 
 def test_counts_of_printed_figures():
@@ -33,13 +31,11 @@ def test_figures_quoted_in_the_papers_text():
     assert value("table3", "blurred", "shen", "celeba", "detection_pct") == 77.4
     b4, b6 = (value("table4", row, "mspl_center", "mean", "psnr") for row in ("b4", "b6"))
     assert b6 - b4 == pytest.approx(0.60)  # the text says 0.36
-    assert lookup("table1", "shen2020", "shen", "helen", "d_vgg") is None
+    assert Key("table1", "shen2020", "shen", "helen", "d_vgg") not in figures()
 
 
 def test_text_keeps_the_printed_decimals():
-    figure = lookup("table1", "dfpg_a", "shen", "helen", "psnr")
-    assert figure is not None
-    assert figure.text == "27.70"
+    assert figures()[Key("table1", "dfpg_a", "shen", "helen", "psnr")].text == "27.70"
 
 
 def test_dfpg_a_is_first_in_ssim_and_d_vgg_and_second_in_psnr_and_lpips():

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from dfpg.analysis.robustness import BASELINE_PART
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
@@ -26,7 +25,7 @@ from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import MANIFEST, TestSet
 from dfpg.evaluation.restore import load_restore, restoring_precision
 from dfpg.evaluation.robustness.moved_faces import moved_faces
-from dfpg.evaluation.robustness.moves import DIRECTIONS, MOVES, Move
+from dfpg.evaluation.robustness.moves import BASELINE_PART, DIRECTIONS, MOVES, Move
 from dfpg.evaluation.score import evaluate
 from dfpg.methods.registry import METHODS
 from dfpg.metrics.psnr import Psnr
@@ -195,7 +194,7 @@ def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -
     Raises:
         UserError: the test set has no centred faces.
     """
-    mode = next(mode for name, mode in TEST_SETS.values() if name == protocol)
+    mode = next(test_set.mode for test_set in TEST_SETS.values() if test_set.protocol == protocol)
     centred = index[index["mode"] == mode]
     if centred.empty:
         raise UserError(
