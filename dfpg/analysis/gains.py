@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dfpg.analysis.estimates import Bounds, Estimate
+from dfpg.analysis.estimates import ColumnEstimates, Estimate
 from dfpg.analysis.people_bootstrap import holm
 from dfpg.analysis.result_records import GainRecord
 from dfpg.core.config import Config
-from dfpg.paper.tables import BASELINES, Column, Table, rows_of
+from dfpg.paper.tables import BASELINES, Column, Table, table_rows
 
 
 def gain_records(
-    config: Config, table: Table, estimates: Mapping[Column, Estimate | None]
+    config: Config, table: Table, estimates: Mapping[Column, ColumnEstimates | None]
 ) -> list[GainRecord]:
     """Paired gain of every trained row over ``blurred``; Holm's family: one column and metric."""
-    trained = [row for row in rows_of(table, config) if row.run not in BASELINES]
+    trained = [row for row in table_rows(table, config) if row.run not in BASELINES]
     records = []
     for column, found in estimates.items():
         if found is None:
@@ -31,7 +31,7 @@ def gain_records(
                         table=table.name,
                         row=row.key,
                         run=key[0],
-                        protocol=column.protocol,
+                        protocol=column.test_set,
                         subset=column.subset,
                         metric=metric,
                         convention=convention,
@@ -48,7 +48,7 @@ def gain_records(
     return records
 
 
-def _direction(gain: Bounds) -> str:
+def _direction(gain: Estimate) -> str:
     """Whether the interval of a gain excludes zero, and on which side."""
     if gain.low > 0:
         return "better"

@@ -10,14 +10,14 @@ import pandas as pd
 
 from dfpg.analysis.estimates import column_scores, subset_names
 from dfpg.analysis.people_bootstrap import Array, Stratum, make_stratum
-from dfpg.analysis.recognition import paired_scores
+from dfpg.analysis.recognition import pair_recognition_scores
 from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config
 from dfpg.paper.tables import TABLES, TEST_SETS, Cell, Column, Table
 
 
 @dataclass(frozen=True)
-class Panel:
+class PairedScores:
     """Paired scores of all methods in one cell.
 
     Attributes:
@@ -60,25 +60,27 @@ class Panel:
         )
 
 
-def panels(config: Config, scores: pd.DataFrame, observations: Observations) -> dict[Cell, Panel]:
+def pair_scores(
+    config: Config, scores: pd.DataFrame, observations: Observations
+) -> dict[Cell, PairedScores]:
     """Every cell whose scores are paired between methods and exist.
 
     Verification by the lab's protocol is left out: it drops other images for every method.
     """
-    found: dict[Cell, Panel] = {}
+    found: dict[Cell, PairedScores] = {}
     for table in TABLES:
         if table.recognition:
-            found |= _recognition_panels(config, table, observations)
+            found |= _pair_recognition_scores(config, table, observations)
             continue
         for column in table.columns:
-            found |= _image_panels(config, scores, table, column)
+            found |= _pair_image_scores(config, scores, table, column)
     return found
 
 
-def _image_panels(
+def _pair_image_scores(
     config: Config, scores: pd.DataFrame, table: Table, column: Column
-) -> dict[Cell, Panel]:
-    protocol = TEST_SETS[column.protocol].protocol
+) -> dict[Cell, PairedScores]:
+    protocol = TEST_SETS[column.test_set].protocol
     names = subset_names(config, column)
     subsets = column_scores(config, scores, table, column)
     if not subsets:
@@ -106,14 +108,14 @@ def _image_panels(
             for name, subset in zip(names, subsets, strict=True)
         )
         images = sum(len(subset.people) for subset in subsets)
-        found[Cell(table.name, column, metric)] = Panel(runs, strata, convention, images)
+        found[Cell(table.name, column, metric)] = PairedScores(runs, strata, convention, images)
     return found
 
 
-def _recognition_panels(
+def _pair_recognition_scores(
     config: Config, table: Table, observations: Observations
-) -> dict[Cell, Panel]:
-    paired = paired_scores(observations)
+) -> dict[Cell, PairedScores]:
+    paired = pair_recognition_scores(observations)
     found = {}
     for metric, convention in table.conventions.items():
         by_run: Mapping[str, tuple[Array, list[str]]] = {
@@ -126,6 +128,6 @@ def _recognition_panels(
         stratum = make_stratum(
             values, people, config.statistics.resamples, config.seed, "recognition"
         )
-        panel = Panel(tuple(by_run), (stratum,), convention, len(values))
-        found[Cell(table.name, table.columns[0], metric)] = panel
+        scores_of_runs = PairedScores(tuple(by_run), (stratum,), convention, len(values))
+        found[Cell(table.name, table.columns[0], metric)] = scores_of_runs
     return found

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.paired_scores import Panel
+from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import Array, Interval, make_stratum, mean_interval
 from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.core.config import Config
@@ -25,17 +25,17 @@ from dfpg.evaluation.robustness.moves import (
     UNITS,
     Move,
 )
-from dfpg.paper.claims import CURVE
+from dfpg.paper.claims import ROBUSTNESS
 from dfpg.paper.tables import TEST_SETS, Cell, Column
 
 CONVENTIONS = {"psnr": "psnr", "ssim": "ssim_matlab_rgb"}
-DROPPED = "sharp"  # the sharp faces against themselves
+SHARP = "sharp"  # the sharp faces against themselves
 BLURRED = "blurred"
-SHOWN_DIGITS = 12  # of a SHA-256
+HASH_DIGITS = 12  # of a SHA-256
 
 
 @dataclass(frozen=True)
-class Scores:
+class CurveScores:
     """Scores of one test set: ``values`` [people, methods, moves, metrics], one image each.
 
     ``mirrored`` is the share of the faces' pixels that are mirror images, per move [M].
@@ -47,7 +47,7 @@ class Scores:
     mirrored: Array
 
 
-def read_curve(config: Config, folder: Path) -> dict[str, Scores]:
+def read_curve(config: Config, folder: Path) -> dict[str, CurveScores]:
     """Scores by test set (key of ``TEST_SETS``) of the baselines and every run that has a part.
 
     Raises:
@@ -63,12 +63,14 @@ def read_curve(config: Config, folder: Path) -> dict[str, Scores]:
             for name, test_set in TEST_SETS.items()
             if (test_set.protocol, test_set.mode) == (protocol, "center")
         )
-        rows = table[(table["protocol"] == protocol) & (table["method"] != DROPPED)]
+        rows = table[(table["protocol"] == protocol) & (table["method"] != SHARP)]
         found[name] = _scores(folder, rows)
     return found
 
 
-def curve_records(config: Config, curve: dict[str, Scores], folder: Path) -> list[RobustnessRecord]:
+def curve_records(
+    config: Config, curve: dict[str, CurveScores], folder: Path
+) -> list[RobustnessRecord]:
     """Records of ``robustness.csv``: one per test set, run, amount and metric.
 
     The amount that moves nothing is in every transformation. ``gain`` is the paired difference to
@@ -82,7 +84,7 @@ def curve_records(config: Config, curve: dict[str, Scores], folder: Path) -> lis
     ]
 
 
-def curve_panels(config: Config, curve: dict[str, Scores]) -> dict[Cell, Panel]:
+def pair_curve_scores(config: Config, curve: dict[str, CurveScores]) -> dict[Cell, PairedScores]:
     """What claims compare: per transformation the mean over its amounts, and the unmoved faces.
 
     The cells' subset is the transformation, or ``identity``.
@@ -97,14 +99,19 @@ def curve_panels(config: Config, curve: dict[str, Scores]) -> dict[Cell, Panel]:
             for number, (metric, convention) in enumerate(CONVENTIONS.items()):
                 values = scores.values[:, :, moves, number].mean(axis=2)
                 stratum = make_stratum(
-                    values, scores.people, config.statistics.resamples, config.seed, CURVE, test_set
+                    values,
+                    scores.people,
+                    config.statistics.resamples,
+                    config.seed,
+                    ROBUSTNESS,
+                    test_set,
                 )
-                cell = Cell(CURVE, Column(test_set, name), metric)
-                found[cell] = Panel(scores.methods, (stratum,), convention, len(values))
+                cell = Cell(ROBUSTNESS, Column(test_set, name), metric)
+                found[cell] = PairedScores(scores.methods, (stratum,), convention, len(values))
     return found
 
 
-def _scores(folder: Path, rows: pd.DataFrame) -> Scores:
+def _scores(folder: Path, rows: pd.DataFrame) -> CurveScores:
     """Rows of one protocol as an array; every method must have every move of the same people."""
     methods = tuple(dict.fromkeys(rows["method"]))
     people = tuple(sorted(set(rows["person"])))
@@ -119,11 +126,11 @@ def _scores(folder: Path, rows: pd.DataFrame) -> Scores:
         )
     values = table.loc[keys].to_numpy(dtype=np.float64)
     cube = values.reshape(len(people), len(methods), len(modes), len(names))
-    return Scores(cube[..., :-1], methods, people, cube[:, 0, :, -1].mean(axis=0))
+    return CurveScores(cube[..., :-1], methods, people, cube[:, 0, :, -1].mean(axis=0))
 
 
 def _records(
-    config: Config, test_set: str, scores: Scores, folder: Path
+    config: Config, test_set: str, scores: CurveScores, folder: Path
 ) -> Iterator[RobustnessRecord]:
     shape = scores.values.shape[1:]
     still, blurred = MOVES.index(STILL), scores.methods.index(BLURRED)
@@ -164,7 +171,7 @@ def _records(
                     n_people=len(set(scores.people)),
                     method=run.method if run else "",
                     trained_on=run.protocol if run else "",
-                    weights=weights[:SHOWN_DIGITS],
+                    weights=weights[:HASH_DIGITS],
                     device=device,
                     seed=config.seed,
                     profile=config.profile,
@@ -182,7 +189,7 @@ def _points() -> Iterator[tuple[int, str, float]]:
 def _intervals(config: Config, values: Array, people: tuple[str, ...], test_set: str) -> Interval:
     """Rounded to the decimals of ``robustness.csv``, so that its figure shows the same numbers."""
     settings = config.statistics
-    stratum = make_stratum(values, people, settings.resamples, config.seed, CURVE, test_set)
+    stratum = make_stratum(values, people, settings.resamples, config.seed, ROBUSTNESS, test_set)
     found = mean_interval([stratum], settings.level)
     return Interval(*(bound.round(5) for bound in (found.mean, found.low, found.high)))
 

@@ -9,10 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from dfpg.analysis.claim_tests import claim_records
-from dfpg.analysis.comparability import NOT_COMPARABLE, judge, obstacles, prior_network, slots
-from dfpg.analysis.estimates import NO_VALUE, Bounds, Estimate, estimate, load_scores
+from dfpg.analysis.comparability import (
+    NOT_COMPARABLE,
+    comparison_verdict,
+    differences_from_paper,
+    prior_network,
+    slot_labels,
+)
+from dfpg.analysis.estimates import (
+    NO_ESTIMATE,
+    ColumnEstimates,
+    Estimate,
+    estimate_column,
+    load_scores,
+)
 from dfpg.analysis.gains import gain_records
-from dfpg.analysis.paired_scores import Panel, panels
+from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.ranks import order_records, rank_records
 from dfpg.analysis.recognition import estimate_table3
 from dfpg.analysis.records import csv_text, json_text
@@ -29,8 +41,13 @@ from dfpg.analysis.result_records import (
     TrainingRecord,
     VerificationRecord,
 )
-from dfpg.analysis.robustness import curve_panels, read_curve
-from dfpg.analysis.submissions import load_submissions, with_observations, with_rows, with_scores
+from dfpg.analysis.robustness import pair_curve_scores, read_curve
+from dfpg.analysis.submissions import (
+    add_submission_observations,
+    add_submission_rows,
+    add_submission_scores,
+    load_submissions,
+)
 from dfpg.analysis.training_cost import training_images, training_records
 from dfpg.analysis.verification import (
     histogram_records,
@@ -43,8 +60,8 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
-from dfpg.paper.published import ERRATA, Key, figures
-from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Row, Table, fidelity, rows_of
+from dfpg.paper.published import ERRATA, PublishedKey, published_values
+from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Row, Table, fidelity, table_rows
 
 
 def build_tables(
@@ -74,12 +91,12 @@ def build_tables(
     scores = load_scores(config, artifacts / "per_image")
     observations = load_observations(config, artifacts)
     external = load_submissions(config, submissions, artifacts, scores) if submissions else []
-    scores = with_scores(scores, external)
-    observations = with_observations(observations, external)
-    layout = [with_rows(table, external) for table in TABLES]
+    scores = add_submission_scores(scores, external)
+    observations = add_submission_observations(observations, external)
+    layout = [add_submission_rows(table, external) for table in TABLES]
     cards = {
-        "prior.json": read_card(artifacts / "priors" / "card.json", "priors"),
-        "embedder.json": read_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
+        "prior.json": read_network_card(artifacts / "priors" / "card.json", "priors"),
+        "embedder.json": read_network_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
     }
     tables: dict[str, list[TableRecord]] = {}
     gains: list[GainRecord] = []
@@ -87,17 +104,21 @@ def build_tables(
         estimates = (
             {column: estimate_table3(config, observations) for column in table.columns}
             if table.recognition
-            else {column: estimate(config, scores, table, column) for column in table.columns}
+            else {
+                column: estimate_column(config, scores, table, column) for column in table.columns
+            }
         )
-        tables[table.name] = long_table(config, table, estimates)
+        tables[table.name] = table_records(config, table, estimates)
         gains += gain_records(config, table, estimates)
-    people = rows_of(next(table for table in layout if table.recognition), config)
-    paired = panels(config, scores, observations)
-    claims, tests = claim_records(config, paired | _moved(config, artifacts / "robustness"))
+    people = table_rows(next(table for table in layout if table.recognition), config)
+    paired = pair_scores(config, scores, observations)
+    claims, tests = claim_records(
+        config, paired | _robustness_scores(config, artifacts / "robustness")
+    )
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
-        "metrics.json": json_text(metrics(tables)),
-        "deviations.csv": csv_text(DeviationRecord, deviations(tables)),
+        "metrics.json": json_text(metric_values(tables)),
+        "deviations.csv": csv_text(DeviationRecord, deviation_records(tables)),
         "gains.csv": csv_text(GainRecord, gains),
         "claims.csv": csv_text(ClaimRecord, claims),
         "claim_tests.csv": csv_text(ClaimTestRecord, tests),
@@ -116,13 +137,13 @@ def build_tables(
         write_text(out / name, text)
 
 
-def _moved(config: Config, folder: Path) -> dict[Cell, Panel]:
+def _robustness_scores(config: Config, folder: Path) -> dict[Cell, PairedScores]:
     """The robustness curve, where ``dfpg robustness`` has run."""
     measured = (folder / f"{BASELINE_PART}.csv").exists()
-    return curve_panels(config, read_curve(config, folder)) if measured else {}
+    return pair_curve_scores(config, read_curve(config, folder)) if measured else {}
 
 
-def read_card(path: Path, stage: str) -> dict[str, Any]:
+def read_network_card(path: Path, stage: str) -> dict[str, Any]:
     """The card of a network in use, a JSON object that a stage wrote.
 
     Raises:
@@ -137,19 +158,19 @@ def read_card(path: Path, stage: str) -> dict[str, Any]:
     return card
 
 
-def long_table(
-    config: Config, table: Table, estimates: Mapping[Column, Estimate | None]
+def table_records(
+    config: Config, table: Table, estimates: Mapping[Column, ColumnEstimates | None]
 ) -> list[TableRecord]:
     """One record per row, column group and metric; a row never vanishes, it has a reason."""
     return [
         _record(config, table, row, column, metric, estimates[column])
-        for row in rows_of(table, config)
+        for row in table_rows(table, config)
         for column in table.columns
         for metric in table.conventions
     ]
 
 
-def metrics(tables: Mapping[str, Sequence[TableRecord]]) -> dict[str, Any]:
+def metric_values(tables: Mapping[str, Sequence[TableRecord]]) -> dict[str, Any]:
     """Finite values as table -> row -> protocol/subset -> metric, for ``dvc metrics diff``.
 
     They have as many decimals as in the tables.
@@ -164,17 +185,21 @@ def metrics(tables: Mapping[str, Sequence[TableRecord]]) -> dict[str, Any]:
     return nested
 
 
-def deviations(tables: Mapping[str, Sequence[TableRecord]]) -> list[DeviationRecord]:
+def deviation_records(tables: Mapping[str, Sequence[TableRecord]]) -> list[DeviationRecord]:
     """One record per figure that the paper prints: published, reproduced, verdict, erratum."""
     found = {
-        Key(name, record.row, record.protocol, record.subset, record.metric): record
+        PublishedKey(name, record.row, record.protocol, record.subset, record.metric): record
         for name, records in tables.items()
         for record in records
     }
     return [
         DeviationRecord(
-            **key._asdict(),
-            published=figure.text,
+            table=key.table,
+            row=key.row,
+            protocol=key.test_set,
+            subset=key.subset,
+            metric=key.metric,
+            published=published.text,
             value=found[key].value,
             ci_low=found[key].ci_low,
             ci_high=found[key].ci_high,
@@ -183,7 +208,7 @@ def deviations(tables: Mapping[str, Sequence[TableRecord]]) -> list[DeviationRec
             reason=found[key].reason,
             erratum=ERRATA.get(key, ""),
         )
-        for key, figure in figures().items()
+        for key, published in published_values().items()
     ]
 
 
@@ -193,24 +218,26 @@ def _record(
     row: Row,
     column: Column,
     metric: str,
-    found: Estimate | None,
+    found: ColumnEstimates | None,
 ) -> TableRecord:
     convention = table.conventions[metric]
     key = (row.run or "", convention)
     present = found is not None and key in found.values
-    bounds = found.values[key] if found and present else NO_VALUE
-    figure = figures().get(Key(table.name, row.key, column.protocol, column.subset, metric))
-    closeness = fidelity(config, row) if present else "reported only"
-    verdict, reason = "", _why_empty(config, row, metric, found, bounds, present)
-    if figure and reason:
+    bounds = found.values[key] if found and present else NO_ESTIMATE
+    published = published_values().get(
+        PublishedKey(table.name, row.key, column.test_set, column.subset, metric)
+    )
+    row_fidelity = fidelity(config, row) if present else "reported only"
+    verdict, reason = "", _missing_reason(config, row, metric, found, bounds, present)
+    if published and reason:
         verdict = NOT_COMPARABLE
-    elif figure:
-        hindrances = obstacles(config, column, metric)
-        verdict, reason = judge(bounds, figure.value, metric, hindrances)
+    elif published:
+        differences = differences_from_paper(config, column, metric)
+        verdict, reason = comparison_verdict(bounds, published.value, metric, differences)
     return TableRecord(
         row=row.key,
         run=row.run or "",
-        protocol=column.protocol,
+        protocol=column.test_set,
         subset=column.subset,
         metric=metric,
         convention=convention,
@@ -219,21 +246,26 @@ def _record(
         ci_high=bounds.high,
         n_images=found.images if found and present else None,
         n_people=found.people if found and present else None,
-        published=figure.text if figure else "",
-        deviation=bounds.mean - figure.value if figure else math.nan,
+        published=published.text if published else "",
+        deviation=bounds.mean - published.value if published else math.nan,
         verdict=verdict,
         reason=reason,
-        fidelity=closeness,
-        note=row.note if closeness == row.fidelity else "",
-        source="; ".join(slots(config, column)) if present else "",
+        fidelity=row_fidelity,
+        note=row.note if row_fidelity == row.fidelity else "",
+        source="; ".join(slot_labels(config, column)) if present else "",
         prior=prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,
         profile=config.profile,
     )
 
 
-def _why_empty(
-    config: Config, row: Row, metric: str, found: Estimate | None, bounds: Bounds, present: bool
+def _missing_reason(
+    config: Config,
+    row: Row,
+    metric: str,
+    found: ColumnEstimates | None,
+    bounds: Estimate,
+    present: bool,
 ) -> str:
     """Why a record has no finite value; empty where it has one."""
     if present:

@@ -27,13 +27,13 @@ class Difference:
     def __str__(self) -> str:
         """One line, e.g. ``table1 blurred shen/helen psnr: 22.80 against 22.91 (...)``."""
         return (
-            f"{self.where}: {_in_words(self.first)} against {_in_words(self.second)} "
+            f"{self.where}: {_format_value(self.first)} against {_format_value(self.second)} "
             f"(tolerance {self.tolerance:.3g})"
         )
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FolderComparison:
     """Outcome: how many values were compared, which differ, and how the machines differ."""
 
     values: int
@@ -58,7 +58,7 @@ def compare(
     second: Path,
     untrained: Mapping[str, float] = UNTRAINED,
     trained: Mapping[str, float] = TRAINED,
-) -> Comparison:
+) -> FolderComparison:
     """Compare the tables of two result folders.
 
     Args:
@@ -77,7 +77,7 @@ def compare(
     differences: list[Difference] = []
     count = 0
     for name in names:
-        one, two = _read(first / name), _read(second / name)
+        one, two = _read_table(first / name), _read_table(second / name)
         profiles = [", ".join(sorted({value.profile for value in t.values()})) for t in (one, two)]
         if profiles[0] != profiles[1]:
             raise UserError(
@@ -91,10 +91,10 @@ def compare(
             if not _close(left, right, tolerance, key[-1] in RELATIVE):
                 where = f"{name.removesuffix('.csv')} {' '.join(key)}"
                 differences.append(Difference(where, left, right, tolerance))
-    return Comparison(count, tuple(differences), _settings(first, second))
+    return FolderComparison(count, tuple(differences), _settings(first, second))
 
 
-def _read(path: Path) -> dict[tuple[str, str, str], TableRecord]:
+def _read_table(path: Path) -> dict[tuple[str, str, str], TableRecord]:
     """Records of a table by (row, test set/subset, metric)."""
     return {
         (record.row, f"{record.protocol}/{record.subset}", record.metric): record
@@ -102,7 +102,7 @@ def _read(path: Path) -> dict[tuple[str, str, str], TableRecord]:
     }
 
 
-def _in_words(value: float) -> str:
+def _format_value(value: float) -> str:
     return f"{value:.5f}" if math.isfinite(value) else "no value"
 
 

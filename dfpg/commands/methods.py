@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.core.config import Config
 from dfpg.methods.registry import METHODS, build_method
-from dfpg.paper.tables import TABLES, fidelity, rows_of
+from dfpg.paper.tables import TABLES, fidelity, table_rows
 
 SIDE = 128  # px: the paper's image size
 COUNTED = ("convolution", "addmm", "mm")  # convolutions and linear layers; no attention products
@@ -76,7 +76,7 @@ def overview(config: Config, full: Config) -> list[Record]:
     records = []
     for name, entry in METHODS.items():
         runs = [run for run, settings in config.runs.items() if settings.method == name]
-        rows = [row for table in TABLES for row in rows_of(table, config) if row.run in runs]
+        rows = [row for table in TABLES for row in table_rows(table, config) if row.run in runs]
         records.append(
             {
                 "method": name,

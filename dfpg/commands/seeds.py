@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import (
-    NO_VALUE,
-    Bounds,
+    NO_ESTIMATE,
+    Estimate,
     SubsetScores,
     column_scores,
     load_scores,
@@ -26,14 +26,22 @@ from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.evaluation.per_image import KEYS
-from dfpg.paper.tables import BASELINES, HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table, rows_of
+from dfpg.paper.tables import (
+    BASELINES,
+    HIGHER_IS_BETTER,
+    TABLES,
+    TEST_SETS,
+    Column,
+    Table,
+    table_rows,
+)
 
 PER_IMAGE = "per_image"
 SAME = [name for name in KEYS if name != "method"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class SeedRun:
     """One seed's folder: its parameters and its per-image scores."""
 
     folder: Path
@@ -42,7 +50,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SharedFields:
     """What all records have in common: methods of every folder, and what is said of the seeds."""
 
     methods: frozenset[str]
@@ -76,10 +84,10 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     methods = [frozenset(one.scores["method"]) for one in seeds]
     common = frozenset.intersection(*methods)
     if against not in common:
-        raise UserError(f"--against {against}: not scored in every folder; {_known(common)}")
+        raise UserError(f"--against {against}: not scored in every folder; {_list_names(common)}")
     numbers = " ".join(str(one.config.seed) for one in seeds)
-    images = "same" if _same_images(seeds) else "different"
-    setting = Setting(common, against, numbers, images)
+    images = "same" if _have_same_images(seeds) else "different"
+    setting = SharedFields(common, against, numbers, images)
     records = [
         record
         for table in TABLES
@@ -96,7 +104,7 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     return "\n".join(lines)
 
 
-def _read(folder: Path) -> Trained:
+def _read(folder: Path) -> SeedRun:
     config = load_config(folder / PARAMS)
     places = [folder / PER_IMAGE, folder / "artifacts" / PER_IMAGE]
     place = next((place for place in places if place.is_dir()), None)
@@ -105,10 +113,10 @@ def _read(folder: Path) -> Trained:
             f"{folder}: no scores of single images ({PER_IMAGE}): "
             "name a folder that `dfpg publish` wrote, or a project folder after `dvc repro`"
         )
-    return Trained(folder, config, load_scores(config, place))
+    return SeedRun(folder, config, load_scores(config, place))
 
 
-def _check(seeds: Sequence[Trained]) -> None:
+def _check(seeds: Sequence[SeedRun]) -> None:
     """Refuse what is no set of trainings that differ in their seed alone."""
     first = seeds[0]
     for number, one in enumerate(seeds):
@@ -127,7 +135,7 @@ def _check(seeds: Sequence[Trained]) -> None:
             )
 
 
-def _same_images(seeds: Sequence[Trained]) -> bool:
+def _have_same_images(seeds: Sequence[SeedRun]) -> bool:
     """Whether all folders hold the same blurred images: their scores say so, too."""
     blurred = [
         one.scores[one.scores["method"] == "blurred"].sort_values(["protocol", "image"])
@@ -138,7 +146,7 @@ def _same_images(seeds: Sequence[Trained]) -> bool:
 
 
 def _records(
-    seeds: Sequence[Trained], table: Table, column: Column, setting: Setting
+    seeds: Sequence[SeedRun], table: Table, column: Column, setting: SharedFields
 ) -> Iterator[SeedRecord]:
     """Records of one column group; none where it has no images in some folder."""
     config = seeds[0].config
@@ -148,7 +156,7 @@ def _records(
         return
     scored = [set(part.methods) for found in parts for part in found]
     present = set.intersection(set(setting.methods), *scored)
-    rows = [row for row in rows_of(table, config) if row.run in present]
+    rows = [row for row in table_rows(table, config) if row.run in present]
     runs = [str(row.run) for row in rows]
     signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
     found = _interval(seeds, names, parts, runs, column)
@@ -164,14 +172,14 @@ def _records(
         for metric, convention in table.conventions.items()
     ]
     for number, (row, run, metric, convention) in enumerate(cells):
-        value, gain = _bounds(found, number), NO_VALUE
+        value, gain = _bounds(found, number), NO_ESTIMATE
         if gains is not None and run not in (setting.against, "sharp"):
             gain = _bounds(gains, number)
         yield SeedRecord(
             table=table.name,
             row=row,
             run=run,
-            protocol=column.protocol,
+            protocol=column.test_set,
             subset=column.subset,
             metric=metric,
             convention=convention,
@@ -193,7 +201,7 @@ def _records(
 
 
 def _interval(
-    seeds: Sequence[Trained],
+    seeds: Sequence[SeedRun],
     names: Sequence[str],
     parts: Sequence[Sequence[SubsetScores]],
     runs: Sequence[str],
@@ -202,7 +210,7 @@ def _interval(
 ) -> SeedInterval:
     """Interval of every run and convention, or of its gain over another run."""
     config = seeds[0].config
-    subsets = config.protocols[TEST_SETS[column.protocol].protocol].test.subsets
+    subsets = config.protocols[TEST_SETS[column.test_set].protocol].test.subsets
     scores = []
     for found in parts:
         values = []
@@ -225,10 +233,10 @@ def _interval(
     )
 
 
-def _bounds(found: SeedInterval, cell: int) -> Bounds:
+def _bounds(found: SeedInterval, cell: int) -> Estimate:
     interval = found.interval
-    return Bounds(interval.mean[cell], interval.low[cell], interval.high[cell])
+    return Estimate(interval.mean[cell], interval.low[cell], interval.high[cell])
 
 
-def _known(names: frozenset[str]) -> str:
+def _list_names(names: frozenset[str]) -> str:
     return f"there are {', '.join(sorted(names))}"

@@ -60,12 +60,19 @@ TEST_SETS = {
     "mspl_random": PaperTestSet("b", "random", "MSPL-Random"),
 }
 MEAN = "mean"  # subset name: mean over the subsets of the test set
+SUBSET_TITLES = {
+    "helen": "Helen",
+    "celeba": "CelebA",
+    "celeba_hq": "CelebA-HQ",
+    "ffhq": "FFHQ",
+    MEAN: "mean of the subsets",
+}
 
 
 class Column(NamedTuple):
     """One column group: a test set (key of ``TEST_SETS``) and a subset of it, or ``MEAN``."""
 
-    protocol: str
+    test_set: str
     subset: str
 
 
@@ -240,7 +247,7 @@ TABLES = (
 )
 
 
-def rows_of(table: Table, config: Config) -> tuple[Row, ...]:
+def table_rows(table: Table, config: Config) -> tuple[Row, ...]:
     """Rows of a table: the paper's, then runs of ``params.yaml`` that no table names."""
     if not table.appends:
         return table.rows
@@ -259,11 +266,11 @@ def fidelity(config: Config, row: Row) -> Fidelity:
     return row.fidelity if run is None or run.weights is None else "official weights"
 
 
-def evaluated_on(config: Config, run: str) -> tuple[ProtocolName, ...]:
+def evaluation_protocols(config: Config, run: str) -> tuple[ProtocolName, ...]:
     """Protocols whose test sets a run is scored on: its tables', and the one it trains on."""
     found = {config.runs[run].protocol}
     found |= {
-        TEST_SETS[column.protocol].protocol
+        TEST_SETS[column.test_set].protocol
         for table in TABLES
         for row in table.rows
         for column in table.columns

@@ -30,10 +30,10 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.paper.tables import TABLES, TEST_SETS
 from dfpg.pretrained.assets.store import licences
-from dfpg.report import curves, gallery
-from dfpg.report.facts import CostRecord, claim_lines, cost_lines, facts, number
-from dfpg.report.latex import latex
-from dfpg.report.markdown import render
+from dfpg.report import chart_selection, curves
+from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
+from dfpg.report.latex import latex_tables
+from dfpg.report.markdown import markdown_table
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.table_layout import lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
@@ -70,29 +70,31 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     trained = read_records(TrainingRecord, results / "training.csv")
     seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
     ranks = read_records(RankRecord, results / "ranks.csv")
-    printed = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
+    laid_out = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
     scores = load_scores(config, artifacts / "per_image")
-    sizes = curves.kernel_sizes(config, scores)
+    sizes = curves.kernel_size_records(config, scores)
     counted = artifacts / "pictures" / "costs.csv"
     costs = read_records(CostRecord, counted) if counted.exists() else []
     roc = read_records(RocRecord, results / "roc.csv")
     row_runs = {record.row: record.run for record in tables["table3"]}
     context: dict[str, Any] = {
-        "facts": facts(config, results, trained),
+        "facts": run_facts(config, results, trained),
         "profile": config.profile,
         "level": f"{100 * config.statistics.level:g} %",
-        "tables": printed,
+        "tables": laid_out,
         "verdicts": _verdicts(read_records(DeviationRecord, results / "deviations.csv")),
         "verdict_names": VERDICTS,
         "claims": claim_lines(read_records(ClaimRecord, results / "claims.csv")),
-        "ranks": gallery.rankings(ranks),
-        "forests": {table.name: gallery.forests(config, table, tables) for table in TABLES},
-        "ablation": gallery.ablations(config, tables["table4"]),
+        "ranks": chart_selection.rankings(ranks),
+        "forests": {
+            table.name: chart_selection.forest_charts(config, table, tables) for table in TABLES
+        },
+        "ablation": chart_selection.ablation_charts(config, tables["table4"]),
         "sizes": {
             test_set.title: curves.size_charts(config, sizes, name)
             for name, test_set in TEST_SETS.items()
         },
-        "tradeoffs": gallery.tradeoffs(config, scores, costs, seconds),
+        "tradeoffs": chart_selection.tradeoff_charts(config, scores, costs, seconds),
         "training": {
             name: curves.training_charts(config, artifacts / "history", name)
             for name in config.protocols
@@ -111,11 +113,11 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     }
     write_text(artifacts / "report" / "report.html", render_page(context))
     write_text(results / "kernel_sizes.csv", csv_text(KernelSizeRecord, sizes))
-    for table in printed:
+    for table in laid_out:
         write_text(results / "plots" / f"{table.name}.csv", _wide(tables[table.name]))
-    parts = [render(table, tables[table.name], seconds) for table in TABLES]
+    parts = [markdown_table(table, tables[table.name], seconds) for table in TABLES]
     write_text(results / "tables.md", "\n".join(parts))
-    write_text(results / "tables.tex", latex(printed))
+    write_text(results / "tables.tex", latex_tables(laid_out))
 
 
 def _text(path: Path) -> str:
@@ -156,7 +158,7 @@ def _verification(records: Sequence[VerificationRecord]) -> Mapping[str, Mapping
     for record in records:
         if (record.mode, record.alignment) == ("strict", "detected"):
             heading, digits = MEASURES[record.measure]
-            found.setdefault(record.row, {})[heading] = number(
+            found.setdefault(record.row, {})[heading] = value_with_interval(
                 record.value, record.ci_low, record.ci_high, digits
             )
     return found

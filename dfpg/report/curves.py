@@ -18,7 +18,7 @@ from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import BASELINES, TEST_SETS
 from dfpg.report.style import PALE, style_of
-from dfpg.report.svg import Chart, chart
+from dfpg.report.svg import Chart, draw_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ class Curve(NamedTuple):
     steps: bool = False  # drawn as stairs
 
 
-class Labels(NamedTuple):
+class AxisLabels(NamedTuple):
     """What the axes are called, with units, and what a chart is said to show."""
 
     x: str
@@ -43,7 +43,11 @@ class Labels(NamedTuple):
 
 
 def small_multiples(
-    config: Config, name: str, curves: Mapping[str, Curve], runs: Mapping[str, str], labels: Labels
+    config: Config,
+    name: str,
+    curves: Mapping[str, Curve],
+    runs: Mapping[str, str],
+    labels: AxisLabels,
 ) -> list[Chart]:
     """One chart per curve.
 
@@ -55,7 +59,7 @@ def small_multiples(
         labels: of the axes.
     """
     return [
-        chart(
+        draw_chart(
             f"{name}-{row}",
             f"{labels.shows} of {row} against {labels.x}, all others in grey. {_in_words(curve)}",
             lambda axes, row=row: _highlight(axes, config, curves, row, runs[row], labels),  # type: ignore[misc]
@@ -69,7 +73,7 @@ def _in_words(curve: Curve) -> str:
 
 
 def _highlight(
-    axes: Axes, config: Config, curves: Mapping[str, Curve], row: str, run: str, labels: Labels
+    axes: Axes, config: Config, curves: Mapping[str, Curve], row: str, run: str, labels: AxisLabels
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
@@ -105,7 +109,7 @@ def _limits(curves: Mapping[str, Curve]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[KernelSizeRecord]:
+def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSizeRecord]:
     """Mean PSNR in dB per nominal kernel size, of all subsets together, with intervals.
 
     Args:
@@ -146,7 +150,7 @@ def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[KernelSizeRecord]
 
 
 def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: str) -> list[Chart]:
-    """Small multiples of :func:`kernel_sizes` for one test set; empty without such records."""
+    """Small multiples of ``kernel_sizes.csv`` for one test set; none without records of it."""
     curves = {}
     for run in (*BASELINES, *config.runs):
         points = [
@@ -160,7 +164,7 @@ def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: s
             low, high = [point.ci_low for point in points], [point.ci_high for point in points]
             bounded = all(map(math.isfinite, low))
             curves[run] = Curve(x, y, low if bounded else (), high if bounded else ())
-    labels = Labels("nominal kernel size (px at 128 px)", "PSNR (dB)", "PSNR in dB")
+    labels = AxisLabels("nominal kernel size (px at 128 px)", "PSNR (dB)", "PSNR in dB")
     return small_multiples(
         config, f"sizes-{test_set}", curves, {run: run for run in curves}, labels
     )
@@ -184,7 +188,7 @@ def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]
         if len(rows):
             images = rows["step"] * config.training.batch_size
             curves[run] = Curve(images.tolist(), rows["validation_psnr"].tolist())
-    labels = Labels("training images", "validation PSNR (dB)", "Validation PSNR in dB")
+    labels = AxisLabels("training images", "validation PSNR (dB)", "Validation PSNR in dB")
     return small_multiples(
         config, f"training-{protocol}", curves, {run: run for run in curves}, labels
     )
@@ -200,5 +204,5 @@ def roc_charts(
         if points:
             far, tar = [point.far for point in points], [point.tar for point in points]
             curves[row] = Curve(far, tar, steps=True)
-    labels = Labels("false acceptance rate", "true acceptance rate", "Acceptance rates")
+    labels = AxisLabels("false acceptance rate", "true acceptance rate", "Acceptance rates")
     return small_multiples(config, "roc", curves, runs, labels)

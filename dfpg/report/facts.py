@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dfpg.analysis.comparability import prior_network, slots
+from dfpg.analysis.comparability import prior_network, slot_labels
 from dfpg.analysis.records import Count, Fixed4, Record
 from dfpg.analysis.result_records import ClaimRecord, TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import DECIMALS, TEST_SETS, Column
-from dfpg.report.table_layout import NONE
+from dfpg.report.table_layout import NO_VALUE
 
 UNKNOWN = "not recorded"
 
@@ -59,7 +59,7 @@ class ClaimLine(NamedTuple):
     data: str
 
 
-def facts(
+def run_facts(
     config: Config, results: Path, trained: Sequence[TrainingRecord]
 ) -> list[tuple[str, str]]:
     """What was run, as (what, value).
@@ -108,7 +108,7 @@ def _environment(path: Path) -> dict[str, Any]:
 def _slots(config: Config, protocol: str) -> str:
     test_set = next(name for name, own in TEST_SETS.items() if own.protocol == protocol)
     subsets = config.protocols[protocol].test.subsets  # type: ignore[index]
-    return "; ".join(slots(config, Column(test_set, name))[0] for name in subsets)
+    return "; ".join(slot_labels(config, Column(test_set, name))[0] for name in subsets)
 
 
 def _range(values: Sequence[int]) -> str:
@@ -166,14 +166,14 @@ def _weakest(record: ClaimRecord) -> str:
     return (
         f"{record.weakest_better} over {record.weakest_worse}, "
         f"{record.weakest_protocol} {record.weakest_subset} {metric}: "
-        + number(record.effect, record.ci_low, record.ci_high, DECIMALS[metric] + 1)
+        + value_with_interval(record.effect, record.ci_low, record.ci_high, DECIMALS[metric] + 1)
     )
 
 
-def number(value: float, low: float, high: float, digits: int) -> str:
+def value_with_interval(value: float, low: float, high: float, digits: int) -> str:
     """A value and its interval, as printed; a dash where there is none."""
     if not math.isfinite(value):
-        return NONE
+        return NO_VALUE
     text = f"{value:.{digits}f}"
     if not math.isfinite(low):
         return text

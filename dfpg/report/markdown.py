@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord, TrainingRecord
@@ -12,21 +13,34 @@ from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, HEADINGS, TABLES, TEST_SETS, Table
 
 
-def show_tables() -> str:
-    """The tables in ``results/`` in the paper's layout.
+def show_tables(results: Path = RESULTS) -> str:
+    """All tables of a results folder.
 
     Raises:
         UserError: a table, or ``training.csv``, is missing or damaged.
     """
-    trained = read_records(TrainingRecord, RESULTS / "training.csv")
+    return "\n\n".join(markdown_tables(results).values())
+
+
+def markdown_tables(results: Path) -> dict[str, str]:
+    """The tables of a results folder by name.
+
+    Raises:
+        UserError: a table, or ``training.csv``, is missing or damaged.
+    """
+    trained = read_records(TrainingRecord, results / "training.csv")
     seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
-    return "\n\n".join(
-        render(table, read_records(TableRecord, RESULTS / f"{table.name}.csv"), seconds)
+    return {
+        table.name: markdown_table(
+            table, read_records(TableRecord, results / f"{table.name}.csv"), seconds
+        )
         for table in TABLES
-    )
+    }
 
 
-def render(table: Table, records: Sequence[TableRecord], seconds: Mapping[str, float]) -> str:
+def markdown_table(
+    table: Table, records: Sequence[TableRecord], seconds: Mapping[str, float]
+) -> str:
     """One results table: a part per column group, one line per row.
 
     A cell reads ``value [low, high] (published)``; a row without values gives its reason. Trained
@@ -58,12 +72,12 @@ def _group(
     for name, cells in rows.items():
         notes = {cell.reason for cell in cells if math.isnan(cell.value)}
         notes |= {cell.note for cell in cells} - {""}
-        shown = [_cell(cell) for cell in cells]
-        lines.append(_line([name, *shown, _trained(cells[0], seconds), "; ".join(sorted(notes))]))
+        texts = [_cell(cell) for cell in cells]
+        lines.append(_line([name, *texts, _training(cells[0], seconds), "; ".join(sorted(notes))]))
     return f"{title}\n\n" + "\n".join(lines)
 
 
-def _trained(cell: TableRecord, seconds: Mapping[str, float]) -> str:
+def _training(cell: TableRecord, seconds: Mapping[str, float]) -> str:
     if cell.train_images is None:
         return ""
     images = f"{cell.train_images:,} images"

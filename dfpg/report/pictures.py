@@ -14,10 +14,10 @@ from dfpg.core.config import Config
 from dfpg.core.files import write_image, write_text
 from dfpg.methods.registry import METHODS
 from dfpg.report.facts import CostRecord
-from dfpg.report.sheet import Column, Example, scores
+from dfpg.report.sheet import Example, SheetColumn, image_psnr
 
 
-def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[Column]) -> None:
+def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[SheetColumn]) -> None:
     """Write pictures side by side as PNG, one row per example, and a JSON that names them.
 
     Args:
@@ -31,7 +31,7 @@ def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[Column
             for row in range(len(chosen))
         ]
     )
-    psnr = [scores(column.pictures, shown[-1].pictures) for column in shown[:-1]]
+    psnr = [image_psnr(column.pictures, shown[-1].pictures) for column in shown[:-1]]
     content = {
         "side": shown[0].pictures.shape[1],
         "columns": [column.heading for column in shown],

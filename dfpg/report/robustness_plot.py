@@ -11,7 +11,7 @@ from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.core.config import Config
 from dfpg.core.files import atomic_write
 from dfpg.paper.tables import BASELINES, TEST_SETS
-from dfpg.report.style import drawing, style_of
+from dfpg.report.style import plot_settings, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def draw_robustness(config: Config, records: Sequence[RobustnessRecord], path: P
     chosen = [r for r in records if r.metric == "psnr" and r.run not in BASELINES]
     test_sets = list(dict.fromkeys(record.protocol for record in chosen))
     transformations = list(dict.fromkeys(record.transformation for record in chosen))
-    with drawing():
+    with plot_settings():
         figure = Figure(figsize=(10.5, 3.6 * len(test_sets) + 0.3))
         grid = figure.subplots(len(test_sets), len(transformations), sharey="row", squeeze=False)
         for line, test_set in zip(grid, test_sets, strict=True):

@@ -9,23 +9,24 @@ from itertools import groupby
 from typing import NamedTuple
 
 from dfpg.analysis.result_records import RankRecord, TableRecord
-from dfpg.paper.published import ERRATA, Key
-from dfpg.paper.tables import BASELINES, DECIMALS, HEADINGS, HIGHER_IS_BETTER, TEST_SETS, Table
+from dfpg.paper.published import ERRATA, PublishedKey
+from dfpg.paper.tables import (
+    BASELINES,
+    DECIMALS,
+    HEADINGS,
+    HIGHER_IS_BETTER,
+    SUBSET_TITLES,
+    TEST_SETS,
+    Table,
+)
 
 Place = tuple[str, str, str, str]
 MINUS = "\N{MINUS SIGN}"
-NONE = "\N{EN DASH}"  # no value
-SUBSETS = {
-    "helen": "Helen",
-    "celeba": "CelebA",
-    "celeba_hq": "CelebA-HQ",
-    "ffhq": "FFHQ",
-    "mean": "mean of the subsets",
-}
+NO_VALUE = "\N{EN DASH}"  # no value
 
 
 @dataclass(frozen=True)
-class Cell:
+class PrintedCell:
     """A value as printed; texts are empty where there is nothing to say."""
 
     value: str
@@ -39,14 +40,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class PrintedRow:
     """One row: its key, its run, and its cells in the order of the panel's columns."""
 
     key: str
     run: str
     trained: str
     fidelity: str
-    cells: tuple[Cell, ...]
+    cells: tuple[PrintedCell, ...]
     notes: tuple[int, ...] = ()
     reason: str = ""  # why no cell has a value
 
@@ -57,17 +58,17 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Panel:
+class PrintedPanel:
     """One test set of a table: its column groups, each with the same metrics."""
 
     title: str
     groups: tuple[str, ...]
     metrics: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[PrintedRow, ...]
 
 
 @dataclass
-class Notes:
+class Footnotes:
     """Numbered remarks of one table, each said once."""
 
     texts: list[str] = field(default_factory=list)
@@ -80,16 +81,16 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Printed:
+class PrintedTable:
     """A whole table."""
 
     name: str
     title: str
-    panels: tuple[Panel, ...]
+    panels: tuple[PrintedPanel, ...]
     notes: tuple[str, ...]
 
 
-class Marks(NamedTuple):
+class CellMarks(NamedTuple):
     """What is marked, by (row, protocol, subset, metric)."""
 
     best: set[Place]
@@ -101,7 +102,7 @@ def lay_out(
     records: Sequence[TableRecord],
     seconds: Mapping[str, float],
     ranks: Sequence[RankRecord] = (),
-) -> Printed:
+) -> PrintedTable:
     """The table in the paper's layout.
 
     Args:
@@ -110,11 +111,11 @@ def lay_out(
         seconds: training time of the runs that have one.
         ranks: of ``ranks.csv``, whose groups become letters.
     """
-    notes = Notes()
+    notes = Footnotes()
     panels = []
     letters = {_place(rank): rank.groups for rank in ranks if rank.table == table.name}
-    marks = Marks(_best(records), letters)
-    for test_set, columns in groupby(table.columns, key=lambda column: column.protocol):
+    marks = CellMarks(_best(records), letters)
+    for test_set, columns in groupby(table.columns, key=lambda column: column.test_set):
         subsets = [column.subset for column in columns]
         own = [record for record in records if record.protocol == test_set]
         keys = dict.fromkeys(record.row for record in own)
@@ -124,14 +125,14 @@ def lay_out(
         ]
         groups = tuple(_group(own, subset) for subset in subsets)
         metrics = tuple(HEADINGS[metric] for metric in table.conventions)
-        panels.append(Panel(TEST_SETS[test_set].title, groups, metrics, tuple(lines)))
-    return Printed(table.name, table.title, tuple(panels), tuple(notes.texts))
+        panels.append(PrintedPanel(TEST_SETS[test_set].title, groups, metrics, tuple(lines)))
+    return PrintedTable(table.name, table.title, tuple(panels), tuple(notes.texts))
 
 
 def _group(records: Sequence[TableRecord], subset: str) -> str:
     """The paper's name of a slot, and how many images fill it."""
     filled = [r for r in records if r.subset == subset and r.n_images]
-    name = SUBSETS.get(subset, subset)
+    name = SUBSET_TITLES.get(subset, subset)
     if not filled:
         return name
     return f"{name} ({filled[0].n_images} images, {filled[0].n_people} people)"
@@ -159,20 +160,20 @@ def _line(
     table: Table,
     records: Sequence[TableRecord],
     subsets: Sequence[str],
-    marks: Marks,
+    marks: CellMarks,
     seconds: Mapping[str, float],
-    notes: Notes,
-) -> Line:
+    notes: Footnotes,
+) -> PrintedRow:
     first = records[0]
     by_column = {(record.subset, record.metric): record for record in records}
     ordered = [by_column[subset, metric] for subset in subsets for metric in table.conventions]
     cells = tuple(_cell(table, record, marks, notes) for record in ordered)
     valued = any(math.isfinite(record.value) for record in ordered)
     remarks = dict.fromkeys(record.note for record in ordered if record.note)
-    return Line(
+    return PrintedRow(
         first.row,
         first.run,
-        _trained(ordered, seconds),
+        _training(ordered, seconds),
         first.fidelity,
         cells,
         tuple(notes.number(text) for text in remarks),
@@ -180,7 +181,7 @@ def _line(
     )
 
 
-def _trained(records: Sequence[TableRecord], seconds: Mapping[str, float]) -> str:
+def _training(records: Sequence[TableRecord], seconds: Mapping[str, float]) -> str:
     images = next((record.train_images for record in records if record.train_images), None)
     if images is None:
         return ""
@@ -188,14 +189,14 @@ def _trained(records: Sequence[TableRecord], seconds: Mapping[str, float]) -> st
     return f"{images:,} images" + (f", {seconds[run]:,.0f} s" if run in seconds else "")
 
 
-def _cell(table: Table, record: TableRecord, marks: Marks, notes: Notes) -> Cell:
+def _cell(table: Table, record: TableRecord, marks: CellMarks, notes: Footnotes) -> PrintedCell:
     place = _place(record)
     remarks = [record.reason] if record.reason else []
-    erratum = ERRATA.get(Key(table.name, *place))
+    erratum = ERRATA.get(PublishedKey(table.name, *place))
     remarks += [f"published value in doubt: {erratum}"] if erratum else []
     digits = DECIMALS[record.metric]
-    return Cell(
-        _number(record.value, f".{digits}f") or NONE,
+    return PrintedCell(
+        _number(record.value, f".{digits}f") or NO_VALUE,
         _interval(record),
         record.published,
         _number(record.deviation, f"+.{digits}f"),

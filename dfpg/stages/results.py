@@ -18,7 +18,7 @@ from dfpg.core.paths import (
     ROBUSTNESS,
     TESTSETS,
 )
-from dfpg.paper.tables import BASELINES, RECOGNITION, evaluated_on
+from dfpg.paper.tables import BASELINES, RECOGNITION, evaluation_protocols
 from dfpg.stages.pipeline import load_bank
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dfpg.data.testsets import TestSet
     from dfpg.evaluation.recognition.observe import Recogniser
     from dfpg.pretrained.detector import FaceDetector
-    from dfpg.report.sheet import Column, Example
+    from dfpg.report.sheet import Example, SheetColumn
 
 
 def evaluate(run: str) -> None:
@@ -52,7 +52,7 @@ def evaluate(run: str) -> None:
             known = ", ".join(["baselines", *config.runs])
             raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
         restore = load_restore(config, weights, device)
-        protocols = tuple(evaluated_on(config, run))
+        protocols = tuple(evaluation_protocols(config, run))
     metrics = build_metrics(config, load_prior(PRIORS), device)
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     if run == "baselines":
@@ -199,7 +199,7 @@ def real_blur(folder: Path, out: Path, beside: list[str]) -> str:
 
 def _restored_examples(
     config: Config,
-) -> Iterator[tuple[ProtocolName, list[Example], list[Column]]]:
+) -> Iterator[tuple[ProtocolName, list[Example], list[SheetColumn]]]:
     """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
 
     Raises:
@@ -219,7 +219,9 @@ def _restored_examples(
     for name in config.protocols:
         testset = open_testset(TESTSETS / name)
         chosen = examples(testset)
-        scored = {run: r for run, r in restores.items() if name in evaluated_on(config, run)}
+        scored = {
+            run: r for run, r in restores.items() if name in evaluation_protocols(config, run)
+        }
         yield name, chosen, columns(testset, chosen, scored, device)
 
 

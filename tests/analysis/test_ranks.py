@@ -8,7 +8,7 @@ import pytest
 from helpers.toy_scores import write_artifacts
 from scipy import stats
 
-from dfpg.analysis.paired_scores import Panel
+from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import make_stratum
 from dfpg.analysis.ranks import letter_groups, order_records, rank_records, spearman
 from dfpg.analysis.tables import build_tables
@@ -18,12 +18,14 @@ CELL = Cell("table1", Column("shen", "helen"), "psnr")
 ROWS = [row for row in TABLES[0].rows if row.run not in (None, "sharp", "blurred")]
 
 
-def panel(levels, spread=1.0, people=40, seed=0) -> Panel:
+def panel(levels, spread=1.0, people=40, seed=0) -> PairedScores:
     """Scores of Table 1's rows in order: ``levels`` plus noise, one image per person."""
     rng = np.random.default_rng(seed)
     values = np.asarray(levels, float) + spread * rng.normal(size=(people, len(levels)))
     stratum = make_stratum(values, [f"{n:03d}" for n in range(people)], 400, 0)
-    return Panel(tuple(str(row.run) for row in ROWS[: len(levels)]), (stratum,), "psnr", people)
+    return PairedScores(
+        tuple(str(row.run) for row in ROWS[: len(levels)]), (stratum,), "psnr", people
+    )
 
 
 def by_row(records):

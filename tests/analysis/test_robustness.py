@@ -7,12 +7,12 @@ import pytest
 from helpers.toy_curve import PEOPLE, write_parts
 from scipy import stats
 
-from dfpg.analysis.claim_tests import NOT_SUPPORTED, SUPPORTED, UNDECIDED, judge_claim, run_tests
-from dfpg.analysis.robustness import curve_panels, curve_records, read_curve
+from dfpg.analysis.claim_tests import NOT_SUPPORTED, SUPPORTED, UNDECIDED, claim_verdict, run_tests
+from dfpg.analysis.robustness import curve_records, pair_curve_scores, read_curve
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import read_per_image, write_per_image
 from dfpg.evaluation.robustness.moves import AMOUNTS, PLAIN, STILL
-from dfpg.paper.claims import CLAIMS, CURVE
+from dfpg.paper.claims import CLAIMS, ROBUSTNESS
 from dfpg.paper.tables import Cell, Column
 from dfpg.report.robustness_plot import draw_robustness
 
@@ -138,8 +138,8 @@ def claim():
 
 
 def verdict(config, folder):
-    cells = curve_panels(config, read_curve(config, folder))
-    return judge_claim(run_tests(config, cells, claim().comparisons))
+    cells = pair_curve_scores(config, read_curve(config, folder))
+    return claim_verdict(run_tests(config, cells, claim().comparisons))
 
 
 def test_the_claim_holds_where_geometric_priors_lose_more(config, folder):
@@ -161,7 +161,7 @@ def test_being_better_everywhere_is_not_being_more_robust(config, tmp_path):
 def test_without_scores_the_claim_says_what_to_run(config, tmp_path):
     outcomes = run_tests(config, {}, claim().comparisons)
     expected = "18 of 18 comparisons not measured: run `dfpg robustness`"
-    assert judge_claim(outcomes) == (UNDECIDED, expected)
+    assert claim_verdict(outcomes) == (UNDECIDED, expected)
     parts = write_parts(config, tmp_path, falling, ["dfpg_a", "shen2018"])
     kind, reason = verdict(config, parts)
     assert kind == UNDECIDED
@@ -179,9 +179,9 @@ def test_the_effect_is_the_mean_change_over_the_amounts(config, folder):
     comparison = next(
         c
         for c in claim().comparisons
-        if (c.cell, c.worse) == (Cell(CURVE, Column("shen", "rotation"), "psnr"), "shen2018")
+        if (c.cell, c.worse) == (Cell(ROBUSTNESS, Column("shen", "rotation"), "psnr"), "shen2018")
     )
-    cells = curve_panels(config, read_curve(config, folder))
+    cells = pair_curve_scores(config, read_curve(config, folder))
     found = run_tests(config, cells, [comparison])[0]
     expected = stats.ttest_rel(*changes)
     assert found.effect == pytest.approx((changes[0] - changes[1]).mean())
@@ -193,7 +193,7 @@ def test_pairs_of_the_claim_were_trained_on_the_same_views(config):
     for comparison in claim().comparisons:
         better, worse = (config.runs[name] for name in (comparison.better, comparison.worse))
         assert better.protocol == worse.protocol
-        assert comparison.cell.column.protocol == {"a": "shen", "b": "mspl_center"}[better.protocol]
+        assert comparison.cell.column.test_set == {"a": "shen", "b": "mspl_center"}[better.protocol]
 
 
 def test_the_figure_is_the_same_every_time_and_shows_the_records(config, records, tmp_path):

@@ -11,13 +11,13 @@ import pytest
 from helpers.csv_files import pick_row, read_rows
 from helpers.toy_scores import IMAGES, PEOPLE, mean_of_images, write_artifacts
 
-from dfpg.analysis.comparability import judge, obstacles
-from dfpg.analysis.estimates import Bounds
+from dfpg.analysis.comparability import comparison_verdict, differences_from_paper
+from dfpg.analysis.estimates import Estimate
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
-from dfpg.paper.published import figures
-from dfpg.paper.tables import TABLES, Column, evaluated_on
+from dfpg.paper.published import published_values
+from dfpg.paper.tables import TABLES, Column, evaluation_protocols
 
 CSVS = (
     "table1",
@@ -91,7 +91,7 @@ def test_table_4_is_the_mean_of_three_subset_means_and_b6_is_dfpg_b(artifacts, r
 def test_every_row_of_the_paper_is_there_and_none_is_without_value_or_reason(results):
     for name in ("table1", "table2", "table3", "table4"):
         rows = read_rows(results / f"{name}.csv")
-        printed = {key.row for key in figures() if key.table == name}
+        printed = {key.row for key in published_values() if key.table == name}
         assert printed <= {row["row"] for row in rows}
         assert all(bool(row["value"]) or bool(row["reason"]) for row in rows)
         keys = [(row["row"], row["protocol"], row["subset"], row["metric"]) for row in rows]
@@ -162,7 +162,7 @@ def test_metrics_json_holds_the_values_of_the_tables(results):
 
 def test_deviations_has_every_printed_figure_once(results):
     path = results / "deviations.csv"
-    assert len(read_rows(path)) == len(figures()) == 312
+    assert len(read_rows(path)) == len(published_values()) == 312
     sharp = pick_row(path, table="table3", row="sharp", metric="detection_pct")
     assert (sharp["published"], sharp["value"]) == ("96.00", "100.00000")
     text = pick_row(path, table="table3", row="dfpg_a", metric="detection_pct")
@@ -239,8 +239,10 @@ def test_a_csv_of_another_method_is_refused(config, tmp_path):
     ],
 )
 def test_verdict(mean, low, high, metric, published, verdict):
-    assert judge(Bounds(mean, low, high), published, metric, [])[0] == verdict
-    judged, reason = judge(Bounds(mean, low, high), published, metric, ["32 px", "other images"])
+    assert comparison_verdict(Estimate(mean, low, high), published, metric, [])[0] == verdict
+    judged, reason = comparison_verdict(
+        Estimate(mean, low, high), published, metric, ["32 px", "other images"]
+    )
     assert (judged, reason) == ("not comparable", "32 px, other images")
 
 
@@ -253,28 +255,32 @@ def test_the_slots_own_pictures_at_128_px_are_comparable(config):
         update={"image_size": 128, "protocols": {**config.protocols, "a": protocol}}
     )
     column = Column("shen", "helen")
-    assert obstacles(photographs, column, "psnr") == []
-    assert len(obstacles(photographs, column, "d_vgg")) == 1
+    assert differences_from_paper(photographs, column, "psnr") == []
+    assert len(differences_from_paper(photographs, column, "d_vgg")) == 1
     own = photographs.prior.model_copy(update={"vggface": "vgg_face.pth"})
-    assert obstacles(photographs.model_copy(update={"prior": own}), column, "d_vgg") == []
+    assert (
+        differences_from_paper(photographs.model_copy(update={"prior": own}), column, "d_vgg") == []
+    )
 
 
 def test_ablations_are_scored_on_their_own_protocol_only(config):
-    assert evaluated_on(config, "b1") == ("b",)
-    assert evaluated_on(config, "dfpg_a") == ("a",)
+    assert evaluation_protocols(config, "b1") == ("b",)
+    assert evaluation_protocols(config, "dfpg_a") == ("a",)
     shen = {"runs": {"shen2018": config.runs["dfpg_a"]}}
-    assert evaluated_on(config.model_copy(update=shen), "shen2018") == ("a", "b")
+    assert evaluation_protocols(config.model_copy(update=shen), "shen2018") == ("a", "b")
 
 
 def test_layout_names_every_printed_figure_of_its_tables():
     for table in TABLES:
-        slots = {
+        slot_labels = {
             (row.key, *column, metric)
             for row in table.rows
             for column in table.columns
             for metric in table.conventions
         }
-        assert {tuple(key)[1:] for key in figures() if key.table == table.name} <= slots
+        assert {
+            tuple(key)[1:] for key in published_values() if key.table == table.name
+        } <= slot_labels
 
 
 def test_tables_do_without_torch():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from helpers.csv_files import read_rows
 
-from dfpg.analysis.submissions import Card, reference_hashes
+from dfpg.analysis.submissions import SubmissionCard, reference_hashes
 from dfpg.core.config import Config
 from dfpg.core.files import write_text
 from dfpg.core.seeds import generator
@@ -24,7 +24,7 @@ from dfpg.evaluation.per_image import (
 )
 from dfpg.evaluation.recognition.pairs import Pair, write_pairs
 from dfpg.evaluation.recognition.references import table3_rows
-from dfpg.paper.tables import RECOGNITION, TEST_SETS, evaluated_on
+from dfpg.paper.tables import RECOGNITION, TEST_SETS, evaluation_protocols
 
 METRICS = (
     "psnr",
@@ -101,7 +101,7 @@ def write_recognition_artifacts(config: Config, folder: Path) -> None:
     ]
     write_recognition(baselines, folder / "recognition" / "baselines.csv")
     for name in config.runs:
-        rows = recognition_of(config, name, evaluated_on(config, name), 0.1)
+        rows = recognition_of(config, name, evaluation_protocols(config, name), 0.1)
         write_recognition([rows], folder / "recognition" / f"{name}.csv")
     people = [f"{RECOGNITION.subset}-{number}" for number in range(PEOPLE)]
     pairs = [Pair(one, f"{one}.jpg", f"x{one}.jpg", f"other {one}") for one in people]
@@ -115,7 +115,7 @@ def write_artifacts(config: Config, folder: Path) -> Path:
     baselines = [scores_of(config, name, both, 0.0) for name in ("sharp", "blurred")]
     write_per_image(pd.concat(baselines), folder / "per_image" / "baselines.csv")
     for number, name in enumerate(config.runs):
-        scores = scores_of(config, name, evaluated_on(config, name), 1.0 + 0.1 * number)
+        scores = scores_of(config, name, evaluation_protocols(config, name), 1.0 + 0.1 * number)
         write_per_image(scores, folder / "per_image" / f"{name}.csv")
     (folder / "priors").mkdir()
     card = {"network": "surrogate", "auc": {"before": 0.8, "after": 0.9}}
@@ -137,7 +137,7 @@ def write_submission(config: Config, artifacts: Path, folder: Path, protocol: st
     own = seen[(seen["method"] == "blurred") & (seen["protocol"] == protocol)]
     pairs, embedder = reference_hashes(artifacts / "references")
     means = rows.drop(columns=list(KEYS)).mean().to_dict()
-    card = Card(
+    card = SubmissionCard(
         name="mynet", protocol=protocol, paper="MyNet, its own code", by="", images=len(rows),
         profile=config.profile, image_size=32, testset={}, restored="", prior="",
         pairs=pairs, embedder=embedder, blurred=means,

@@ -15,7 +15,7 @@ from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
 from dfpg.report.build import build_report
 from dfpg.report.pictures import write_costs, write_pictures
-from dfpg.report.sheet import Column, Example
+from dfpg.report.sheet import Example, SheetColumn
 
 SIDE = 16
 
@@ -35,7 +35,7 @@ def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (results / "claims.csv").write_text(claims.replace("generic one", HOSTILE))
     noise = np.random.default_rng(0)
     shown = [
-        Column(name, noise.integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
+        SheetColumn(name, noise.integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
         for name in ("blurred", "dfpg_a", "sharp")
     ]
     for protocol in config.protocols:

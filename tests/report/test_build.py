@@ -13,7 +13,7 @@ from helpers.toy_scores import HOSTILE, write_artifacts, write_submission
 
 from dfpg.analysis.tables import build_tables
 from dfpg.core.errors import UserError
-from dfpg.paper.published import figures
+from dfpg.paper.published import published_values
 from dfpg.paper.tables import DECIMALS, TABLES
 from dfpg.report.build import build_report
 from dfpg.report.style import style_of
@@ -103,7 +103,7 @@ def test_cells_carry_interval_published_value_deviation_and_verdict(parsed, made
     value, low, high, gap = (
         f"{float(record[key]):.2f}" for key in ("value", "ci_low", "ci_high", "deviation")
     )
-    published = figures()["table4", "b4", "mspl_center", "mean", "psnr"].text  # type: ignore[index]
+    published = published_values()["table4", "b4", "mspl_center", "mean", "psnr"].text  # type: ignore[index]
     letters = next(
         r["groups"]
         for r in read_rows(made / "results" / "ranks.csv")

@@ -1,23 +1,21 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 from helpers.csv_files import read_rows
 
 from dfpg.analysis.records import read_records
-from dfpg.analysis.result_records import TableRecord, TrainingRecord
+from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import TABLES
-from dfpg.report import markdown
-from dfpg.report.markdown import render, show_tables
+from dfpg.report.markdown import markdown_table, markdown_tables, show_tables
 
 SECONDS = {"b4": 1234.5}
 
 
 def rendered(made, name, seconds=SECONDS):
     table = next(table for table in TABLES if table.name == name)
-    return render(table, read_records(TableRecord, made / "results" / f"{name}.csv"), seconds)
+    records = read_records(TableRecord, made / "results" / f"{name}.csv")
+    return markdown_table(table, records, seconds)
 
 
 def test_a_cell_has_value_interval_and_published_value(made):
@@ -57,16 +55,13 @@ def test_notes_of_approximations_are_shown(made):
     assert "trained on its own degradation, without motion blur" in rendered(made, "table1")
 
 
-def test_the_tables_in_results_are_shown_one_after_another(made, monkeypatch):
-    monkeypatch.setattr(markdown, "RESULTS", made / "results")
-    trained = read_records(TrainingRecord, made / "results" / "training.csv")
-    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
-    text = show_tables()
-    for table in TABLES:
-        assert rendered(made, table.name, seconds) in text
+def test_the_tables_of_a_folder_are_shown_one_after_another(made):
+    tables = markdown_tables(made / "results")
+    assert list(tables) == [table.name for table in TABLES]
+    assert show_tables(made / "results") == "\n\n".join(tables.values())
+    assert " images, 12 s |" in tables["table4"]  # b1, from training.csv
 
 
-def test_without_results_one_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(markdown, "RESULTS", tmp_path)
+def test_without_results_one_line_says_so(tmp_path):
     with pytest.raises(UserError, match=r"training\.csv: cannot be read; run `dvc repro` first"):
-        show_tables()
+        show_tables(tmp_path)

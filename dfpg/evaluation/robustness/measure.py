@@ -30,7 +30,7 @@ from dfpg.evaluation.score import evaluate
 from dfpg.methods.registry import METHODS
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
-from dfpg.paper.tables import TEST_SETS, evaluated_on
+from dfpg.paper.tables import TEST_SETS, evaluation_protocols
 
 PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def _measure(
     restore, protocols = None, tuple(images)
     if name != BASELINE_PART:
         restore = load_restore(config, _weights(inputs, name), device)
-        protocols = evaluated_on(config, name)
+        protocols = evaluation_protocols(config, name)
     chosen: dict[str, TestSet] = {protocol: images[protocol] for protocol in protocols}
     with torch.inference_mode():
         return evaluate(config, name, restore, chosen, metrics, path, str(device))
@@ -265,7 +265,7 @@ def _discard(part: Path) -> None:
 def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> dict[str, str]:
     """Weights, device, and a hash of all that a part's scores depend on."""
     trained = name != BASELINE_PART
-    protocols = evaluated_on(config, name) if trained else tuple(config.protocols)
+    protocols = evaluation_protocols(config, name) if trained else tuple(config.protocols)
     code = [PACKAGE / path for path in CODE]
     if trained:
         code.append(Path(inspect.getfile(METHODS[config.runs[name].method].method)))

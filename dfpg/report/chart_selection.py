@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfpg.analysis.estimates import Bounds, estimate
+from dfpg.analysis.estimates import Estimate, estimate_column
 from dfpg.analysis.result_records import RankRecord, TableRecord
 from dfpg.core.config import Config
 from dfpg.paper.tables import (
@@ -15,6 +15,7 @@ from dfpg.paper.tables import (
     DECIMALS,
     HEADINGS,
     MEAN,
+    SUBSET_TITLES,
     TABLES,
     TEST_SETS,
     Column,
@@ -23,21 +24,20 @@ from dfpg.paper.tables import (
 from dfpg.report.charts import (
     GMACS,
     SECONDS,
-    ablation,
-    forest,
-    points,
-    published_ablation,
-    tradeoff,
+    ablation_chart,
+    column_points,
+    forest_chart,
+    published_ablation_chart,
+    tradeoff_chart,
 )
 from dfpg.report.facts import CostRecord
 from dfpg.report.svg import Chart
-from dfpg.report.table_layout import SUBSETS
 
 ABLATED = ("psnr", "ssim", "d_vgg", "lpips")
 PUBLISHED = ("psnr", "ssim")  # what the paper's Table 4 has
 
 
-def forests(
+def forest_charts(
     config: Config, table: Table, records: Mapping[str, Sequence[TableRecord]]
 ) -> list[Chart]:
     """One forest per column and leading metric of a table; all metrics where it has one column."""
@@ -47,29 +47,29 @@ def forests(
     found = []
     for column in table.columns:
         for metric in metrics:
-            values = points(records[table.name], column.protocol, column.subset, metric)
+            values = column_points(records[table.name], column, metric)
             if values:
-                test_set = TEST_SETS[column.protocol].title
-                title = f"{test_set}, {SUBSETS.get(column.subset, column.subset)}"
-                name = f"{table.name}-{column.protocol}-{column.subset}-{metric}"
-                found.append(forest(config, name, title, metric, values))
+                test_set = TEST_SETS[column.test_set].title
+                title = f"{test_set}, {SUBSET_TITLES.get(column.subset, column.subset)}"
+                name = f"{table.name}-{column.test_set}-{column.subset}-{metric}"
+                found.append(forest_chart(config, name, title, metric, values))
     return found
 
 
-def ablations(config: Config, records: Sequence[TableRecord]) -> list[Chart]:
+def ablation_charts(config: Config, records: Sequence[TableRecord]) -> list[Chart]:
     """Table 4's models by every metric, and the paper's own values."""
     found = []
     for metric in ABLATED:
-        values = points(records, "mspl_center", MEAN, metric)
+        values = column_points(records, Column("mspl_center", MEAN), metric)
         models = [point for point in values if point.run not in BASELINES]
         if models:
-            found.append(ablation(config, metric, models))
+            found.append(ablation_chart(config, metric, models))
         if metric in PUBLISHED:
-            found.append(published_ablation(metric))
+            found.append(published_ablation_chart(metric))
     return found
 
 
-def tradeoffs(
+def tradeoff_charts(
     config: Config,
     scores: pd.DataFrame,
     costs: Sequence[CostRecord],
@@ -93,14 +93,14 @@ def tradeoffs(
         for against, values in spent.items():
             if psnr and any(run in psnr for run in values):
                 label = f"{against.name}-{name}"
-                found.append(tradeoff(config, label, test_set.title, psnr, values, against))
+                found.append(tradeoff_chart(config, label, test_set.title, psnr, values, against))
     return found
 
 
-def _mean_psnr(config: Config, scores: pd.DataFrame, test_set: str) -> dict[str, Bounds]:
+def _mean_psnr(config: Config, scores: pd.DataFrame, test_set: str) -> dict[str, Estimate]:
     """PSNR in dB by run, without the sharp images' infinite one."""
     table = next(table for table in TABLES if not table.recognition)
-    found = estimate(config, scores, table, Column(test_set, MEAN))
+    found = estimate_column(config, scores, table, Column(test_set, MEAN))
     values = found.values if found else {}
     return {
         run: bounds
@@ -126,7 +126,7 @@ def rankings(ranks: Sequence[RankRecord]) -> dict[str, list[RankLine]]:
     found: dict[str, list[RankLine]] = {}
     for record in ranks:
         if record.metric == leading[record.table]:
-            subset = SUBSETS.get(record.subset, record.subset)
+            subset = SUBSET_TITLES.get(record.subset, record.subset)
             number = record.table.removeprefix("table")
             heading = f"Table {number}, {TEST_SETS[record.protocol].title}, {subset}"
             line = RankLine(
