@@ -277,10 +277,10 @@ def deblur(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Restore the faces of photographs; exit code 1 if some photographs were left out."""
-    from dfpg.commands.deblur.command import Choices
+    from dfpg.commands.deblur.command import Options
     from dfpg.commands.deblur.command import deblur as restore
 
-    choices = Choices(weights, device, aligned, copy, png, strip, force)
+    choices = Options(weights, device, aligned, copy, png, strip, force)
     outcome = restore(source, out, choices)
     typer.echo(outcome.text)
     raise typer.Exit(0 if outcome.complete else 1)

@@ -12,7 +12,7 @@ from dfpg.core.files import write_text
 from dfpg.core.profile import resolve_profile
 from dfpg.methods.cost import cost
 from dfpg.methods.registry import method_class, method_names
-from dfpg.paper.tables import TABLES, fidelity, rows_of
+from dfpg.paper.tables import TABLES, fidelity, table_rows
 
 ABSENT = "-"
 
@@ -49,7 +49,7 @@ def overview(config: Config, full: Config) -> list[Record]:
     for name in method_names():
         system = method_class(name).system
         runs = [run for run, settings in config.runs.items() if settings.method == name]
-        rows = [row for table in TABLES for row in rows_of(table, config) if row.run in runs]
+        rows = [row for table in TABLES for row in table_rows(table, config) if row.run in runs]
         records.append(
             {
                 "method": name,

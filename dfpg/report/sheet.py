@@ -21,7 +21,7 @@ from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import Restore
 from dfpg.metrics.psnr import psnr
-from dfpg.paper.tables import evaluated_on
+from dfpg.paper.tables import evaluation_protocols
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -39,7 +39,7 @@ class Example(NamedTuple):
     label: str
 
 
-class Column(NamedTuple):
+class SheetColumn(NamedTuple):
     """One picture per example, uint8 RGB [N, H, W, 3], under a heading."""
 
     heading: str
@@ -56,7 +56,7 @@ def examples(testset: TestSet) -> list[Example]:
     for mode, index in testset.index.groupby("mode", sort=True):
         images, sharp = index["image"].to_numpy(), index["sharp"].to_numpy()
         parts = [
-            scores(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
+            image_psnr(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
             for i in range(0, len(images), CHUNK)
         ]
         order = images[np.lexsort((images, np.concatenate(parts)))]
@@ -70,20 +70,20 @@ def columns(
     chosen: Sequence[Example],
     restores: Mapping[str, Restore],
     device: torch.device,
-) -> list[Column]:
+) -> list[SheetColumn]:
     """Blurred, restored by every method on ``device``, and sharp pictures of the chosen images."""
     images = [example.image for example in chosen]
     rows = testset.index.set_index("image").loc[images, "sharp"].to_numpy()
     blurred, sharp = testset.blurred[images], testset.sharp[rows]
-    found = [Column("blurred", blurred)]
+    found = [SheetColumn("blurred", blurred)]
     for name, restore in restores.items():
         restored = restore(_tensor(blurred).to(device).float() / 127.5 - 1)
         pictures = quantise(restored).permute(0, 2, 3, 1).cpu().numpy()
-        found.append(Column(name, pictures))
-    return [*found, Column("sharp", sharp)]
+        found.append(SheetColumn(name, pictures))
+    return [*found, SheetColumn("sharp", sharp)]
 
 
-def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Column]) -> None:
+def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[SheetColumn]) -> None:
     """Draw the columns as PNG, with the PSNR of every picture below it.
 
     Args:
@@ -96,7 +96,7 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     factor = max(1, SIDE // side)
     cell, font = factor * side, ImageFont.load_default(FONT)
     width = LABELS + len(shown) * (cell + GAP)
-    lines = wrapped(title, width - 2 * GAP, font)
+    lines = wrap_text(title, width - 2 * GAP, font)
     head = (len(lines) + 1) * LINE
     sheet = Image.new("RGB", (width, head + len(chosen) * (cell + LINE + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
@@ -107,7 +107,7 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     for number, column in enumerate(shown):
         left = LABELS + number * (cell + GAP)
         pen.text((left + cell / 2, head - LINE), column.heading, "black", font, anchor="ma")
-        values = scores(column.pictures, shown[-1].pictures)
+        values = image_psnr(column.pictures, shown[-1].pictures)
         for row, (picture, score) in enumerate(zip(column.pictures, values, strict=True)):
             top = head + row * (cell + LINE + GAP)
             enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -118,7 +118,7 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     write_image(path, np.asarray(sheet))
 
 
-def wrapped(text: str, width: float, font: Font) -> list[str]:
+def wrap_text(text: str, width: float, font: Font) -> list[str]:
     """Lines of whole words, each at most ``width`` px wide unless one word is wider."""
     lines = [""]
     for word in text.split():
@@ -130,7 +130,7 @@ def wrapped(text: str, width: float, font: Font) -> list[str]:
     return lines
 
 
-def scores(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
+def image_psnr(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
     """PSNR in dB of images [N, H, W, 3], float64 [N]."""
     values: NDArray[np.float64] = psnr(_tensor(restored), _tensor(sharp)).numpy()
     return values
@@ -143,7 +143,7 @@ def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
 
 def restored_examples(
     config: Config,
-) -> Iterator[tuple[ProtocolName, list[Example], list[Column]]]:
+) -> Iterator[tuple[ProtocolName, list[Example], list[SheetColumn]]]:
     """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
 
     Raises:
@@ -158,5 +158,7 @@ def restored_examples(
     for name in config.protocols:
         testset = open_testset(TESTSETS / name)
         chosen = examples(testset)
-        scored = {run: r for run, r in restores.items() if name in evaluated_on(config, run)}
+        scored = {
+            run: r for run, r in restores.items() if name in evaluation_protocols(config, run)
+        }
         yield name, chosen, columns(testset, chosen, scored, device)

@@ -13,7 +13,7 @@ from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
-from dfpg.paper.tables import evaluated_on
+from dfpg.paper.tables import evaluation_protocols
 from dfpg.pretrained.vggface import load_prior
 
 
@@ -30,7 +30,7 @@ def evaluate(run: str) -> None:
     device = select_device()
     restore = load_restore(config, ARTIFACTS / "weights" / f"{run}.safetensors", device)
     metrics = build_metrics(config, load_prior(PRIORS), device)
-    protocols = evaluated_on(config, run)
+    protocols = evaluation_protocols(config, run)
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     recogniser = build_recogniser(config)
     out = ARTIFACTS / "per_image" / f"{run}.csv"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
-
+from dfpg.analysis.records import csv_text
+from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.analysis.robustness import curve_records, read_curve
 from dfpg.core.config import load_config
 from dfpg.core.device import select_device
@@ -37,7 +37,6 @@ def robustness(runs: Sequence[str]) -> str:
     inputs = Inputs(ARTIFACTS / "weights", TESTSETS, KERNELS, ROBUSTNESS)
     lines = measure(config, runs or list(config.runs), images, inputs, select_device())
     records = curve_records(config, read_curve(config, ROBUSTNESS), ROBUSTNESS)
-    table = pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
-    write_text(RESULTS / "robustness.csv", table)
+    write_text(RESULTS / "robustness.csv", csv_text(RobustnessRecord, records))
     draw_robustness(config, records, ROBUSTNESS / "robustness.png")
     return "\n".join([*lines, f"{RESULTS / 'robustness.csv'}, {ROBUSTNESS / 'robustness.png'}"])

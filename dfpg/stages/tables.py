@@ -8,6 +8,7 @@ from dfpg.analysis.submissions import FOLDER
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import load_config
 from dfpg.core.paths import ARTIFACTS, RESULTS
+from dfpg.report.recognition_plots import draw_recognition
 
 
 def tables(out: Path = RESULTS) -> None:
@@ -16,4 +17,6 @@ def tables(out: Path = RESULTS) -> None:
     Args:
         out: folder to write, another one for a try.
     """
-    build_tables(load_config(), ARTIFACTS, out, FOLDER)
+    config = load_config()
+    build_tables(config, ARTIFACTS, out, FOLDER)
+    draw_recognition(config, out, ARTIFACTS / "figures")

@@ -18,7 +18,7 @@ from dfpg.data.testsets import TestSet as Shards
 from dfpg.data.testsets import open_testset
 from dfpg.methods.registry import build_method
 from dfpg.methods.weights import save_weights
-from dfpg.report.sheet import GAP, LABELS, LINE, Column, Example, columns, draw, examples
+from dfpg.report.sheet import GAP, LABELS, LINE, Example, SheetColumn, columns, draw, examples
 from dfpg.stages.kernels import kernels as kernels_stage
 from dfpg.stages.testsets import testsets as make_testsets
 
@@ -78,7 +78,7 @@ def test_columns_are_blurred_every_method_and_sharp(testset):
 def test_pictures_lie_enlarged_under_their_headings_with_their_psnr(tmp_path):
     generator = np.random.default_rng(1)
     shown = [
-        Column(name, generator.integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
+        SheetColumn(name, generator.integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
         for name in ("blurred", "run", "sharp")
     ]
     draw(tmp_path / "sheet.png", "title", [Example(0, "center\nbest"), Example(1, "b")], shown)
@@ -98,7 +98,9 @@ def test_pictures_lie_enlarged_under_their_headings_with_their_psnr(tmp_path):
 
 
 def test_a_long_title_is_broken_and_moves_the_pictures_down(tmp_path):
-    shown = [Column(name, np.zeros((1, SIDE, SIDE, 3), np.uint8)) for name in ("blurred", "sharp")]
+    shown = [
+        SheetColumn(name, np.zeros((1, SIDE, SIDE, 3), np.uint8)) for name in ("blurred", "sharp")
+    ]
     draw(tmp_path / "sheet.png", "a title of many words " * 8, [Example(0, "row")], shown)
     sheet = read_image(tmp_path / "sheet.png")
     cell = 4 * SIDE

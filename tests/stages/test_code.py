@@ -88,7 +88,7 @@ LINE = ("from __future__ import annotations\n", "from __future__ import annotati
             | {TRAIN, EVALUATE, *OVER_ALL_RUNS},
         ),
         ("metrics/lpips.py", {"baselines", EVALUATE}),
-        ("analysis/people_bootstrap.py", {"report", "robustness", "tables"}),
+        ("analysis/people_bootstrap.py", {"pictures", "report", "robustness", "tables"}),
         ("stages/kernels.py", {"kernels"}),
         ("commands/publish.py", set()),
     ],

@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from dfpg.analysis.robustness import BASELINE_PART
 from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError, within_memory
@@ -26,11 +25,11 @@ from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import MANIFEST, TestSet
 from dfpg.evaluation.restore import load_restore, restoring_precision
 from dfpg.evaluation.robustness.moved_faces import moved_faces
-from dfpg.evaluation.robustness.moves import DIRECTIONS, MOVES, Move
+from dfpg.evaluation.robustness.moves import BASELINE_PART, DIRECTIONS, MOVES, Move
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
-from dfpg.paper.tables import TEST_SETS, evaluated_on
+from dfpg.paper.tables import TEST_SETS, evaluation_protocols
 
 PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
 
@@ -105,7 +104,7 @@ def _measure(
     restore, protocols = None, tuple(images)
     if name != BASELINE_PART:
         restore = load_restore(config, _weights(inputs, name), device)
-        protocols = evaluated_on(config, name)
+        protocols = evaluation_protocols(config, name)
     chosen: dict[str, TestSet] = {protocol: images[protocol] for protocol in protocols}
     with torch.inference_mode():
         return score_testsets(config, name, restore, chosen, metrics, path, str(device))
@@ -180,7 +179,7 @@ def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -
     Raises:
         UserError: the test set has no centred faces.
     """
-    mode = next(mode for name, mode in TEST_SETS.values() if name == protocol)
+    mode = next(test_set.mode for test_set in TEST_SETS.values() if test_set.protocol == protocol)
     centred = index[index["mode"] == mode]
     if centred.empty:
         raise UserError(
@@ -251,7 +250,7 @@ def _discard(part: Path) -> None:
 def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> dict[str, str]:
     """Weights, device, and a hash of all that a part's scores depend on."""
     trained = name != BASELINE_PART
-    protocols = evaluated_on(config, name) if trained else tuple(config.protocols)
+    protocols = evaluation_protocols(config, name) if trained else tuple(config.protocols)
     methods = [f"dfpg.methods.{config.runs[name].method}"] if trained else []
     card = {"weights": sha256(_weights(inputs, name)) if trained else "", "device": device.type}
     facts = {

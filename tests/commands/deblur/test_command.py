@@ -13,7 +13,7 @@ from PIL import Image
 
 from dfpg import cli
 from dfpg.commands.deblur import command
-from dfpg.commands.deblur.command import Choices, chosen_device, deblur, weights_file
+from dfpg.commands.deblur.command import Options, deblur, parse_device, weights_file
 from dfpg.core import files
 from dfpg.core.errors import UserError
 from dfpg.pretrained.detector import Detection
@@ -37,12 +37,12 @@ def detector(_path: Path) -> Callable[[np.ndarray], list[Detection]]:
     found = with_faces(180, 200, [PLACE])[1]
     scale = command_scale(180, 200)
 
-    def find(drawn: np.ndarray) -> list[Detection]:
+    def detect(drawn: np.ndarray) -> list[Detection]:
         if drawn.shape[:2] != (round(180 * scale), round(200 * scale)):
             return []
         return [Detection(f.score, f.box * scale, f.landmarks * scale) for f in found]
 
-    return find
+    return detect
 
 
 def command_scale(height: int, width: int) -> float:
@@ -73,7 +73,7 @@ def album(tmp_path) -> Path:
     return folder
 
 
-OWN = Choices(weights=Path("w.safetensors"))
+OWN = Options(weights=Path("w.safetensors"))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -123,7 +123,7 @@ def test_a_photograph_too_large_for_the_memory_does_not_stop_the_rest(
         return read(path)
 
     monkeypatch.setattr(command, "read_photograph", hungry)
-    choices = Choices(weights=OWN.weights, aligned=aligned)
+    choices = Options(weights=OWN.weights, aligned=aligned)
     outcome = deblur(album, tmp_path / "out", choices)
     assert not outcome.complete
     assert (tmp_path / "out" / "deep" / "b.png").is_file()
@@ -135,7 +135,7 @@ def test_a_photograph_too_large_for_the_memory_does_not_stop_the_rest(
 
 def test_a_strip_of_pixels_is_no_aligned_face(album, tmp_path, capsys):
     Image.new("RGB", (60_000, 3)).save(album / "long.png")
-    deblur(album, tmp_path / "out", Choices(weights=OWN.weights, aligned=True))
+    deblur(album, tmp_path / "out", Options(weights=OWN.weights, aligned=True))
     said = capsys.readouterr().err
     assert f"{album / 'long.png'}: 60000 x 3 px: more than 16 times as long as wide" in said
     assert (tmp_path / "out" / "a.png").is_file()
@@ -164,13 +164,13 @@ def test_nothing_is_overwritten_without_force(album, tmp_path):
     assert (out / "a.png").read_bytes() == b"mine"
     assert "1 left: a file of that name is there (--force overwrites it)" in again.text
     assert (out / "deep" / "b.png").is_file()
-    deblur(album, out, Choices(weights=OWN.weights, force=True))
+    deblur(album, out, Options(weights=OWN.weights, force=True))
     assert (out / "a.png").read_bytes() == (out / "deep" / "b.png").read_bytes()
 
 
 def test_a_strip_that_is_there_is_not_overwritten_either(album, tmp_path):
     out = tmp_path / "out"
-    choices = Choices(weights=OWN.weights, strip=True)
+    choices = Options(weights=OWN.weights, strip=True)
     assert deblur(album / "a.png", out, choices).complete
     assert sorted(content(out)) == ["a.png", "a.png.strip.png"]
     (out / "a.png").unlink()
@@ -179,17 +179,17 @@ def test_a_strip_that_is_there_is_not_overwritten_either(album, tmp_path):
 
 
 def test_photographs_without_a_face_are_copied_on_request(album, tmp_path):
-    outcome = deblur(album / "c.png", tmp_path, Choices(weights=OWN.weights, copy=True))
+    outcome = deblur(album / "c.png", tmp_path, Options(weights=OWN.weights, copy=True))
     assert outcome.complete
     assert "1 without a face, written as they are" in outcome.text
     assert (tmp_path / "c.png").read_bytes() == (album / "c.png").read_bytes()
-    deblur(album / "c.png", tmp_path / "c.webp", Choices(weights=OWN.weights, copy=True))
+    deblur(album / "c.png", tmp_path / "c.webp", Options(weights=OWN.weights, copy=True))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.webp")), background(60, 80))
 
 
 def test_aligned_needs_no_detector_and_restores_the_whole(album, tmp_path, monkeypatch):
     monkeypatch.delattr(command, "CanvasDetector")
-    choices = Choices(weights=OWN.weights, aligned=True, strip=True)
+    choices = Options(weights=OWN.weights, aligned=True, strip=True)
     assert deblur(album / "c.png", tmp_path / "c.png", choices).complete
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), background(60, 80) + 25)
     assert Image.open(tmp_path / "c.png.strip.png").width == 164
@@ -235,12 +235,12 @@ def test_weights_are_the_users_or_those_that_ship(tmp_path, monkeypatch):
 
 
 def test_devices():
-    assert chosen_device("cpu") == torch.device("cpu")
+    assert parse_device("cpu") == torch.device("cpu")
     for name in ("gpu", "meta", ""):
         with pytest.raises(UserError, match="use cpu, cuda"):
-            chosen_device(name)
+            parse_device(name)
     with pytest.raises(UserError, match="not usable here"):
-        chosen_device("cuda:99")
+        parse_device("cuda:99")
 
 
 def run(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:

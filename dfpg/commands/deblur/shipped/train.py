@@ -31,7 +31,7 @@ from dfpg.training.loop import train as training_loop
 from dfpg.training.validation import make_validation
 
 RUN = "dfpg_b"
-TRAINED = ARTIFACTS / "weights" / f"{RUN}.safetensors"
+TRAINED_WEIGHTS = ARTIFACTS / "weights" / f"{RUN}.safetensors"
 COST = ARTIFACTS / "cost" / f"{RUN}.json"  # seconds of training, and the device
 
 
@@ -58,7 +58,7 @@ def train(config: Config, generated: Path) -> None:
         RUN,
         method,
         open_view(method.view, config, RUN, faces, kernels, select_device()),
-        out=TRAINED,
+        out=TRAINED_WEIGHTS,
         history=ARTIFACTS / "history" / f"{RUN}.csv",
         cost=COST,
         scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
@@ -89,11 +89,13 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
 
 def training_faces(generated: Path) -> FaceSet:
     """The embedded training people and everybody in a folder of freshly generated people."""
-    parts = {str(split): load_folder(generated, split, None) for split in present(generated)}
+    parts = {
+        str(split): load_folder(generated, split, None) for split in splits_with_images(generated)
+    }
     return joined({EMBEDDED: load_faces(EMBEDDED, "train"), "generated": joined(parts)})
 
 
-def present(folder: Path) -> list[Split]:
+def splits_with_images(folder: Path) -> list[Split]:
     """Splits of which a folder of faces holds pictures."""
     found = set(read_index(folder)["split"])
     return [split for split in SPLITS if split in found]

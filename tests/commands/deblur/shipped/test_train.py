@@ -76,7 +76,7 @@ def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monke
         train.training_facts(config, generated)
     train.train(config, generated)
     steps = config.runs[train.RUN].steps
-    assert read_card(train.TRAINED).steps == steps
+    assert read_card(train.TRAINED_WEIGHTS).steps == steps
     assert "prior" in Path("artifacts/history/dfpg_b.csv").read_text().splitlines()[0]
     facts = train.training_facts(config, generated)
     assert (facts["people"], facts["steps"], facts["device"]) == (302, steps, "cpu")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dfpg.commands.deblur.framing import Frame, Pixels, correct, cut, frame_of
+from dfpg.commands.deblur.framing import Frame, Pixels, crop, frame_from_landmarks, paste_back
 from dfpg.core.device import resolve_precision
 from dfpg.core.errors import UserError
 from dfpg.evaluation.restore import in_precision
@@ -73,11 +73,13 @@ def restore_faces(
         faces: found in it, the largest first: where frames overlap, the larger face lies on top.
         restorer: of the faces.
     """
-    frames = [frame_of(face.landmarks) for face in faces]
-    changes = restorer.change(np.stack([cut(photograph, frame, restorer.size) for frame in frames]))
+    frames = [frame_from_landmarks(face.landmarks) for face in faces]
+    changes = restorer.change(
+        np.stack([crop(photograph, frame, restorer.size) for frame in frames])
+    )
     canvas = photograph.copy()
     for frame, change in reversed(list(zip(frames, changes, strict=True))):
-        correct(canvas, photograph, frame, change)
+        paste_back(canvas, photograph, frame, change)
     return canvas, frames
 
 
@@ -100,14 +102,14 @@ def restore_aligned(face: Pixels, restorer: Restorer) -> Pixels:
             "leave --aligned out to have faces found in it"
         )
     scale = restorer.size / min(height, width)
-    small = _resized(face, round(height * scale), round(width * scale))
+    small = _resize(face, round(height * scale), round(width * scale))
     change = restorer.change(small[None])[0]
-    levels = np.rint(face + _resized(change, height, width))
+    levels = np.rint(face + _resize(change, height, width))
     restored: Pixels = np.clip(levels, 0, 255).astype(np.uint8)
     return restored
 
 
-def _resized(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+def _resize(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Averaged over areas where it becomes smaller, cubic where it becomes larger."""
     way = cv2.INTER_AREA if height < len(image) else cv2.INTER_CUBIC
     resized: NDArray[Any] = cv2.resize(image, (width, height), interpolation=way)
