@@ -8,7 +8,7 @@ are in ``params_data`` and ``params_runs``, what they are made of in ``params_ba
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
@@ -104,7 +104,9 @@ __all__ = [
     "load_config",
     "load_yaml",
     "parse_config",
+    "protocol_name",
     "shorten",
+    "sources",
     "validation_message",
 ]
 
@@ -172,3 +174,24 @@ def parse_config(data: dict[str, Any], path: Path) -> Config:
 def load_config(path: Path = PARAMS) -> Config:
     """Read and validate ``params.yaml``; see :func:`load_yaml` and :func:`parse_config`."""
     return parse_config(load_yaml(path), path)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """Every face source that the profile uses, by the parameter that asks for it."""
+    found = {"prior.source": config.prior.source}
+    for name, protocol in config.protocols.items():
+        found[f"protocols.{name}.source"] = protocol.source
+        for column, subset in protocol.test.subsets.items():
+            found[f"protocols.{name}.test.subsets.{column}.source"] = subset.source
+    return found
+
+
+def protocol_name(text: str) -> ProtocolName:
+    """The protocol that a user named.
+
+    Raises:
+        UserError: there is no such protocol.
+    """
+    if text not in get_args(ProtocolName):
+        raise UserError(f"protocol {text!r} is unknown: use a or b")
+    return cast(ProtocolName, text)

@@ -43,7 +43,7 @@ class Observe(Protocol):
 
 
 @within_memory("evaluation.batch_size")
-def evaluate(
+def score_testsets(
     config: Config,
     name: str,
     restore: Restore | None,

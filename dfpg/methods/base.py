@@ -20,6 +20,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 
 PriorInput = Literal["canonical", "lab"]
+Terms = Mapping[str, tuple[float, Tensor]]  # of a loss: name -> weight and value, a scalar
 
 
 class Batch(Protocol):
@@ -68,6 +69,12 @@ class Phase:
     optimiser: str
     loss: Tensor
     figures: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, optimiser: str, terms: Terms) -> Self:
+        """Phase whose loss is the weighted sum of ``terms``, and whose figures are the terms."""
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        return cls(optimiser, loss, {name: term.detach() for name, (_, term) in terms.items()})
 
 
 class Method(ABC):

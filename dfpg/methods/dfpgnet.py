@@ -319,9 +319,7 @@ class DFPGNet(Method):
                 "d_fake": fake.detach().sigmoid().mean(),
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
-        parts = self.generator_losses(batch, restored, target)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self.generator_losses(batch, restored, target))
 
     def generator_losses(
         self, batch: Batch, restored: Restored, target: list[Tensor]

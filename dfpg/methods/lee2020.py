@@ -241,7 +241,7 @@ class Lee2020(Method):
         images: list[Tensor] = self.networks["generator"](batch.blurred)
         if self.options.objective == "l1":
             pixel = losses.pixel_loss(images[-1], batch.sharp)
-            yield Phase("generator", pixel, {"pixel": pixel.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, pixel)})
             return
         if "discriminator" not in self.networks:
             raise ValueError(f"{self.name} was built for inference: it has no prior network")
@@ -257,9 +257,7 @@ class Lee2020(Method):
             "d_fake": fake.detach().sigmoid().mean(),
         }
         yield Phase("discriminator", losses.discriminator_loss(real, fake) / 2, figures)
-        parts = self._generator_losses(truth, restored)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self._generator_losses(truth, restored))
 
     def _generator_losses(
         self, truth: list[Tensor], restored: list[Tensor]

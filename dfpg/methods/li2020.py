@@ -348,7 +348,7 @@ class Li2020(Method):
         fake = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = losses.pixel_loss(fake, sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         judges = cast(nn.ModuleList, self.networks["discriminator"])
         hinge = torch.stack(
@@ -359,7 +359,7 @@ class Li2020(Method):
                 )
             ]
         ).sum()
-        yield Phase("discriminator", hinge, {"d_hinge": hinge.detach()})
+        yield Phase.of("discriminator", {"d_hinge": (1.0, hinge)})
         with frozen(judges):
             scales = zip(self.options.lambda_adversarial, judges, halved(fake, judges), strict=True)
             adversarial = torch.stack([-w * judge(x).mean() for w, judge, x in scales]).sum()
@@ -370,8 +370,7 @@ class Li2020(Method):
             "perceptual": torch.stack([w * F.mse_loss(a, b) for w, a, b in levels]).sum(),
             "adversarial": adversarial,
         }
-        total = torch.stack(list(parts.values())).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, loss in parts.items()})
+        yield Phase.of("generator", {name: (1.0, loss) for name, loss in parts.items()})
 
     def load_official(self, path: Path) -> None:
         """Refuses: no released file of DFDNet fits, as other networks are in it.

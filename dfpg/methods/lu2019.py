@@ -332,7 +332,7 @@ class Lu2019(Method):
         other: dict[str, Tensor],
         fakes: Fakes,
     ) -> Phase:
-        terms, figures = [], {}
+        terms = {}
         for domain in DOMAINS:
             for kind, true, false in (
                 ("encoded", real, fakes.encoded),
@@ -341,9 +341,8 @@ class Lu2019(Method):
                 judge = discriminators[f"{domain}_{kind}"]
                 loss = adversarial(judge(true[domain]), real=True)
                 loss = loss + adversarial(judge(false[domain].detach()), real=False)
-                figures[f"d_{domain}_{kind}"] = loss.detach()
-                terms.append(loss)
-        return Phase("discriminator", torch.stack(terms).sum(), figures)
+                terms[f"d_{domain}_{kind}"] = (1.0, loss)
+        return Phase.of("discriminator", terms)
 
     def _encoded(
         self,
@@ -380,7 +379,7 @@ class Lu2019(Method):
                 self._perceptual(fakes.encoded["sharp"], real["blurred"]),
             ),
         }
-        return _phase(parts)
+        return Phase.of("generator", parts)
 
     def _random(
         self,
@@ -407,7 +406,7 @@ class Lu2019(Method):
                 self._perceptual(sharp, real["blurred"]),
             ),
         }
-        return _phase(parts)
+        return Phase.of("generator", parts)
 
     def _perceptual(self, deblurred: Tensor, blurred: Tensor) -> Tensor:
         """Mean squared distance of features: the deblurred face shows what its input shows."""
@@ -432,8 +431,3 @@ def _initialise(network: nn.Module, seed: int) -> None:
 def _l1(images: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
     terms = [(image.float() - targets[name]).abs().mean() for name, image in images.items()]
     return torch.stack(terms).sum()
-
-
-def _phase(parts: dict[str, tuple[float, Tensor]]) -> Phase:
-    total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-    return Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})

@@ -174,14 +174,12 @@ class NAFNet(Method):
         """One phase."""
         restored = self.networks["generator"](batch.blurred)
         if self.options.objective == "l1":
-            loss = pixel_loss(restored, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, pixel_loss(restored, batch.sharp))})
         else:
-            loss = psnr_loss(restored, batch.sharp)
-            yield Phase("generator", loss, {"psnr": -loss.detach()})
+            yield Phase.of("generator", {"psnr": (-1.0, psnr(restored, batch.sharp))})
 
 
-def psnr_loss(restored: Tensor, sharp: Tensor) -> Tensor:
-    """Minus the mean PSNR in dB of images [N, 3, H, W] in [-1, 1], not quantised."""
+def psnr(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Mean PSNR in dB of images [N, 3, H, W] in [-1, 1], not quantised."""
     squared = ((restored.float() - sharp) / 2).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(squared + EPSILON).mean()
+    return -10 * torch.log10(squared + EPSILON).mean()

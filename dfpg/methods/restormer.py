@@ -229,4 +229,4 @@ class Restormer(Method):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase."""
         loss = pixel_loss(self.networks["generator"](batch.blurred), batch.sharp)
-        yield Phase("generator", loss, {"pixel": loss.detach()})
+        yield Phase.of("generator", {"pixel": (1.0, loss)})

@@ -303,13 +303,13 @@ class Shen2018(Method):
             image = batch.sharp if first else batch.blurred
             logits = generator.parsing(generator.pixels(image)).float()
             loss = F.cross_entropy(logits, labels.long())
-            yield Phase("parsing", loss, {"parsing": loss.detach()})
+            yield Phase.of("parsing", {"parsing": (1.0, loss)})
             return
         generator.parsing.eval()
         restored: Restored = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = losses.pixel_loss(restored.image, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         if "discriminator" in self.networks:
             discriminator = self.networks["discriminator"]
@@ -320,9 +320,7 @@ class Shen2018(Method):
                 "d_fake": fake.detach().sigmoid().mean(),
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
-        parts = self._losses(batch.sharp, restored, labels)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self._losses(batch.sharp, restored, labels))
 
     def _losses(
         self, sharp: Tensor, restored: Restored, labels: Tensor

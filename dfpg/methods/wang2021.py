@@ -383,7 +383,7 @@ class Wang2021(Method):
         sharp = resized(batch.sharp, (generator.size, generator.size))
         if self.options.objective == "l1":
             loss = losses.pixel_loss(generator(batch.blurred)[0], sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         judge = cast(Discriminator, self.networks["discriminator"])
         step = int(judge.step)
@@ -401,7 +401,7 @@ class Wang2021(Method):
         with frozen(judge):
             adversarial = losses.adversarial_loss(judge(fake))
         if since < 0:
-            yield Phase("generator", adversarial, {"prior_adversarial": adversarial.detach()})
+            yield Phase.of("generator", {"prior_adversarial": (1.0, adversarial)})
             return
         parts = {
             "pixel": (self.options.lambda_pixel, losses.pixel_loss(fake, sharp)),
@@ -411,19 +411,17 @@ class Wang2021(Method):
         if pictures:
             pyramid = pyramid_loss(pictures, sharp)
             parts["pyramid"] = (self.options.lambda_pyramid, pyramid)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", parts)
 
     def _discriminate(self, judge: Discriminator, sharp: Tensor, fake: Tensor, step: int) -> Phase:
         """Logistic loss; every ``r1_every`` steps its gradient penalty R1, that many times."""
         loss = losses.discriminator_loss(judge(sharp), judge(fake))
-        figures = {"d_loss": loss.detach()}
+        terms = {"d_loss": (1.0, loss)}
         if step % self.options.r1_every == 0:
             with torch.autocast(sharp.device.type, enabled=False):
                 penalty = gradient_penalty(judge, sharp)
-            loss = loss + 0.5 * self.options.r1 * self.options.r1_every * penalty
-            figures["r1"] = penalty.detach()
-        return Phase("discriminator", loss, figures)
+            terms["r1"] = (0.5 * self.options.r1 * self.options.r1_every, penalty)
+        return Phase.of("discriminator", terms)
 
     def _feature_losses(self, fake: Tensor, sharp: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Perceptual and style loss on five layers, and the identity loss."""

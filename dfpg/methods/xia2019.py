@@ -227,7 +227,7 @@ class Xia2019(Method):
         estimate: Estimate = self.networks["generator"](measured, with_kernel=blind)
         if options.variant == "supervised":
             loss = distance(estimate.image, torch.cat([pair.sharp, pair.sharp]))
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         # The kernel branch learns from the proxy alone.
         own = cast(Tensor, estimate.kernel).detach() if blind else kernels
@@ -239,8 +239,7 @@ class Xia2019(Method):
         if options.lambda_proxy > 0:
             proxy = self._proxy(estimate.image.detach(), kernels)
             parts |= {name: (options.lambda_proxy, loss) for name, loss in proxy.items()}
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", parts)
 
     def _proxy(self, images: Tensor, kernels: Tensor) -> dict[str, Tensor]:
         """Losses on measurements made of the network's own estimates, whose truth is known.

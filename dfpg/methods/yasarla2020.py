@@ -504,14 +504,13 @@ class Yasarla2020(Method):
         restored: Restored = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = pixel_loss(restored.image, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         masks = generator.class_maps(batch.sharp).float()
         parts = self._losses(batch.sharp, restored, masks)
         if step < self.options.segmentation_steps + self.options.stream_steps:
             parts["streams"] = self._stream_loss(batch.sharp, restored)
-        total = IMAGE_WEIGHT * torch.stack(list(parts.values())).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, loss in parts.items()})
+        yield Phase.of("generator", {name: (IMAGE_WEIGHT, loss) for name, loss in parts.items()})
 
     def _segmentation_phase(self, generator: Generator, batch: LabelledBatch, step: int) -> Phase:
         """Cross entropy of the class maps; blurred images get blurred, thresholded class maps."""

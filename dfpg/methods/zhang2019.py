@@ -222,7 +222,7 @@ class Zhang2019(Method):
         else:
             # Of images in [0, 1], as in the released code: a quarter of that in our range.
             loss = ((restored.float() - batch.sharp) / 2).square().mean()
-        yield Phase("generator", loss, {"pixel": loss.detach()})
+        yield Phase.of("generator", {"pixel": (1.0, loss)})
 
     def load_official(self, path: Path) -> None:
         """Load the released weights, of width 32; layout: this module's description.

@@ -23,7 +23,7 @@ from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.faces.generic import generic_pictures
 from dfpg.data.label_views import label_views
-from dfpg.training.batches import NO_BLUR, Batch, BatchSource, centred
+from dfpg.training.batches import NO_BLUR, Batch, BatchSource, centre_kernels
 
 Labels = NDArray[np.uint8]
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
@@ -179,7 +179,7 @@ class Pairs(Plain):
     def batch(self, step: int) -> PairBatch:
         """Batch of ``step``."""
         plain = super().batch(step)
-        blurred, kernels, size = self.second.measured(plain.sharp, step)
+        blurred, kernels, size = self.second.blur_images(plain.sharp, step)
         return PairBatch(**contents(plain), blurred2=blurred, kernels2=kernels, size2=size)
 
 
@@ -218,7 +218,7 @@ class Unpaired:
     def batch(self, step: int) -> UnpairedBatch:
         """Batch of ``step``."""
         batch = self._blurred.batch(step)
-        indices, sharp = self._sharp.shown(step)
+        indices, sharp = self._sharp.sharp_images(step)
         sharp_faces, faces = (
             rows.to(found.device)[found]
             for rows, found in zip(self._rows, (indices, batch.faces), strict=True)
@@ -232,13 +232,13 @@ class Blind(Plain):
 
     def batch(self, step: int) -> BlindBatch:
         """Batch of ``step``."""
-        faces, sharp = self.shown(step)
+        faces, sharp = self.sharp_images(step)
         drawn = draw_degradation(self._stream(step, "blind"), self.batch_size, self.image_size)
         canvas = max(self.canvas, drawn.kernels.shape[-1])
         return BlindBatch(
             sharp=sharp,
             blurred=degrade(sharp, drawn),
-            kernels=torch.from_numpy(centred(drawn.kernels, canvas)).to(self.device),
+            kernels=torch.from_numpy(centre_kernels(drawn.kernels, canvas)).to(self.device),
             size=torch.full_like(faces, NO_BLUR),
             faces=faces,
             sides=torch.from_numpy(drawn.sides).to(self.device),

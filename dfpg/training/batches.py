@@ -82,17 +82,18 @@ class BatchSource:
         self.canvas = max(canvas.values())
         self._pictures = torch.from_numpy(faces.pictures)
         self._kernels = {
-            k: torch.from_numpy(centred(kernels.train[k], self.canvas)) for k in NOMINAL_SIZES
+            k: torch.from_numpy(centre_kernels(kernels.train[k], self.canvas))
+            for k in NOMINAL_SIZES
         }
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
     def batch(self, step: int) -> Batch:
         """Batch of ``step`` (0, 1, ...)."""
-        faces, sharp = self.shown(step)
-        blurred, kernels, size = self.measured(sharp, step)
+        faces, sharp = self.sharp_images(step)
+        blurred, kernels, size = self.blur_images(sharp, step)
         return Batch(sharp=sharp, blurred=blurred, kernels=kernels, size=size, faces=faces)
 
-    def shown(self, step: int) -> tuple[Tensor, Tensor]:
+    def sharp_images(self, step: int) -> tuple[Tensor, Tensor]:
         """Indices [N] and sharp views [N, 3, H, W] of the faces of a step."""
         faces = torch.from_numpy(self.face_indices(step))
         sharp = face_views(
@@ -104,7 +105,7 @@ class BatchSource:
         )
         return faces.to(self.device), sharp
 
-    def measured(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def blur_images(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
         sizes = self.sizes(step)
         kernels = self._draw_kernels(step, sizes).to(self.device)
@@ -147,7 +148,7 @@ class BatchSource:
         return kernels
 
 
-def centred(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.float32]:
+def centre_kernels(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.float32]:
     """Kernels [N, K, K] in the middle of an odd, larger canvas: [N, canvas, canvas]."""
     margin = (canvas - kernels.shape[-1]) // 2
     return np.pad(kernels, ((0, 0), (margin, margin), (margin, margin)))

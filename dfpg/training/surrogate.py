@@ -27,7 +27,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.checked import write_checked
 from dfpg.core.config import Augmentation, Config, Surrogate
-from dfpg.core.device import Precision, resolve_precision, select_device, set_deterministic
+from dfpg.core.device import (
+    Precision,
+    autocast,
+    resolve_precision,
+    select_device,
+    set_deterministic,
+)
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import sha256, write_text
 from dfpg.core.progress import Progress
@@ -152,7 +158,7 @@ def fine_tune(
             stream = generator(seed, "surrogate", "view", step)
             images = _training_view(faces.pictures[rows], settings.size, stream).to(device)
             target = torch.from_numpy(labels[rows]).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(device, precision):
                 weight, bias = fold_normalisation(conv1_1.weight, cast(Tensor, conv1_1.bias))
                 values = F.conv2d(canonical(images), weight, bias, padding=1)
                 pool5 = network.layers[1:](values)

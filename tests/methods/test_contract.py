@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.steps import reached_parameters, train
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -378,31 +378,6 @@ def build(
         return method(name, options, Setting(size, seed, AnyTap(), taps, "canonical"))
 
 
-Hook = Callable[[str], None]
-
-
-def train(
-    method: Method,
-    optimisers: dict[str, Any],
-    batch: AnyBatch,
-    steps: int,
-    after_backward: Hook | None = None,
-) -> list[dict[str, float]]:
-    """Steps on one batch as the loop does them; the figures of each."""
-    history = []
-    for _ in range(steps):
-        figures: dict[str, float] = {}
-        for phase in method.phases(batch):
-            optimisers[phase.optimiser].zero_grad(set_to_none=True)
-            phase.loss.backward()
-            if after_backward:
-                after_backward(phase.optimiser)
-            optimisers[phase.optimiser].step()
-            figures |= {key: value.item() for key, value in phase.figures.items()}
-        history.append(figures)
-    return history
-
-
 def psnr(images: Tensor, sharp: Tensor) -> float:
     """Mean over images, dB."""
     error = (images - sharp).square().mean(dim=(1, 2, 3)) / 4
@@ -493,23 +468,16 @@ def test_l1_objective_is_the_mean_absolute_difference_of_output_and_sharp_image(
 def test_gradient_reaches_every_trainable_parameter_within_three_steps(name: str) -> None:
     method = build(name).train()
     # A larger step can leave a narrow rectifier without input above 0.
-    optimisers = method.optimisers(1e-4, 1e-4)
+    reached = reached_parameters(
+        method, training_batch(method, 4), method.optimisers(1e-4, 1e-4), 3
+    )
     names = {
         p: f"{network}.{key}"
         for network, module in method.networks.items()
         for key, p in module.named_parameters()
         if p.requires_grad
     }
-    reached: set[str] = set()
-
-    def note(optimiser: str) -> None:
-        for group in optimisers[optimiser].param_groups:
-            for p in group["params"]:
-                if p.grad is not None and p.grad.abs().max() > 0:
-                    reached.add(names[p])
-
-    train(method, optimisers, training_batch(method, 4), 3, note)
-    assert sorted(set(names.values()) - reached) == []
+    assert sorted(name for p, name in names.items() if p not in reached) == []
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -517,7 +485,7 @@ def test_stored_weights_restore_exactly_as_the_method_that_wrote_them(
     name: str, tmp_path: Path
 ) -> None:
     method, other = build(name, seed=1).train(), build(name, seed=2)
-    train(method, method.optimisers(1e-3, 1e-3), training_batch(method, 2), 1)
+    train(method, training_batch(method, 2), method.optimisers(1e-3, 1e-3), 1)
     save_weights(tmp_path / "w.safetensors", method, steps=1)
     load_weights(tmp_path / "w.safetensors", other)
     alone = build_restorer(tmp_path / "w.safetensors", torch.device("cpu"))
@@ -536,13 +504,13 @@ def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
     methods: list[Method] = []
     whole = start()
     batch = training_batch(methods[0], 2)
-    train(methods[0], whole.optimisers, batch, 4)
+    train(methods[0], batch, whole.optimisers, 4)
     part = start()
-    train(methods[1], part.optimisers, batch, 2)
+    train(methods[1], batch, part.optimisers, 2)
     save_checkpoint(tmp_path, part)
     resumed = start()
     load_checkpoint(tmp_path, resumed)
-    train(methods[2], resumed.optimisers, batch, 2)
+    train(methods[2], batch, resumed.optimisers, 2)
     for network, module in whole.networks.items():
         state = resumed.networks[network].state_dict()
         assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
@@ -555,7 +523,7 @@ def test_overfits_eight_images(name: str) -> None:
     optimisers, blurred = method.optimisers(case.lr, case.lr), psnr(batch.blurred, batch.sharp)
     gains: list[float] = []
     while len(gains) < case.steps // 25 and max(gains, default=0) < 6:  # dB
-        train(method, optimisers, batch, 25)
+        train(method, batch, optimisers, 25)
         gains.append(psnr(method.restore(batch.blurred), batch.sharp) - blurred)
     assert max(gains) >= 6, gains
 
@@ -564,7 +532,7 @@ def test_overfits_eight_images(name: str) -> None:
 def test_own_losses_fall_where_no_sharp_target_is_seen(name: str) -> None:
     case, method = CASES[name], build(name).train()
     batch = training_batch(method, 8)
-    history = train(method, method.optimisers(case.lr, case.lr), batch, case.steps)
+    history = train(method, batch, method.optimisers(case.lr, case.lr), case.steps)
     for loss in case.falling:
         first, last = (sum(step[loss] for step in part) / 5 for part in (history[:5], history[-5:]))
         assert last < first, loss

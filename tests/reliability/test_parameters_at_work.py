@@ -27,7 +27,7 @@ from dfpg.data.testsets import build_testset
 from dfpg.methods.li2020 import random_trunk
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import PriorNetwork
-from dfpg.stages.pipeline import sources
+from dfpg.core.config import sources
 from dfpg.training.batch_views import WITH_LABELS, open_view
 from dfpg.training.surrogate import fine_tune
 

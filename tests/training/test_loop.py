@@ -12,11 +12,10 @@ from helpers.toys import Toy, ToyBatches, start, toy_config, train_toy
 from safetensors.torch import load, load_file
 from torch import nn
 
-from dfpg.core.device import process_group
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.methods.base import Phase, load_weights
-from dfpg.training.loop import autocast, learning_rate_factor
+from dfpg.training.loop import learning_rate_factor
 
 
 def rows(history: bytes) -> list[dict[str, str]]:
@@ -127,26 +126,6 @@ def test_phases_alternate_and_do_not_leak_gradients(tmp_path, monkeypatch):
     expected = 1 - 0.1 * sum(d)
     assert load(weights)["weight"].flatten().tolist() == pytest.approx([expected] * 3)
     assert method.networks["discriminator"].weight.flatten().tolist() == pytest.approx([d[-1]] * 3)
-
-
-def test_bf16_phases_do_not_use_weights_cached_before_a_step():
-    layer = nn.Linear(4, 4)
-    x = torch.ones(1, 4)
-
-    def phases():
-        yield Phase("generator", layer(x).sum(), {})
-        yield Phase("generator", layer(x).sum(), {})
-
-    losses = []
-    for phase in autocast(phases(), process_group(), "bf16"):
-        losses.append(phase.loss.item())
-        assert not torch.is_autocast_enabled("cpu")
-        phase.loss.backward()
-        with torch.no_grad():
-            layer.weight.zero_()
-            layer.bias.zero_()
-    assert losses[0] != 0
-    assert losses[1] == 0
 
 
 @pytest.mark.skipif(

@@ -32,7 +32,7 @@ from dfpg.core.profile import resolve_profile
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
 from dfpg.training.batches import Batch
-from dfpg.training.loop import autocast
+from dfpg.training.step import training_step
 
 # Profile -> part of the record that its networks are in, and the runs that are timed for it.
 RECORDED = {"smoke": "smoke", "embedded": "embedded", "research": "full", "paper": "full"}
@@ -212,11 +212,7 @@ def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_
     started = clock()
     while not times or clock() - started < budget:
         before = clock()
-        for phase in autocast(method.phases(batch), world, precision):
-            optimisers[phase.optimiser].zero_grad(set_to_none=True)
-            phase.loss.backward()  # type: ignore[no-untyped-call]
-            optimisers[phase.optimiser].step()
-            phase.loss.item()  # waits for the device
+        training_step(method, batch, optimisers, world, precision)  # waits for the device
         times.append(clock() - before)
     torch.set_num_threads(threads)
     slowdown = min(times) / images / (recorded.seconds / recorded.images)
