@@ -18,7 +18,7 @@ from helpers.toys import ToyBatches, run_toy
 from ruamel.yaml import YAML
 
 from dfpg.analysis.tables import build_tables
-from dfpg.core.config import NOMINAL_SIZES, Config, parse_config
+from dfpg.core.config import NOMINAL_SIZES, Config, parse_config, sources
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
 from dfpg.data.blur.kernels import KernelBank, build_kernels, make_kernels
@@ -27,7 +27,6 @@ from dfpg.data.testsets import build_testset
 from dfpg.methods.li2020 import random_trunk
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import PriorNetwork
-from dfpg.core.config import sources
 from dfpg.training.batch_views import WITH_LABELS, open_view
 from dfpg.training.surrogate import fine_tune
 
