@@ -195,6 +195,7 @@ def test_tables_without_scores_leave_the_old_results(project):
     assert (project / "results" / "table1.csv").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_methods_prints_the_table_and_writes_it(project):
     result = dfpg(project, "methods", "--csv", "methods.csv")
     assert result.returncode == 0, result.stderr

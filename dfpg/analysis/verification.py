@@ -104,8 +104,20 @@ def load_observations(config: Config, artifacts: Path) -> Observations:
                 f"recognition CSV of {method!r}: its images are not those of the other runs; "
                 "run evaluate again"
             )
-    pairs: Sequence[Pair] = read_pairs(artifacts / "references" / PAIRS)
+    path = artifacts / "references" / PAIRS
+    pairs: Sequence[Pair] = read_pairs(path)
     groups = groups_of(pairs)
+    compared = {
+        str(person)
+        for part in rows.values()
+        for person in part.loc[part["sharp_positive"].notna(), "person"]
+    }
+    missing = compared - {pair.person for pair in pairs}
+    if missing:
+        raise UserError(
+            f"{path}: no pair of {min(missing)}, who was compared with others; "
+            "run `dfpg evaluate baselines`"
+        )
     return Observations(rows, groups, deal_folds(groups, FOLDS, config.seed))
 
 

@@ -104,7 +104,9 @@ __all__ = [
     "load_config",
     "load_yaml",
     "parse_config",
+    "protocol_name",
     "shorten",
+    "sources",
     "validation_message",
 ]
 

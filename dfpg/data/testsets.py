@@ -88,6 +88,13 @@ def build_testset(
     for number, (name, subset) in enumerate(settings.subsets.items()):
         source = faces[subset.source]
         first = first_kernel(config, protocol, number)
+        made = min(map(len, kernels.test.values()))
+        if made < first + settings.kernels_per_size:
+            raise UserError(
+                f"the {kernels.family} kernels at hand are {made} per size, subset {name} of "
+                f"protocol {protocol} needs {first + settings.kernels_per_size}: "
+                "run `dvc repro kernels`"
+            )
         stream = generator(config.seed, "testset", protocol, name)
         rows = choose_faces(source, people[name], settings.faces_per_subset, stream)
         pairs = choose_pairs(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from dfpg.core.checked import DamagedError, read_facts, read_tensors, write_checked
 from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write
 from dfpg.methods.base import Method
 
 
@@ -58,30 +55,26 @@ def save_weights(
         "steps": steps,
         "official": official,
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    # One metadata key: safetensors writes several in arbitrary order, and DVC compares bytes.
-    # The order of the options' keys is kept: networks are built in it.
-    data = save(tensors, metadata={"dfpg": json.dumps(card)})
-    with atomic_write(path) as stream:
-        stream.write(data)
+    write_checked(path, state, card)  # it keeps the order of the options: networks are built in it
 
 
 def read_card(path: Path) -> WeightsCard:
-    """Read what :func:`save_weights` recorded beside the weights.
+    """Read what :func:`save_weights` recorded beside the weights, after checking all of the file.
+
+    Files of earlier versions have no checksum and are taken as they are.
 
     Raises:
         UserError: missing, damaged, or not written by this suite.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return WeightsCard(**json.loads(metadata["dfpg"]))
+        facts, _ = read_facts(path)
+        return WeightsCard(**facts)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such weights; train the run first") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged weights ({error}); train the run again") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not weights of this suite; train the run again") from error
+    except (DamagedError, TypeError) as error:
+        raise UserError(
+            f"{path}: damaged, or not weights of this suite ({error}); train the run again"
+        ) from error
 
 
 def load_weights(path: Path, method: Method) -> WeightsCard:
@@ -94,8 +87,10 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
     card = read_card(path)
     if card.method != method.name:
         raise UserError(f"{path}: weights of {card.method}, not of {method.name}")
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        state = read_tensors(path)
+    except DamagedError as error:
+        raise UserError(f"{path}: damaged weights ({error}); train the run again") from error
     network = method.networks["generator"]
     expected = network.state_dict()
     for name in sorted(expected.keys() | state.keys()):

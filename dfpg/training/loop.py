@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +30,7 @@ from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method
 from dfpg.methods.weights import save_weights
+from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.ema import clone, update_average, use_weights
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
@@ -82,13 +83,15 @@ def train(
             another process trains this run, or the batch cannot be shared among the processes.
     """
     run, training = config.runs[run_name], config.training
-    world, owner = process_group(), Owner()
-    if training.batch_size % world.num_processes:
-        raise UserError(
-            f"training.batch_size: {training.batch_size} cannot be shared evenly "
-            f"among {world.num_processes} processes"
-        )
-    precision = resolve_precision(training.precision, world.device)
+    world = process_group()
+    with together(world):
+        owner = Owner()
+        if training.batch_size % world.num_processes:
+            raise UserError(
+                f"training.batch_size: {training.batch_size} cannot be shared evenly "
+                f"among {world.num_processes} processes"
+            )
+        precision = resolve_precision(training.precision, world.device)
     set_deterministic()
     torch.manual_seed(derive_seed(config.seed, "training", run_name))
     method.to(world.device).train()
@@ -104,8 +107,10 @@ def train(
         if world.is_main_process:
             for path in (out, history, cost):
                 remove_temporaries(path.parent, path.name)
-        with world.main_process_first():  # it removes damaged checkpoints
-            load_checkpoint(scratch, state)
+        for turn in (True, False):  # the main process first: it removes damaged checkpoints
+            with together(world):
+                if world.is_main_process is turn:
+                    load_checkpoint(scratch, state)
         with show_progress(run_name, run.steps, state.step, world) as progress:
             clock = Stopwatch(state.seconds)
             while state.step < run.steps:
@@ -131,9 +136,11 @@ def train(
                 stop = agree_to_stop(asked, world)
                 due = state.step % training.checkpoint_every == 0 and state.step < run.steps
                 state.seconds = clock.seconds()
-                if (due or stop) and folder:
-                    folder.check()
-                    save_checkpoint(scratch, state)
+                if due or stop:
+                    with together(world):
+                        if folder:
+                            folder.check()
+                            save_checkpoint(scratch, state)
                 if stop:
                     cause = "dvc is gone" if stop == signal.SIGHUP else signal.Signals(stop).name
                     raise StoppedError(
@@ -141,13 +148,13 @@ def train(
                         "checkpoint saved, run again to resume",
                         128 + stop,
                     )
-        if folder:
-            folder.check()
-            write_text(history, state.history.csv())
-            write_text(cost, costs(state.seconds, training))
-            save_weights(out, method, run.steps, average or None)
-            folder.discard()
-        world.wait_for_everyone()
+        with together(world):
+            if folder:
+                folder.check()
+                write_text(history, state.history.csv())
+                write_text(cost, costs(state.seconds, training))
+                save_weights(out, method, run.steps, average or None)
+                folder.discard()
 
 
 def learning_rate_factor(training: Training, step: int) -> float:
@@ -176,11 +183,12 @@ def costs(seconds: float, training: Training) -> str:
 @contextmanager
 def lock_state(scratch: Path, world: PartialState) -> Iterator[StateFolder | None]:
     """The locked state folder in the main process, None in the others."""
-    if world.is_main_process:
-        with StateFolder(scratch) as folder:
-            yield folder
-    else:
-        yield None
+    with ExitStack() as stack:
+        folder = None
+        with together(world):
+            if world.is_main_process:
+                folder = stack.enter_context(StateFolder(scratch))
+        yield folder
 
 
 @contextmanager

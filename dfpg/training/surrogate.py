@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dfpg.core.checked import write_checked
 from dfpg.core.config import Augmentation, Config, Surrogate
 from dfpg.core.device import (
     Precision,
@@ -35,7 +35,7 @@ from dfpg.core.device import (
     set_deterministic,
 )
 from dfpg.core.errors import UserError, within_memory
-from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.files import sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed, generator
 from dfpg.data.augmentation import face_views
@@ -227,8 +227,7 @@ def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) ->
             ),
         }
     card["verification"] = _verification(config, networks, held_out)
-    with atomic_write(out / WEIGHTS) as stream:
-        stream.write(safetensors.torch.save(state))
+    write_checked(out / WEIGHTS, state, {"network": card["network"], "source": card["source"]})
     write_text(out / CARD, json.dumps(_rounded(card), indent=2) + "\n")
 
 

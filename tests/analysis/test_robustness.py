@@ -125,7 +125,7 @@ def test_bad_parts_get_one_line(config, tmp_path):
     with pytest.raises(UserError, match="not of the same images and moves: delete the folder"):
         read_curve(config, parts)
     write_per_image(pd.concat([rows, rows]), parts / "nafnet.csv")
-    with pytest.raises(UserError, match="not of the same images and moves"):
+    with pytest.raises(UserError, match="its image is there twice"):
         read_curve(config, parts)
     write_per_image(rows, parts / "nafnet.csv")
     (parts / "xia2019.json").write_text("[]")

@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 
 from dfpg.analysis.recognition import estimate_table3
 from dfpg.analysis.verification import (
+    ALIGNMENTS,
     VerificationPairs,
     accuracy,
     distance_histogram,
@@ -119,11 +120,14 @@ def test_the_lab_drops_images_with_two_faces_unless_the_sharp_points_align(confi
 
 def test_people_without_references_are_detected_and_not_verified(config, tmp_path):
     rows = rows_with([f"p{i:03d}" for i in range(20)], np.full(20, 0.5), np.full(20, 2.0))
+    alone = [f"{points}_{kind}" for points in ALIGNMENTS for kind in ("positive", "negative")]
+    rows.loc[15:, alone] = np.nan
     observations = observed(config, tmp_path, rows, own_pairs(15))
     assert verification_pairs(observations, "sharp", "strict", "sharp").images == 15
     found = estimate_table3(config, observations)
     assert found is not None
     assert found.images == 20
+    rows[alone] = np.nan
     without = observed(config, tmp_path, rows, [])
     nothing = estimate_table3(config, without)
     assert nothing is not None
@@ -134,6 +138,12 @@ def test_people_without_references_are_detected_and_not_verified(config, tmp_pat
     assert all(
         np.isnan(bounds.mean) for bounds in verification_measures(config, pairs, "lab").values()
     )
+
+
+def test_a_list_of_pairs_that_lacks_somebody_is_refused(config, tmp_path):
+    rows = rows_with([f"p{i:03d}" for i in range(20)], np.full(20, 0.5), np.full(20, 2.0))
+    with pytest.raises(UserError, match=r"pairs\.csv: no pair of p019, who was compared"):
+        observed(config, tmp_path, rows, own_pairs(19))
 
 
 def test_random_embeddings_are_at_chance(config):

@@ -163,7 +163,7 @@ def test_a_metric_that_is_no_number_is_refused(config, testset, tmp_path, bad):
     score_testsets(config, "b1", halve, {"b": testset}, {"mean": Mean()}, path)
     first = rows_of(path)[0]["mean"]
     path.write_text(path.read_text().replace(first, bad, 1))
-    with pytest.raises(UserError, match="'mean' holds a value that is no number"):
+    with pytest.raises(UserError, match=r"column 'mean', row 1: .* is missing, or is not of"):
         read_per_image(path)
 
 

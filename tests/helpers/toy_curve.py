@@ -42,7 +42,7 @@ def part(method: str, protocols: tuple[str, ...], gain: float | Callable[[Move],
                         "size": 13,
                         "mirrored": 0.25 if move.mode == "scale 0.75" else 0.0,
                         "psnr": values,
-                        "ssim_matlab_rgb": values / 40,
+                        "ssim_matlab_rgb": np.minimum(values / 40, 1.0),
                     }
                 )
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import multiprocessing
 import os
 import sys
@@ -135,6 +137,11 @@ def train_toy(folder: Path, config: Config, **options: Any) -> tuple[bytes, byte
     return (folder / "toy.safetensors").read_bytes(), (folder / "toy.csv").read_bytes()
 
 
+def rows(history: bytes) -> list[dict[str, str]]:
+    """Rows of a history's CSV."""
+    return list(csv.DictReader(io.StringIO(history.decode())))
+
+
 def child(folder: Path, config: Config, options: dict[str, Any], prepare: Any = None) -> None:
     """Body of a training process: messages go to ``folder/stderr``, exit codes as the CLI's."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +182,7 @@ def start(folder: Path, config: Config, prepare: Any = None, **options: Any) -> 
     return process
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

@@ -45,13 +45,14 @@ class Suite:
 
     def bank(self, config: Config, family: str, fresh: bool) -> KernelBank:
         key = (family, config.image_size)
-        if fresh or key not in self.banks:
-            made = {
-                split: {k: make_kernels(config, family, split, k) for k in NOMINAL_SIZES}
-                for split in ("train", "test")
-            }
-            self.banks[key] = KernelBank(family, made["train"], made["test"])
-        return self.banks[key]
+        if not fresh and key in self.banks:
+            return self.banks[key]
+        made = {
+            split: {k: make_kernels(config, family, split, k) for k in NOMINAL_SIZES}
+            for split in ("train", "test")
+        }
+        bank = KernelBank(family, made["train"], made["test"])
+        return bank if fresh else self.banks.setdefault(key, bank)
 
     def work(self, config: Config, place: Place) -> None:
         """Do what depends on the parameter at ``place``."""
@@ -80,8 +81,14 @@ class Suite:
                 scores.mkdir()
                 write_artifacts(config, scores)
             build_tables(config, scores, self.folder / "results", self.folder / "submissions")
+        refusals = []
         for run in self.runs(config, place):
-            self.step(config, run)
+            try:
+                self.step(config, run)
+            except UserError as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
 
     def runs(self, config: Config, place: Place) -> list[str]:
         """Runs that depend on the parameter: one of every method, where it is not one's own."""

@@ -265,6 +265,7 @@ def test_equal_results_give_equal_bytes(made, config):
     assert first.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_without_pictures_the_page_says_so(config, tmp_path):
     artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
     build_tables(config, artifacts, results)

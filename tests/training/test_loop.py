@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import csv
-import io
-import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.toys import Toy, ToyBatches, start, toy_config, train_toy
+from helpers.toys import Toy, ToyBatches, rows, toy_config, train_toy
 from safetensors.torch import load, load_file
 from torch import nn
 
@@ -17,10 +13,6 @@ from dfpg.core.files import write_text
 from dfpg.methods.base import Phase
 from dfpg.methods.weights import load_weights
 from dfpg.training.loop import learning_rate_factor
-
-
-def rows(history: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(history.decode())))
 
 
 class Linear(Toy):
@@ -200,53 +192,6 @@ def test_infinite_gradient_of_a_finite_loss_stops(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.toys.Toy", lambda: method)
     with pytest.raises(UserError, match="gradient_generator is inf at step 0"):
         train_toy(tmp_path, toy_config(3), validation=None)
-
-
-def train_in_processes(folder: Path, count: int, batch_size: int = 4) -> list[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Every process writes its messages to a folder of its own, the outputs go where rank 0 runs.
-    config = toy_config(30, batch_size=batch_size, checkpoint_every=10)
-    processes = [
-        start(folder / f"rank{rank}", config, Rank(rank, count, port)) for rank in range(count)
-    ]
-    for process in processes:
-        process.join()
-    return [process.exitcode for process in processes]
-
-
-class Rank:
-    """Sets what ``accelerate launch --cpu`` sets."""
-
-    def __init__(self, rank: int, count: int, port: int) -> None:
-        facts = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        facts |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": 1}
-        self.environment = {name: str(value) for name, value in facts.items()}
-        self.environment["OMP_NUM_THREADS"] = "1"
-
-    def __call__(self) -> None:
-        os.environ.update(self.environment)
-
-
-def test_two_processes_give_the_weights_of_one(tmp_path):
-    weights, history = train_toy(tmp_path / "one", toy_config(30, checkpoint_every=10))
-    assert train_in_processes(tmp_path, 2) == [0, 0], (tmp_path / "rank0/stderr").read_text()
-    found = load_file(tmp_path / "rank0" / "toy.safetensors")
-    for name, value in load(weights).items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)
-    shared = rows((tmp_path / "rank0" / "toy.csv").read_bytes())
-    for mine, other in zip(rows(history), shared, strict=True):
-        assert {k: float(v) for k, v in other.items()} == pytest.approx(
-            {k: float(v) for k, v in mine.items()}, rel=1e-4
-        )
-    assert not (tmp_path / "rank1" / "toy.safetensors").exists()
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    assert train_in_processes(tmp_path, 2, batch_size=3) == [2, 2]
-    message = (tmp_path / "rank0/stderr").read_text()
-    assert "training.batch_size: 3 cannot be shared evenly among 2 processes" in message
 
 
 def test_networks_are_channels_last_in_training(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,11 +16,11 @@ from dfpg.commands.deblur.framing import Pixels
 from dfpg.commands.deblur.photographs import Photograph, encode, read_photograph
 from dfpg.commands.deblur.plan import Job, count_suffixes, plan
 from dfpg.commands.deblur.restore import Restorer, restore_aligned, restore_faces
-from dfpg.commands.deblur.shipped import WEIGHTS
+from dfpg.commands.deblur.shipped import CARD, WEIGHTS
 from dfpg.commands.deblur.strip import aligned_strip, face_strip
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError, line_of
-from dfpg.core.files import atomic_write, write_image
+from dfpg.core.files import atomic_write, sha256, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.assets.store import asset_path
 
@@ -177,14 +178,20 @@ def weights_file(own: Path | None) -> Path:
     """The user's weights, or those that ship.
 
     Raises:
-        UserError: none are named and those that ship are gone.
+        UserError: none are named, and those that ship are gone or not those on their card.
     """
-    if own is None and not WEIGHTS.is_file():
+    if own is not None:
+        return own
+    try:
+        whole = json.loads(CARD.read_text(encoding="utf-8"))["sha256"] == sha256(WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
         raise UserError(
-            f"{WEIGHTS}: missing: install the package again, or name a run's weights: "
+            f"{WEIGHTS}: missing or damaged: install the package again, or name a run's weights: "
             "--weights artifacts/weights/dfpg_b.safetensors"
         )
-    return own or WEIGHTS
+    return WEIGHTS
 
 
 def parse_device(name: str | None) -> torch.device:

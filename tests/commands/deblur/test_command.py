@@ -226,12 +226,22 @@ def test_a_full_disk_ends_the_command(album, tmp_path, monkeypatch):
 
 def test_weights_are_the_users_or_those_that_ship(tmp_path, monkeypatch):
     assert weights_file(Path("mine")) == Path("mine")
-    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "shipped.safetensors")
-    with pytest.raises(UserError, match="missing: install the package again") as error:
+    shipped = weights_file(None)
+    own = tmp_path / "shipped.safetensors"
+    monkeypatch.setattr(command, "WEIGHTS", own)
+    data = bytearray(shipped.read_bytes())
+    assert shipped.is_file()
+    for content in (None, bytes(data[:-1]), bytes([data[0] ^ 1, *data[1:]])):
+        if content is not None:
+            own.write_bytes(content)
+        with pytest.raises(UserError, match="missing or damaged: install the package") as error:
+            weights_file(None)
+        assert "--weights artifacts/weights/dfpg_b.safetensors" in str(error.value)
+    own.write_bytes(data)
+    assert weights_file(None) == own
+    monkeypatch.setattr(command, "CARD", tmp_path / "no card")
+    with pytest.raises(UserError, match="missing or damaged"):
         weights_file(None)
-    assert "--weights artifacts/weights/dfpg_b.safetensors" in str(error.value)
-    (tmp_path / "shipped.safetensors").touch()
-    assert weights_file(None) == tmp_path / "shipped.safetensors"
 
 
 def test_devices():

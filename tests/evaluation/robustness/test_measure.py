@@ -230,6 +230,6 @@ def test_bad_input_gets_one_line(config, images, trained, device):
         measure(config, ["dfpg_b"], images, trained, device)
     assert not trained.parts.exists()
     (trained.weights / "nafnet.safetensors").write_bytes(b"junk")
-    with pytest.raises(UserError, match="damaged weights"):
+    with pytest.raises(UserError, match="damaged, or not weights"):
         measure(config, ["nafnet"], images, trained, device)
     assert not (trained.parts / "nafnet.csv").exists()
