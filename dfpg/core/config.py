@@ -36,6 +36,7 @@ class SplineKernels(Frozen):
 
     train: Positive
     test: Positive
+    validation: Positive
     inner_margin: Annotated[int, Field(ge=0)]
 
 
@@ -44,6 +45,7 @@ class TrajectoryKernels(Frozen):
 
     train: Positive
     test: Positive
+    validation: Positive
 
 
 class Kernels(Frozen):
