@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dfpg.core.config import ProtocolName
+from dfpg.core.config import ProtocolName, protocol_name
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
+from dfpg.core.paths import TESTSETS
 from dfpg.core.progress import Progress
-
-if TYPE_CHECKING:
-    from dfpg.data.testsets import TestSet
+from dfpg.data.testsets import TestSet, open_testset
 
 INDEX = "index.csv"
 SUBSET_LABELS = {"helen": "Helen", "celeba": "CelebA", "celeba_hq": "CelebA-HQ", "ffhq": "FFHQ"}
@@ -69,7 +67,17 @@ def _stems(index: pd.DataFrame) -> list[str]:
     ]
 
 
-def export_testset(testset: TestSet, protocol: ProtocolName, out: Path, force: bool) -> str:
+def export_testset(protocol: str, out: Path, force: bool) -> str:
+    """One protocol's test set as PNG folders; says what was written.
+
+    Raises:
+        UserError: as :func:`export_images`; no such protocol, or its test set is not made.
+    """
+    name = protocol_name(protocol)
+    return export_images(open_testset(TESTSETS / name), name, out, force)
+
+
+def export_images(testset: TestSet, protocol: ProtocolName, out: Path, force: bool) -> str:
     """Write the pairs as PNG and ``index.csv``, which comes last; says what was written.
 
     Args:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, load_config
+from dfpg.core.files import write_text
+from dfpg.core.profile import resolve_profile
 from dfpg.methods.registry import METHODS, build_method
 from dfpg.paper.tables import TABLES, fidelity, rows_of
 
@@ -110,3 +114,12 @@ def _cost(config: Config, method: str) -> tuple[str, str]:
 
 def _list(values: Sequence[str]) -> str:
     return ", ".join(sorted(set(values))) or ABSENT
+
+
+def methods(csv: Path | None) -> str:
+    """The compared methods as a Markdown table, and into a CSV where one is named."""
+    full, _ = resolve_profile("paper")
+    records = overview(load_config(), full)
+    if csv is not None:
+        write_text(csv, pd.DataFrame(records).to_csv(index=False))
+    return markdown(records)

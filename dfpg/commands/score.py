@@ -52,7 +52,7 @@ def score(restored: Path, sharp: Path, out: Path, force: bool, vggface: Path | N
     """
     from dfpg.core.device import select_device
     from dfpg.core.profile import resolve_profile
-    from dfpg.metrics import build_metrics
+    from dfpg.metrics.registry import build_metrics
 
     if out.exists() and not force:
         raise UserError(f"{out}: exists: name another file with --out, or replace it with --force")

@@ -7,7 +7,7 @@ error that names its path. A value marked "assumed" there is not stated by the p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -263,3 +263,24 @@ def validation_message(where: Path | str, error: ValidationError) -> str:
 def load_config(path: Path = PARAMS) -> Config:
     """Read and validate ``params.yaml``; see :func:`load_yaml` and :func:`parse_config`."""
     return parse_config(load_yaml(path), path)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """Every face source that the profile uses, by the parameter that asks for it."""
+    found = {"prior.source": config.prior.source}
+    for name, protocol in config.protocols.items():
+        found[f"protocols.{name}.source"] = protocol.source
+        for column, subset in protocol.test.subsets.items():
+            found[f"protocols.{name}.test.subsets.{column}.source"] = subset.source
+    return found
+
+
+def protocol_name(text: str) -> ProtocolName:
+    """The protocol that a user named.
+
+    Raises:
+        UserError: there is no such protocol.
+    """
+    if text not in get_args(ProtocolName):
+        raise UserError(f"protocol {text!r} is unknown: use a or b")
+    return cast(ProtocolName, text)

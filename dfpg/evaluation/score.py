@@ -42,7 +42,7 @@ class Observe(Protocol):
         ...
 
 
-def evaluate(
+def score_testsets(
     config: Config,
     name: str,
     restore: Restore | None,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dfpg.core.errors import UserError
+from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, TABLES
 
 HEADINGS = {
@@ -99,3 +100,8 @@ def _cell(record: dict[str, str]) -> str:
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def show_tables() -> str:
+    """The tables in ``results/`` in the paper's layout, as Markdown."""
+    return "\n\n".join(render(RESULTS / f"{table.name}.csv") for table in TABLES)

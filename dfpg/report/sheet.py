@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +11,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dfpg.core.config import Config, ProtocolName
+from dfpg.core.device import select_device
+from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
+from dfpg.core.paths import ARTIFACTS, TESTSETS
 from dfpg.data.blur.degrade import quantise
-from dfpg.data.testsets import TestSet
+from dfpg.data.testsets import TestSet, open_testset
+from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import Restore
 from dfpg.metrics.psnr import psnr
+from dfpg.paper.tables import evaluated_on
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -133,3 +139,24 @@ def scores(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.
 def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     """[N, H, W, 3] as a tensor [N, 3, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def restored_examples(
+    config: Config,
+) -> Iterator[tuple[ProtocolName, list[Example], list[Column]]]:
+    """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
+
+    Raises:
+        UserError: no run has weights.
+    """
+    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
+    weights = {run: path for run, path in weights.items() if path.exists()}
+    if not weights:
+        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
+    device = select_device()
+    restores = {run: load_restore(config, path, device) for run, path in weights.items()}
+    for name in config.protocols:
+        testset = open_testset(TESTSETS / name)
+        chosen = examples(testset)
+        scored = {run: r for run, r in restores.items() if name in evaluated_on(config, run)}
+        yield name, chosen, columns(testset, chosen, scored, device)

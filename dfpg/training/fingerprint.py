@@ -10,12 +10,11 @@ from pathlib import Path
 
 import torch
 
+from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config
 from dfpg.core.device import resolve_precision, select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256
-
-PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Sequence[Path]) -> str:
@@ -52,32 +51,17 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
         "device": device.type,
         "torch": torch.__version__,
         "inputs": _contents(inputs),
-        "code": _contents(code),
+        "code": digest(code),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def training_code(method: type) -> list[Path]:
     """Source files that decide what training a method of this class gives."""
-    shared = (
-        "core/device.py",
-        "methods/base.py",
-        "methods/blocks.py",
-        "methods/losses.py",
-        "pretrained/parsing.py",
-        "pretrained/vggface.py",
-        "data/faces/dataset.py",
-        "data/faces/generic.py",
-        "core/seeds.py",
-    )
-    return [
-        Path(inspect.getfile(method)),
-        *(PACKAGE / name for name in shared),
-        PACKAGE / "data/augmentation.py",
-        PACKAGE / "data/label_views.py",
-        *sorted((PACKAGE / "training").glob("*.py")),
-        *sorted((PACKAGE / "data/blur").glob("*.py")),
-    ]
+    name = method.__module__
+    if name.startswith("dfpg."):
+        return closure("dfpg.stages.train", name)
+    return [*closure("dfpg.stages.train"), Path(inspect.getfile(method))]
 
 
 def _contents(paths: Iterable[Path]) -> list[tuple[str, str]]:

@@ -13,13 +13,13 @@ from helpers.places import ROOT
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from dfpg.commands.export import export_testset, file_names
+from dfpg.commands.export import export_images, file_names
 from dfpg.commands.score import image_sizes, match, score, score_pairs, summary
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.data import testsets
-from dfpg.evaluation.score import evaluate
-from dfpg.metrics import build_metrics
+from dfpg.evaluation.score import score_testsets
+from dfpg.metrics.registry import build_metrics
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.vggface import PriorNetwork, load_trunk
 
@@ -139,13 +139,13 @@ def exported(folder: Path) -> testsets.TestSet:
     index.insert(0, "image", range(len(index)))
     blurred = [blur(sharp[[face]], 3 + 2 * kernel)[0] for _, _, face, kernel in rows]
     testset = testsets.TestSet(sharp, np.stack(blurred), index)
-    export_testset(testset, "a", folder, force=False)
+    export_images(testset, "a", folder, force=False)
     return testset
 
 
 def test_an_exported_test_set_scores_as_evaluate_scores_it(config, metrics, tmp_path):
     testset = exported(tmp_path / "out")
-    evaluate(config, "baselines", None, {"a": testset}, metrics, tmp_path / "baselines.csv")
+    score_testsets(config, "baselines", None, {"a": testset}, metrics, tmp_path / "baselines.csv")
     baselines = pd.read_csv(tmp_path / "baselines.csv", dtype=str)
     baselines = baselines[baselines["method"] == "blurred"].reset_index(drop=True)
     baselines["restored"] = [Path(name).name for name in file_names("a", testset.index)["blurred"]]

@@ -10,6 +10,7 @@ from helpers.places import ROOT
 from helpers.toys import Toy
 from PIL import Image
 
+from dfpg.commands.sheet import sheet as sheet_command
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 from dfpg.core.profile import use_profile
@@ -18,7 +19,8 @@ from dfpg.data.testsets import open_testset
 from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
 from dfpg.report.sheet import GAP, LABELS, LINE, Column, Example, columns, draw, examples
-from dfpg.stages import pipeline, results
+from dfpg.stages.kernels import kernels as kernels_stage
+from dfpg.stages.testsets import testsets as make_testsets
 
 SIDE = 32
 
@@ -116,14 +118,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config):
-    pipeline.kernels(None)
+    kernels_stage(None)
     for protocol in ("a", "b"):
-        pipeline.testsets(protocol)
+        make_testsets(protocol)
     runs = ("dfpg_a", "b1", "xia2019")  # the last one is scored on both test sets
     for run in runs:
         method = build_method(config, run, None)
         save_weights(project / "artifacts" / "weights" / f"{run}.safetensors", method, 1)
-    text = results.sheet(project / "sheets" / "restored.png")
+    text = sheet_command(project / "sheets" / "restored.png")
     assert "restored_a.png: 3 images, 2 runs" in text
     assert "restored_b.png: 6 images, 2 runs" in text
     for protocol, rows in (("a", 3), ("b", 6)):
@@ -135,4 +137,4 @@ def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config
 
 def test_without_weights_the_sheet_is_refused(project):
     with pytest.raises(UserError, match=r"artifacts/weights: no weights of any run; train one"):
-        results.sheet(project / "restored.png")
+        sheet_command(project / "restored.png")

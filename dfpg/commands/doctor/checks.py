@@ -190,8 +190,8 @@ def examine_data() -> tuple[str, list[Problem]]:
 
 def examine_sources(config: Config) -> tuple[dict[str, str], list[Problem]]:
     """The user's own folders and files: state by parameter, and the profile's that are absent."""
+    from dfpg.core.config import sources
     from dfpg.data.faces.dataset import JOIN
-    from dfpg.stages.pipeline import sources
 
     used = {name for source in sources(config).values() for name in source.split(JOIN)}
     named = {f"faces.{name}.path": source.path for name, source in config.faces.items()}

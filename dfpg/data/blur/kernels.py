@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save
 from dfpg.core.config import NOMINAL_SIZES, REFERENCE_SIZE, Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.paths import KERNELS
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.blur.splines import spline_kernels
@@ -208,3 +209,8 @@ def kernel_sheet(bank: KernelBank, path: Path, columns: int = 12) -> None:
     axes.set_title(f"{bank.family} test kernels, square root of the weight")
     with atomic_write(path) as stream:
         figure.savefig(stream, format="png", dpi=100)
+
+
+def load_bank(family: str) -> KernelBank:
+    """Kernels of one family, as the stage ``kernels`` made them."""
+    return load_kernels(KERNELS / f"{family}.safetensors")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dfpg.analysis.robustness import BASELINE_PART
+from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
@@ -27,28 +27,12 @@ from dfpg.data.testsets import MANIFEST, TestSet
 from dfpg.evaluation.restore import load_restore, restoring_precision
 from dfpg.evaluation.robustness.moved_faces import moved_faces
 from dfpg.evaluation.robustness.moves import DIRECTIONS, MOVES, Move
-from dfpg.evaluation.score import evaluate
-from dfpg.methods.registry import METHODS
+from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
 from dfpg.paper.tables import TEST_SETS, evaluated_on
 
 PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
-PACKAGE = Path(__file__).resolve().parents[2]
-# What decides a run's scores besides its method's own file, its weights and the images.
-CODE = (
-    "data/blur/degrade.py",
-    "data/augmentation.py",
-    "evaluation/score.py",
-    "methods/base.py",
-    "methods/blocks.py",
-    "metrics/psnr.py",
-    "metrics/ssim.py",
-    "evaluation/restore.py",
-    "evaluation/robustness/measure.py",
-    "evaluation/robustness/moves.py",
-    "evaluation/robustness/moved_faces.py",
-)
 
 
 @dataclass(frozen=True)
@@ -123,7 +107,7 @@ def _measure(
         protocols = evaluated_on(config, name)
     chosen: dict[str, TestSet] = {protocol: images[protocol] for protocol in protocols}
     with torch.inference_mode():
-        return evaluate(config, name, restore, chosen, metrics, path, str(device))
+        return score_testsets(config, name, restore, chosen, metrics, path, str(device))
 
 
 def moved_images(
@@ -267,9 +251,7 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
     """Weights, device, and a hash of all that a part's scores depend on."""
     trained = name != BASELINE_PART
     protocols = evaluated_on(config, name) if trained else tuple(config.protocols)
-    code = [PACKAGE / path for path in CODE]
-    if trained:
-        code.append(Path(inspect.getfile(METHODS[config.runs[name].method].method)))
+    methods = [f"dfpg.methods.{config.runs[name].method}"] if trained else []
     card = {"weights": sha256(_weights(inputs, name)) if trained else "", "device": device.type}
     facts = {
         **card,
@@ -283,7 +265,7 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
             ]
             for protocol in protocols
         },
-        "code": [sha256(path) for path in code],
+        "code": digest(closure(__name__, *methods)),
         "precision": restoring_precision(config, device) if trained else "",
         "torch": torch.__version__,
     }

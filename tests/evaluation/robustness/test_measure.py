@@ -151,11 +151,11 @@ def test_a_stopped_command_goes_on_with_the_run_where_it_stopped(
     def stop(config, name, *rest, **options):
         if name == "xia2019":
             raise KeyboardInterrupt
-        return evaluate(config, name, *rest, **options)
+        return score_testsets(config, name, *rest, **options)
 
-    evaluate = module.evaluate
+    score_testsets = module.score_testsets
     with monkeypatch.context() as patch:
-        patch.setattr(module, "evaluate", stop)
+        patch.setattr(module, "score_testsets", stop)
         order = config.model_copy(update={"runs": {run: config.runs[run] for run in RUNS}})
         with pytest.raises(KeyboardInterrupt):
             measure(order, RUNS, images, trained, device)

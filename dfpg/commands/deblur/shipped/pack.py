@@ -19,7 +19,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
 from dfpg.methods.base import read_card, save_weights
 from dfpg.methods.registry import build_restorer
-from dfpg.stages.environment import environment
+from dfpg.stages.environment import describe_environment
 
 BAR_DB = 1.5  # above blurred, on the set below; elsewhere the interval must be above 0
 BAR_SET = "generated_b"  # people never trained on, blur of the training kind
@@ -91,7 +91,7 @@ def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, 
         "training": {"data": DATA, **training},
         "measured_psnr_db": measured,
         "licence": LICENCE,
-        "environment": environment(config),
+        "environment": describe_environment(config),
     }
     with atomic_write(out) as stream:
         stream.write(data)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dfpg.core.closure import closure
 from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
@@ -25,7 +26,7 @@ from dfpg.data.faces.source import SPLITS
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import load_prior
 from dfpg.training.batch_views import open_view
-from dfpg.training.fingerprint import fingerprint, training_code
+from dfpg.training.fingerprint import fingerprint
 from dfpg.training.loop import train as training_loop
 from dfpg.training.validation import make_validation
 
@@ -51,7 +52,7 @@ def train(config: Config, generated: Path) -> None:
     kernels = load_kernels(bank)
     faces = training_faces(generated)
     inputs = [bank, FACES, generated, PRIORS / "vgg16.safetensors"]
-    code = [*training_code(type(method)), Path(__file__)]
+    code = closure(__name__, type(method).__module__)
     training_loop(
         config,
         RUN,
