@@ -203,7 +203,7 @@ def gains_over_blurred(
 
 
 def training(config: Config, artifacts: Path) -> list[Record]:
-    """What each run was given and took, and its last validation PSNR in dB where there is one."""
+    """What each run was given and took, and its last validation figures in dB where there are."""
     return [
         {
             "run": name,
@@ -213,17 +213,18 @@ def training(config: Config, artifacts: Path) -> list[Record]:
             "images": train_images(config, name),
             "seconds": _seconds(artifacts / "cost" / f"{name}.json"),
             "lr": f"{run.lr:g}",
-            "validation_psnr": _last_validation(artifacts / "history" / f"{name}.csv"),
+            **_last_validation(artifacts / "history" / f"{name}.csv"),
             "profile": config.profile,
         }
         for name, run in sorted(config.runs.items())
     ]
 
 
-def _last_validation(history: Path) -> str:
-    """Validation PSNR of the last row of a run's history; empty without one."""
-    lines = list(csv.DictReader(history.read_text().splitlines())) if history.exists() else []
-    return lines[-1].get("validation_psnr", "") if lines else ""
+def _last_validation(history: Path) -> Record:
+    """Validation figures of the last row of a run's history; empty ones without it."""
+    lines = list(csv.DictReader(history.read_text().splitlines())) if history.exists() else [{}]
+    names = ("validation_gain", "validation_gain_se", "validation_unblurred_psnr")
+    return {name: lines[-1].get(name, "") for name in names}
 
 
 def train_images(config: Config, run: str | None) -> str:

@@ -209,6 +209,9 @@ class Lee2020(Method):
     options: Lee2020Options
     multiple = 4
     view: ClassVar[str] = "labelled"
+    gradient_parts: ClassVar = {
+        "encoder": ("from_rgb", *(f"stages.0.{part}" for part in ("en1", "down1", "en2", "down2")))
+    }
 
     def __init__(self, name: str, options: Lee2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

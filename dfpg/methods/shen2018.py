@@ -251,6 +251,7 @@ class Shen2018(Method):
     options: Shen2018Options
     multiple = 32
     view: ClassVar[str] = "growing"
+    gradient_parts: ClassVar = {"encoder": ("coarse",)}
 
     def __init__(self, name: str, options: Shen2018Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -323,6 +324,15 @@ class Shen2018(Method):
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
         yield Phase.of("generator", self._losses(batch.sharp, restored, labels))
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and restored images."""
+        if "discriminator" not in self.networks:
+            return None
+        judge = self.networks["discriminator"]
+        real = judge(batch.sharp).float()
+        fake = judge(self.infer(batch.blurred)).float()
+        return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def _losses(
         self, sharp: Tensor, restored: Restored, labels: Tensor

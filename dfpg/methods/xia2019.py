@@ -192,6 +192,7 @@ class Xia2019(Method):
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
     view: ClassVar[str] = "pairs"
+    gradient_parts: ClassVar = {"encoder": ("encoder",)}
 
     def __init__(self, name: str, options: Xia2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

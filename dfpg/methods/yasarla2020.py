@@ -442,6 +442,7 @@ class Yasarla2020(Method):
     options: Yasarla2020Options
     multiple = 4
     view: ClassVar[str] = "labelled"
+    gradient_parts: ClassVar = {"encoder": ("block1", "block2")}
 
     def __init__(self, name: str, options: Yasarla2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)

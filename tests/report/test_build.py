@@ -218,7 +218,7 @@ def test_a_method_has_its_colour_in_every_figure(text, config):
 def test_curves_carry_their_names_as_text(text):
     assert "<text" in figure_titles(text, "sizes-mspl_random")["restormer"]
     assert ">restormer</text>" in figure_titles(text, "sizes-mspl_random")["restormer"]
-    assert ">validation PSNR (dB)</text>" in figure_titles(text, "training-b")["b1"]
+    assert ">validation gain (dB)</text>" in figure_titles(text, "training-b")["b1"]
 
 
 def test_kernel_sizes_are_means_of_the_images(made):
