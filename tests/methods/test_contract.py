@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -541,6 +541,15 @@ def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
     for network, module in other.networks.items():
         state = method.networks[network].state_dict()
         assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["dfpgnet", "shen2018", "lu2019", "wang2021", "li2020"])
+def test_a_discriminator_that_is_trained_alone_tells_real_from_made(name: str) -> None:
+    method = build(name).train()
+    batch = training_batch(method, 8)
+    train(method, batch, method.optimisers(0.0, 2e-3), 25)
+    paired = replace(batch, sharp=pictures(8, 0))  # as in validation, for the unpaired view too
+    assert discriminator_auc(method, [paired])["discriminator_auc"] > 0.9
 
 
 @pytest.mark.parametrize("name", trainings(sees_sharp=True))
