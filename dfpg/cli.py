@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, line_of
+from dfpg.core.terminal import accept_any_text, flush_output, print_error
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -147,6 +148,7 @@ def tables(
     show: Annotated[
         bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
     ] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("results"),
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
     from dfpg.report.markdown import show_tables
@@ -155,7 +157,7 @@ def tables(
     if show:
         typer.echo(show_tables())
     else:
-        tables_stage()
+        tables_stage(out)
 
 
 @app.command()
@@ -447,14 +449,21 @@ OPENMP_SPIN = "20000"
 
 
 def main() -> None:
-    """Entry point: a :class:`UserError` becomes one line on stderr and its exit code."""
+    """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
+    accept_any_text()
     try:
-        if stage := os.environ.get("DVC_STAGE"):
-            from dfpg.stages.code import check_code
+        try:
+            if stage := os.environ.get("DVC_STAGE"):
+                from dfpg.stages.code import check_code
 
-            check_code(stage)
-        app()
-    except UserError as error:
-        print(f"dfpg: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+                check_code(stage)
+            app()
+        finally:
+            flush_output()
+    except Exception as error:
+        line = line_of(error)
+        if line is None:
+            raise
+        print_error(f"dfpg: {line}")
+        sys.exit(error.exit_code if isinstance(error, UserError) else UserError.exit_code)

@@ -20,8 +20,8 @@ from torch.nn import functional as F  # noqa: N812
 from dfpg.core.profile import use_profile
 from dfpg.data.blur.degrade import blur
 from dfpg.data.faces.dataset import load_faces
-from dfpg.methods.base import read_card
 from dfpg.methods.registry import build_restorer
+from dfpg.methods.weights import read_card
 from dfpg.methods.zhang2019 import Generator
 
 GOPRO = SHARED / "weights" / "dmphn_gopro"
@@ -66,7 +66,11 @@ def replace(path: Path, old: str, new: str) -> None:
     ("old", "new", "named"),
     [
         ("image_size: 32", "imagesize: 32", "image_size"),
-        ("  dfpgnet:\n    width:", "  dfpgnet:\n    widht:", "methods.dfpgnet.width"),
+        (
+            "  dfpgnet:\n    width:",
+            "  dfpgnet:\n    widht:",
+            "unknown key widht; did you mean width",
+        ),
         ("options: {variant: b2}", "options: {variant: b9}", "runs.b2.options.variant"),
         ("method: dfpgnet", "method: dfpgnett", "runs.dfpg_a.method"),
         ("source: embedded", "source: celeba", "protocols.a.source"),

@@ -21,7 +21,7 @@ from dfpg.analysis.submissions import load_submissions, with_observations, with_
 from dfpg.analysis.verification import estimate_table3, load_observations
 from dfpg.analysis.verification_records import histograms, roc_curves, verification
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.paper.published import ERRATA, Key, figures
@@ -33,6 +33,7 @@ Record = dict[str, str]
 NO_VALUE = Bounds(math.nan, math.nan, math.nan)
 
 
+@within_memory("statistics.resamples")
 def build_tables(
     config: Config, artifacts: Path, out: Path, submissions: Path | None = None
 ) -> None:

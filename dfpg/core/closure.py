@@ -116,19 +116,7 @@ def _column(lines: list[str], row: int, byte: int) -> int:
 
 @cache
 def _graph() -> grimp.ImportGraph:
-    graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
-    methods = REGISTRY.rpartition(".")[0]
-    for module in graph.find_modules_directly_imported_by(REGISTRY):
-        if module.startswith(f"{methods}.") and _is_method(_path(module)):
-            graph.remove_import(importer=REGISTRY, imported=module)
-    return graph
-
-
-def _is_method(path: Path) -> bool:
-    """Whether a module defines a compared system: a class whose base is ``Method``."""
-    nodes = ast.parse(path.read_text(encoding="utf-8")).body
-    bases = [base for node in nodes if isinstance(node, ast.ClassDef) for base in node.bases]
-    return any(isinstance(base, ast.Name) and base.id == "Method" for base in bases)
+    return grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
 
 
 def _path(module: str) -> Path:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import Config, ProtocolName
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
@@ -60,6 +60,7 @@ class TestSet:
     index: pd.DataFrame
 
 
+@within_memory("faces_per_subset, images_per_subset or image_size")
 def build_testset(
     config: Config,
     protocol: ProtocolName,

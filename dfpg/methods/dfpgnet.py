@@ -14,26 +14,18 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import (
-    Batch,
-    Method,
-    Phase,
-    PriorInput,
-    Setting,
-    frozen,
-    initialise,
-    orthonormal_ends,
-    zero,
-)
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
 
-Weight = Annotated[float, Field(ge=0)]
 PriorFusion = Literal["add", "concat"]
 Output = Literal["tanh", "linear"]
 
@@ -73,9 +65,9 @@ class DFPGNetOptions(Frozen):
     """Block ``methods.dfpgnet`` of params.yaml, overridden by a run's ``options``."""
 
     variant: Literal["b1", "b2", "b3", "b4", "b5", "b6"]
-    width: Annotated[int, Field(ge=4)]
-    blocks: Positive
-    prior_blocks: Positive
+    width: Annotated[Width, Field(ge=4)]
+    blocks: Depth
+    prior_blocks: Depth
     init: Literal["released", "identity"]
     output: Output
     lambda_prior: Weight
@@ -275,6 +267,28 @@ class DFPGNet(Method):
         "encoder": ("from_rgb", "en1", "down1", "en2", "down2", "en3"),
         "prior": ("prior",),
     }
+    system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published")
+    contract = Contract(
+        small={
+            "variant": "b6",
+            "width": 8,
+            "blocks": 1,
+            "prior_blocks": 1,
+            "init": "identity",
+            "output": "linear",
+            "lambda_prior": 1.0,
+            "lambda_adversarial": 0.05,
+            "lambda_perceptual": 0.05,
+            "perceptual_input": "lab",
+            "prior_reduction": "mean_chw",
+            "prior_scale": "rms",
+            "prior_fusion": "add",
+        },
+        full={"width": 64, "blocks": 5, "prior_blocks": 10, "init": "released", "output": "tanh"},
+        parameters={"generator": 44_661_379, "discriminator": 4_148_188},
+        l1={"variant": "b1"},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: DFPGNetOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.device import Precision, autocast
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.bisenet import BiSeNet
@@ -155,6 +155,7 @@ def sided(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result
 
 
+@within_memory("prior.parsing_size")
 def parse_faces(
     pictures: NDArray[np.uint8],
     network: BiSeNet,

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dfpg.commands.methods import SIDE, cost
 from dfpg.core.config import Config
 from dfpg.core.files import write_image, write_text
-from dfpg.methods.registry import METHODS
+from dfpg.methods.cost import SIDE, cost
+from dfpg.methods.registry import method_class
 from dfpg.report.sheet import Column, Example, scores
 
 
@@ -51,14 +51,14 @@ def write_costs(config: Config, path: Path) -> None:
     """Write system, parameters and GMACs of every run, for one picture of 128 x 128 px, as CSV."""
     records = []
     for run, settings in config.runs.items():
-        entry, found = METHODS[settings.method], cost(config, run)
+        system, found = method_class(settings.method).system, cost(config, run)
         records.append(
             {
                 "run": run,
                 "method": settings.method,
-                "system": entry.title,
-                "paper": f"{entry.paper} {entry.year}",
-                "published_weights": entry.weights,
+                "system": system.title,
+                "paper": f"{system.paper} {system.year}",
+                "published_weights": system.weights,
                 "parameters": found.parameters,
                 "gmacs": f"{found.macs / 1e9:.4f}",
                 "side": SIDE,

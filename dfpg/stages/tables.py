@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dfpg.analysis.submissions import FOLDER
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import load_config
 from dfpg.core.paths import ARTIFACTS, RESULTS
 
 
-def tables() -> None:
-    """Stage ``tables``: everything in ``results/`` but the environment."""
-    build_tables(load_config(), ARTIFACTS, RESULTS, FOLDER)
+def tables(out: Path = RESULTS) -> None:
+    """Stage ``tables``: everything in ``results/`` but the environment.
+
+    Args:
+        out: folder to write, another one for a try.
+    """
+    build_tables(load_config(), ARTIFACTS, out, FOLDER)

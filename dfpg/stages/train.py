@@ -10,9 +10,9 @@ from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH
 from dfpg.data.blur.kernels import load_bank
 from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, load_faces
-from dfpg.methods.base import save_weights
 from dfpg.methods.official import load_published
 from dfpg.methods.registry import build_method, needs_prior
+from dfpg.methods.weights import save_weights
 from dfpg.pretrained.parsing import label_file, load_labels
 from dfpg.pretrained.vggface import load_prior
 from dfpg.training.batch_views import WITH_LABELS, open_view

@@ -11,7 +11,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
 from dfpg.core.paths import ARTIFACTS
 from dfpg.data.faces.dataset import check_source
-from dfpg.methods.registry import run_options
+from dfpg.methods.registry import check_options
 from dfpg.pretrained.assets.store import verify_assets
 
 DATA = Path("data")
@@ -22,8 +22,7 @@ def verify() -> None:
     config = load_config()
     for where, source in sources(config).items():
         check_source(config, source, f"{PARAMS}: {where}")
-    for run in config.runs:
-        run_options(config, run)
+    check_options(config)
     counts = {"data_files": verify_data(), "asset_files": verify_assets()}
     write_text(ARTIFACTS / "verified.json", json.dumps(counts) + "\n")
     print(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")

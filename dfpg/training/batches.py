@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,27 +16,7 @@ from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank, canvas_size
 from dfpg.data.faces.dataset import FaceSet
-
-NO_BLUR = 0  # nominal size of an image that is not blurred
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch.
-
-    Attributes:
-        sharp: [N, 3, H, W] in [-1, 1].
-        blurred: same shape, blurred and noisy; noise may leave [-1, 1].
-        kernels: [N, K, K], K the largest canvas; a delta where there is no blur.
-        size: nominal kernel sizes [N], int64; 0 = no blur.
-        faces: indices [N] into the face set, int64.
-    """
-
-    sharp: Tensor
-    blurred: Tensor
-    kernels: Tensor
-    size: Tensor
-    faces: Tensor
+from dfpg.methods.batch import NO_BLUR, Batch
 
 
 class BatchSource:

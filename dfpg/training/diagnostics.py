@@ -16,7 +16,7 @@ from dfpg.methods.base import Method
 from dfpg.training.step import forward_passes, take
 
 if TYPE_CHECKING:
-    from dfpg.training.batches import Batch
+    from dfpg.methods.batch import Batch
 
 IMAGES = 4  # whose gradients are compared
 FAINT, LOUD = 0.001, 0.9  # shares of the gradient below and above which a warning is given

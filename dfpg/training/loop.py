@@ -24,11 +24,12 @@ from dfpg.core.device import (
     resolve_precision,
     set_deterministic,
 )
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Method, save_weights
+from dfpg.methods.base import Method
+from dfpg.methods.weights import save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import gradient_shares, new_imbalances
 from dfpg.training.ema import clone, update_average
@@ -36,7 +37,7 @@ from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, re
 from dfpg.training.step import tensors_of, training_step
 
 if TYPE_CHECKING:
-    from dfpg.training.batches import Batch
+    from dfpg.methods.batch import Batch
     from dfpg.training.validation import Validate
 
 
@@ -47,6 +48,7 @@ class Batches(Protocol):
         """The whole batch of ``step``, a pure function of it, on the loop's device."""
 
 
+@within_memory("training.batch_size, image_size or the method's width")
 def train(
     config: Config,
     run_name: str,

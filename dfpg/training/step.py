@@ -16,7 +16,7 @@ from dfpg.core.device import Precision, autocast
 from dfpg.methods.base import Method, Phase
 
 if TYPE_CHECKING:
-    from dfpg.training.batches import Batch
+    from dfpg.methods.batch import Batch
 
 
 def training_step(

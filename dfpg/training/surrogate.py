@@ -34,7 +34,7 @@ from dfpg.core.device import (
     select_device,
     set_deterministic,
 )
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed, generator
@@ -183,6 +183,7 @@ def fold_state(state: State) -> State:
     return state | {"features.0.weight": weight, "features.0.bias": bias}
 
 
+@within_memory("prior.surrogate.batch_size or prior.surrogate.size")
 def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) -> None:
     """The ``priors`` stage: write ``vgg16.safetensors`` and ``card.json`` to ``out``.
 

@@ -19,8 +19,9 @@ from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import SHARES, FaceSet, load_faces
 from dfpg.data.stratify import choose_faces, choose_pairs
 from dfpg.methods.base import Method
+from dfpg.methods.batch import Batch
 from dfpg.metrics.psnr import psnr
-from dfpg.training.batches import Batch, centre_kernels
+from dfpg.training.batches import centre_kernels
 from dfpg.training.diagnostics import discriminator_auc
 from dfpg.training.ema import use_weights
 

@@ -16,8 +16,8 @@ from dfpg.core.profile import use_profile
 from dfpg.data.testsets import TestSet as Shards
 from dfpg.evaluation.restore import in_precision, load_restore, restoring_precision
 from dfpg.evaluation.score import score_testsets
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 from dfpg.metrics.psnr import Psnr
 from dfpg.stages.environment import environment as environment_stage
 from dfpg.stages.evaluate import evaluate as evaluate_stage

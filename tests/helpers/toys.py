@@ -21,7 +21,8 @@ from dfpg.core.config import Config, Frozen
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Method, Phase, Setting, frozen
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.initialise import frozen
 from dfpg.training.ema import use_weights
 from dfpg.training.loop import train
 

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfpg.methods.base import frozen
 from dfpg.methods.blocks import SFT, SSFT, ChannelAttention
 from dfpg.methods.dfpgnet import (
     VARIANTS,
@@ -21,6 +20,7 @@ from dfpg.methods.dfpgnet import (
     Generator,
     Variant,
 )
+from dfpg.methods.initialise import frozen
 
 Make = Callable[..., DFPGNet]
 LOSSES = {

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.errors import UserError
-from dfpg.methods.base import Setting, load_weights, save_weights
+from dfpg.methods.base import Setting
 from dfpg.methods.li2020 import (
     Box,
     Dictionary,
@@ -23,6 +23,7 @@ from dfpg.methods.li2020 import (
     halved,
     random_trunk,
 )
+from dfpg.methods.weights import load_weights, save_weights
 from dfpg.pretrained.vggface import PriorNetwork
 
 SIDE = 32

@@ -16,8 +16,8 @@ from dfpg.core.files import read_image
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import TestSet as Shards
 from dfpg.data.testsets import open_testset
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 from dfpg.report.sheet import GAP, LABELS, LINE, Column, Example, columns, draw, examples
 from dfpg.stages.kernels import kernels as kernels_stage
 from dfpg.stages.testsets import testsets as make_testsets

@@ -14,7 +14,8 @@ from torch import nn
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
-from dfpg.methods.base import Phase, load_weights
+from dfpg.methods.base import Phase
+from dfpg.methods.weights import load_weights
 from dfpg.training.loop import learning_rate_factor
 
 

@@ -18,7 +18,7 @@ from dfpg.commands.deblur.restoring import Restorer, restore_aligned, restore_fa
 from dfpg.commands.deblur.shipped import WEIGHTS
 from dfpg.commands.deblur.strip import aligned_strip, face_strip
 from dfpg.core.device import select_device
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, line_of
 from dfpg.core.files import atomic_write, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.assets.store import asset_path
@@ -77,7 +77,8 @@ class Outcome:
 def deblur(source: Path, out: Path, choices: Choices) -> Outcome:
     """Restore the faces of a photograph, or of all photographs in a folder.
 
-    A photograph that cannot be read, or has no face, is named on stderr and does not stop the rest.
+    A photograph that cannot be read, has no face, or needs more memory than there is, is named on
+    stderr and does not stop the rest.
 
     Args:
         source: photograph or folder.
@@ -125,7 +126,13 @@ def _restore(job: Job, restore: Restore, choices: Choices) -> Result:
             return Result("no face", line=f"{job.source}: no face found")
         data = _encoded(job, photograph, restored)
     except UserError as error:
-        return Result("failed", line=str(error))
+        line = str(error)
+        return Result("failed", line=line if str(job.source) in line else f"{job.source}: {line}")
+    except Exception as error:
+        reason = line_of(error)
+        if reason is None:
+            raise
+        return Result("failed", line=f"{job.source}: {reason}")
     with atomic_write(job.target) as stream:
         stream.write(data)
     if restored is None:

@@ -18,6 +18,7 @@ from dfpg.evaluation.restore import in_precision
 from dfpg.methods.registry import build_restorer
 from dfpg.pretrained.detector import Detection
 
+LONGEST = 16  # longer side of an aligned picture, in multiples of the shorter one
 BATCH = 8  # faces that a method restores at once
 
 
@@ -88,8 +89,16 @@ def restore_aligned(face: Pixels, restorer: Restorer) -> Pixels:
     Args:
         face: RGB uint8 [H, W, 3].
         restorer: of the face.
+
+    Raises:
+        UserError: it is too long and narrow to be a face.
     """
     height, width = face.shape[:2]
+    if max(height, width) > LONGEST * min(height, width):
+        raise UserError(
+            f"{width} x {height} px: more than {LONGEST} times as long as wide, which is no face: "
+            "leave --aligned out to have faces found in it"
+        )
     scale = restorer.size / min(height, width)
     small = _resized(face, round(height * scale), round(width * scale))
     change = restorer.change(small[None])[0]

@@ -29,9 +29,9 @@ import torch
 from dfpg.core.config import Config
 from dfpg.core.device import process_group, resolve_precision, set_deterministic
 from dfpg.core.profile import resolve_profile
+from dfpg.methods.batch import Batch
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
-from dfpg.training.batches import Batch
 from dfpg.training.step import training_step
 
 # Profile -> part of the record that its networks are in, and the runs that are timed for it.

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from dfpg.core.config import NOMINAL_SIZES, REFERENCE_SIZE, Config
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, sha256, write_text
 from dfpg.core.paths import KERNELS
 from dfpg.core.progress import Progress
@@ -74,6 +74,7 @@ def make_kernels(config: Config, family: Family, split: Split, nominal: int) -> 
     return trajectory_kernels(rng, count, nominal, config.image_size, canvas)
 
 
+@within_memory("kernels.spline, kernels.trajectory or image_size")
 def build_kernels(config: Config, out: Path) -> None:
     """Write ``spline.safetensors``, ``trajectory.safetensors`` and ``manifest.json`` into ``out``.
 

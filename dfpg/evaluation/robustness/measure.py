@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dfpg.analysis.robustness import BASELINE_PART
 from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, ProtocolName
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import sha256, write_text
 from dfpg.core.seeds import generator
 from dfpg.data.blur.degrade import add_noise, blur, quantise, quantise_unit, to_unit
@@ -45,6 +45,7 @@ class Inputs:
     parts: Path
 
 
+@within_memory("evaluation.batch_size")
 def measure(
     config: Config,
     runs: Sequence[str],

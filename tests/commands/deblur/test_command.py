@@ -102,6 +102,51 @@ def test_a_folder_is_restored_and_what_is_left_out_is_said(album, tmp_path, caps
     assert said[2] == f"{album / 'e.png'}: more than 8 bits per channel: save it with 8"
 
 
+def numpy_asks() -> None:
+    np.empty(10**15, np.uint8)
+
+
+def torch_asks() -> None:
+    torch.empty(10**15, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("ask", [numpy_asks, torch_asks])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_a_photograph_too_large_for_the_memory_does_not_stop_the_rest(
+    album, tmp_path, capsys, monkeypatch, ask, aligned
+):
+    read = command.read_photograph
+
+    def hungry(path: Path):
+        if path.name == "a.png":
+            ask()
+        return read(path)
+
+    monkeypatch.setattr(command, "read_photograph", hungry)
+    choices = Choices(weights=OWN.weights, aligned=aligned)
+    outcome = deblur(album, tmp_path / "out", choices)
+    assert not outcome.complete
+    assert (tmp_path / "out" / "deep" / "b.png").is_file()
+    assert not (tmp_path / "out" / "a.png").exists()
+    said = [line for line in capsys.readouterr().err.splitlines() if "a.png" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{album / 'a.png'}: not enough memory, ")
+
+
+def test_a_strip_of_pixels_is_no_aligned_face(album, tmp_path, capsys):
+    Image.new("RGB", (60_000, 3)).save(album / "long.png")
+    deblur(album, tmp_path / "out", Choices(weights=OWN.weights, aligned=True))
+    said = capsys.readouterr().err
+    assert f"{album / 'long.png'}: 60000 x 3 px: more than 16 times as long as wide" in said
+    assert (tmp_path / "out" / "a.png").is_file()
+
+
+def test_a_fault_of_the_program_is_not_hidden(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "read_photograph", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deblur(album, tmp_path / "out", OWN)
+
+
 def test_only_the_face_changes(album, tmp_path):
     deblur(album, tmp_path / "out", OWN)
     moved = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int) - portrait()

@@ -9,8 +9,8 @@ from dfpg.commands.deblur.restoring import BATCH, Restorer, restore_aligned, res
 from dfpg.commands.deblur.strip import FACES, LARGEST, aligned_strip, face_strip
 from dfpg.core.errors import UserError
 from dfpg.evaluation.restore import in_precision
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 
 RUN = "nafnet"
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ from dfpg.commands.doctor.forecast import (
     time_start,
 )
 from dfpg.core.profile import resolve_profile
-from dfpg.methods.registry import METHODS
+from dfpg.methods.registry import method_class
 
 TRAINING = ROOT / "results" / "training.csv"
 
@@ -86,7 +86,7 @@ def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
         recorded = {run for where, run in record if where == part} - {"start", "score", "rest"}
         assert recorded <= set(config.runs)
         assert len(recorded) >= 20 or part == "smoke"
-        assert all(METHODS[config.runs[run].method].method.view == "plain" for run in PROBES[part])
+        assert all(method_class(config.runs[run].method).view == "plain" for run in PROBES[part])
     assert {("smoke", "start"), ("smoke", "rest"), ("embedded", "rest")} <= set(record)
 
 

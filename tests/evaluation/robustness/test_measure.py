@@ -15,8 +15,8 @@ from dfpg.evaluation.per_image import read_per_image
 from dfpg.evaluation.robustness import measure as module
 from dfpg.evaluation.robustness.measure import PEOPLE, choose_images, measure, moved_images
 from dfpg.evaluation.robustness.moves import MOVES, STILL
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 
 RUNS = ["nafnet", "xia2019"]  # protocol b; protocol a, scored on both
 

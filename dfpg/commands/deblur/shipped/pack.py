@@ -17,8 +17,8 @@ from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
-from dfpg.methods.base import read_card, save_weights
 from dfpg.methods.registry import build_restorer
+from dfpg.methods.weights import read_card, save_weights
 from dfpg.stages.environment import describe_environment
 
 BAR_DB = 1.5  # above blurred, on the set below; elsewhere the interval must be above 0

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from dfpg.commands.deblur.shipped import pack
 from dfpg.core.errors import UserError
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method, build_restorer
+from dfpg.methods.weights import save_weights
 
 CPU = torch.device("cpu")
 GOOD = {"gain": 1.6, "low": 1.4, "high": 1.8}

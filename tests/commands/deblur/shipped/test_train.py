@@ -18,7 +18,7 @@ from dfpg.core.files import write_text
 from dfpg.core.profile import resolve_profile
 from dfpg.data.blur.kernels import build_kernels
 from dfpg.data.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces
-from dfpg.methods.base import read_card
+from dfpg.methods.weights import read_card
 
 
 def generated_folder(folder: Path) -> Path:
