@@ -200,7 +200,9 @@ class TrainingRecord(Record):
     images: Count
     seconds: Fixed1
     lr: Shortest
-    validation_psnr: Shortest  # dB, of the last validation
+    validation_gain: Shortest  # dB over blurred, of the last validation
+    validation_gain_se: Shortest  # its standard error over people
+    validation_unblurred_psnr: Shortest  # dB: what a sharp face keeps
     profile: str
 
 

@@ -11,9 +11,11 @@ from dfpg.analysis.result_records import TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 
+VALIDATION = ("validation_gain", "validation_gain_se", "validation_unblurred_psnr")
+
 
 def training_records(config: Config, artifacts: Path) -> list[TrainingRecord]:
-    """What each run was given and took, and its last validation PSNR in dB where there is one.
+    """What each run was given and took, and its last validation figures in dB where there are.
 
     Args:
         config: the profile.
@@ -31,7 +33,7 @@ def training_records(config: Config, artifacts: Path) -> list[TrainingRecord]:
             images=training_images(config, name),
             seconds=_seconds(artifacts / "cost" / f"{name}.json"),
             lr=run.lr,
-            validation_psnr=_last_validation(artifacts / "history" / f"{name}.csv"),
+            **_last_validation(artifacts / "history" / f"{name}.csv"),
             profile=config.profile,
         )
         for name, run in sorted(config.runs.items())
@@ -50,13 +52,14 @@ def training_steps(config: Config, run: str) -> int:
     return config.runs[run].steps if config.runs[run].weights is None else 0
 
 
-def _last_validation(history: Path) -> float:
-    """Validation PSNR of the last row of a run's history; NaN without one."""
+def _last_validation(history: Path) -> dict[str, float]:
+    """Validation figures of the last row of a run's history; NaN without one."""
     try:
         lines = list(csv.DictReader(history.read_text(encoding="utf-8").splitlines()))
-        return float((lines[-1].get("validation_psnr") if lines else None) or "nan")
+        last = lines[-1] if lines else {}
+        return {name: float(last.get(name) or "nan") for name in VALIDATION}
     except FileNotFoundError:
-        return math.nan
+        return dict.fromkeys(VALIDATION, math.nan)
     except (OSError, ValueError) as error:
         raise UserError(f"{history}: no history of a training; run train again") from error
 

@@ -40,6 +40,7 @@ class SplineKernels(Frozen):
 
     train: SplineCount
     test: SplineCount
+    validation: SplineCount
     inner_margin: Annotated[
         int,
         Field(
@@ -55,6 +56,7 @@ class TrajectoryKernels(Frozen):
 
     train: TrajectoryCount
     test: TrajectoryCount
+    validation: TrajectoryCount
 
 
 class Kernels(Frozen):

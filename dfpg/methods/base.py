@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -49,18 +49,25 @@ class Setting:
 class Phase:
     """One optimiser step: the loop back-propagates ``loss`` and steps the optimiser so named.
 
-    ``figures`` are detached scalars for the run's history.
+    ``figures`` are detached scalars for the run's history; ``terms`` are the parts of the loss with
+    their weights and their graph, where they are known.
     """
 
     optimiser: str
     loss: Tensor
     figures: dict[str, Tensor]
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, optimiser: str, terms: Terms) -> Self:
-        """Phase whose loss is the weighted sum of ``terms``, and whose figures are the terms."""
-        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        return cls(optimiser, loss, {name: term.detach() for name, (_, term) in terms.items()})
+        """Phase whose loss is the weighted sum of ``terms``, and whose figures are the terms.
+
+        A term of weight 0 counts among the figures alone.
+        """
+        weighted = {name: weight * term for name, (weight, term) in terms.items()}
+        figures = {name: term.detach() for name, (_, term) in terms.items()}
+        parts = {name: weighted[name] for name, (weight, _) in terms.items() if weight}
+        return cls(optimiser, torch.stack([*weighted.values()]).sum(), figures, parts)
 
 
 class Method(ABC):
@@ -79,6 +86,8 @@ class Method(ABC):
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
     view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
+    # Modules of the generator whose gradient the history shares out among the loss terms, by part.
+    gradient_parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"generator": ("",)}
 
     def __init__(self, name: str, options: Frozen, setting: Setting) -> None:
         self.name = name
@@ -98,6 +107,15 @@ class Method(ABC):
     @abstractmethod
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image of [N, 3, H, W] in [-1, 1], H and W multiples of ``multiple``."""
+
+    def discriminator_scores(self, _batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """How real the discriminator finds what is real and what the generator made.
+
+        Returns:
+            Mean logits [N] of the real and of the made inputs of the batch's images, higher for
+            real ones; None without a discriminator.
+        """
+        return None
 
     def load_official(self, path: Path) -> None:
         """Load the authors' published weights into ``networks["generator"]``.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -263,6 +263,10 @@ class DFPGNet(Method):
     Options = DFPGNetOptions
     options: DFPGNetOptions
     multiple = 4
+    gradient_parts: ClassVar = {
+        "encoder": ("from_rgb", "en1", "down1", "en2", "down2", "en3"),
+        "prior": ("prior",),
+    }
     system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published")
     contract = Contract(
         small={
@@ -325,16 +329,29 @@ class DFPGNet(Method):
         restored: Restored = self.networks["generator"](batch.blurred)
         target = self.target_prior(batch.sharp) if self.variant.prior_stream else []
         if self.variant.discriminator != "none":
-            # No layer mixes the images of a batch: one pass over both is two passes.
-            pairs = zip(target, restored.prior, strict=True)
-            both = [torch.cat([real, fake.detach().float()]) for real, fake in pairs]
-            real, fake = self.networks["discriminator"](both).float().chunk(2)
+            real, fake = self._discriminate(target, [level.detach() for level in restored.prior])
             figures = {
                 "d_real": real.detach().sigmoid().mean(),
                 "d_fake": fake.detach().sigmoid().mean(),
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
         yield Phase.of("generator", self.generator_losses(batch, restored, target))
+
+    def _discriminate(self, target: list[Tensor], prior: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits of D(P) and D(P-hat), [N, 1, h, w] each."""
+        # No layer mixes the images of a batch: one pass over both is two passes.
+        pairs = zip(target, prior, strict=True)
+        both = [torch.cat([real, fake.float()]) for real, fake in pairs]
+        real, fake = self.networks["discriminator"](both).float().chunk(2)
+        return real, fake
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of D(P) and D(P-hat)."""
+        if "discriminator" not in self.networks:
+            return None
+        prior = self.networks["generator"](batch.blurred).prior
+        real, fake = self._discriminate(self.target_prior(batch.sharp), prior)
+        return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def generator_losses(
         self, batch: Batch, restored: Restored, target: list[Tensor]

@@ -192,6 +192,9 @@ class Lee2020(Method):
     options: Lee2020Options
     multiple = 4
     view: ClassVar[str] = "labelled"
+    gradient_parts: ClassVar = {
+        "encoder": ("from_rgb", *(f"stages.0.{part}" for part in ("en1", "down1", "en2", "down2")))
+    }
     system = System(
         "MSPL-GAN", "Lee et al., IEEE Access", 2020, weights="no licence stated; not read"
     )

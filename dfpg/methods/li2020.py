@@ -402,6 +402,25 @@ class Li2020(Method):
         }
         yield Phase.of("generator", {name: (1.0, loss) for name, loss in parts.items()})
 
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and restored images, summed over the scales."""
+        if "discriminator" not in self.networks:
+            return None
+        generator = cast(Generator, self.networks["generator"])
+        judges = cast(nn.ModuleList, self.networks["discriminator"])
+        size = (generator.size, generator.size)
+        images = (resized(batch.sharp, size), generator(batch.blurred))
+        real, fake = (
+            torch.stack(
+                [
+                    judge(image).mean(dim=(1, 2, 3))
+                    for judge, image in zip(judges, halved(whole, judges), strict=True)
+                ]
+            ).sum(dim=0)
+            for whole in images
+        )
+        return real, fake
+
     def load_official(self, path: Path) -> None:
         """Refuses: no released file of DFDNet fits, as other networks are in it.
 

@@ -249,6 +249,7 @@ class Lu2019(Method):
     options: Lu2019Options
     multiple = 16
     view: ClassVar[str] = "unpaired"
+    gradient_parts: ClassVar = {"encoder": ("content",)}
     system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; not read")
     contract = Contract(
         small={
@@ -349,6 +350,17 @@ class Lu2019(Method):
             kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
             yield self._encoded(generator, discriminators, real, fakes, z, kl)
             yield self._random(generator, discriminators, real, drawn)
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and deblurred faces, summed over the scales."""
+        if "discriminator" not in self.networks:
+            return None
+        judge = cast(Discriminators, self.networks["discriminator"])["sharp_encoded"]
+        real, fake = (
+            torch.stack([logits.mean(dim=(1, 2, 3)) for logits in judge(images)]).sum(dim=0)
+            for images in (batch.sharp, self.infer(batch.blurred))
+        )
+        return real, fake
 
     @staticmethod
     def _fakes(generator: Generator, real: dict[str, Tensor], z: Tensor, drawn: Tensor) -> Fakes:

@@ -235,6 +235,7 @@ class Shen2018(Method):
     options: Shen2018Options
     multiple = 32
     view: ClassVar[str] = "growing"
+    gradient_parts: ClassVar = {"encoder": ("coarse",)}
     system = System(
         "Deep semantic deblurring", "Shen et al., CVPR", 2018, weights="none in the repository"
     )
@@ -340,6 +341,15 @@ class Shen2018(Method):
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
         yield Phase.of("generator", self._losses(batch.sharp, restored, labels))
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and restored images."""
+        if "discriminator" not in self.networks:
+            return None
+        judge = self.networks["discriminator"]
+        real = judge(batch.sharp).float()
+        fake = judge(self.infer(batch.blurred)).float()
+        return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def _losses(
         self, sharp: Tensor, restored: Restored, labels: Tensor

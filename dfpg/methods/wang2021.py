@@ -344,6 +344,7 @@ class Wang2021(Method):
     options: Wang2021Options
     multiple = 1
     view: ClassVar[str] = "blind"
+    gradient_parts: ClassVar = {"encoder": ("conv_body_first", "conv_body_down")}
     system = System(
         "GFPGAN", "Wang et al., CVPR", 2021, weights="Apache-2.0; v1.2 to v1.4 are read"
     )
@@ -446,6 +447,15 @@ class Wang2021(Method):
             pyramid = pyramid_loss(pictures, sharp)
             parts["pyramid"] = (self.options.lambda_pyramid, pyramid)
         yield Phase.of("generator", parts)
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Logits of sharp and restored images at the networks' size."""
+        if "discriminator" not in self.networks:
+            return None
+        generator = cast(Generator, self.networks["generator"])
+        judge, size = self.networks["discriminator"], (generator.size, generator.size)
+        real, fake = judge(resized(batch.sharp, size)), judge(generator(batch.blurred)[0])
+        return real.flatten(), fake.flatten()
 
     def _discriminate(self, judge: Discriminator, sharp: Tensor, fake: Tensor, step: int) -> Phase:
         """Logistic loss; every ``r1_every`` steps its gradient penalty R1, that many times."""

@@ -179,6 +179,7 @@ class Xia2019(Method):
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
     view: ClassVar[str] = "pairs"
+    gradient_parts: ClassVar = {"encoder": ("encoder",)}
     system = System(
         "Unsupervised pairs",
         "Xia and Chakrabarti, NeurIPS",

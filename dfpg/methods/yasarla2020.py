@@ -431,6 +431,7 @@ class Yasarla2020(Method):
     options: Yasarla2020Options
     multiple = 4
     view: ClassVar[str] = "labelled"
+    gradient_parts: ClassVar = {"encoder": ("block1", "block2")}
     system = System("UMSN", "Yasarla et al., TIP", 2020, weights="MIT; not read")
     contract = Contract(
         small={

@@ -171,7 +171,9 @@ def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: s
 
 
 def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]:
-    """Validation PSNR of a protocol's runs against the images trained on, as far as recorded.
+    """Validation gain of a protocol's runs against the images trained on, as far as recorded.
+
+    The band is one standard error to either side, where that is recorded.
 
     Raises:
         UserError: a history is damaged.
@@ -182,13 +184,21 @@ def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]
         if settings.protocol != protocol or not path.exists():
             continue
         try:
-            rows = pd.read_csv(path)[["step", "validation_psnr"]].astype(float).dropna()
+            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
         except (OSError, KeyError, ValueError) as error:
             raise UserError(f"{path}: no history of a training; run train again") from error
         if len(rows):
             images = rows["step"] * config.training.batch_size
-            curves[run] = Curve(images.tolist(), rows["validation_psnr"].tolist())
-    labels = AxisLabels("training images", "validation PSNR (dB)", "Validation PSNR in dB")
+            gain, spread = rows["validation_gain"], rows.get("validation_gain_se")
+            curves[run] = Curve(
+                images.tolist(),
+                gain.tolist(),
+                low=() if spread is None else (gain - spread).tolist(),
+                high=() if spread is None else (gain + spread).tolist(),
+            )
+    labels = AxisLabels(
+        "training images", "validation gain (dB)", "Validation gain over blurred in dB"
+    )
     return small_multiples(
         config, f"training-{protocol}", curves, {run: run for run in curves}, labels
     )

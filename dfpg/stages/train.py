@@ -58,7 +58,7 @@ def train(run: str) -> None:
         history=ARTIFACTS / "history" / f"{run}.csv",
         cost=ARTIFACTS / "cost" / f"{run}.json",
         scratch=SCRATCH / state,
-        validation=make_validation(config, protocol, bank),
+        validate=make_validation(config, protocol, bank),
     )
 
 
@@ -70,7 +70,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     protocol = config.runs[run].protocol
     validation = make_validation(config, protocol, load_bank(config.protocols[protocol].kernels))
     history = History()
-    history.close_row(0, lr=0.0, validation_psnr=validation(method))
+    history.close_row(0, lr=0.0, **validation(method, {}))
     write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
     write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
     save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -25,11 +25,11 @@ def update_average(average: dict[str, Tensor], network: nn.Module, decay: float)
 
 
 @contextmanager
-def use_weights(network: nn.Module, state: dict[str, Tensor]) -> Iterator[None]:
+def use_weights(network: nn.Module, state: Mapping[str, Tensor]) -> Iterator[None]:
     """Use ``state`` (if any) as the network's weights inside, its own again afterwards."""
     own = clone(network) if state else {}
     if state:
-        network.load_state_dict(state)
+        network.load_state_dict(dict(state))
     try:
         yield
     finally:

@@ -21,8 +21,9 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
     """SHA-256 (64 hexadecimal digits) of everything that decides a run's weights and history.
 
     Config: the run itself, its method's and its protocol's section, training, seed and image
-    size. ``checkpoint_every`` and the test sets change no weight and are left out. Also the torch
-    version, the resolved precision and the device type; not the paths.
+    size. ``checkpoint_every`` and the test sets, but for their noise, which validation takes over,
+    change neither and are left out. Also the torch version, the resolved precision and the device
+    type; not the paths.
 
     Args:
         config: the whole configuration.
@@ -36,13 +37,14 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
     if run_name not in config.runs:
         raise UserError(f"runs.{run_name}: no such run: choose one of {', '.join(config.runs)}")
     run = config.runs[run_name]
-    device = select_device()
+    protocol, device = config.protocols[run.protocol], select_device()
     facts = {
         "run": [run_name, run.model_dump(mode="json")],
         "seed": config.seed,
         "image_size": config.image_size,
         "method": config.methods.get(run.method, {}),
-        "protocol": config.protocols[run.protocol].model_dump(mode="json", exclude={"test"}),
+        "protocol": protocol.model_dump(mode="json", exclude={"test"}),
+        "validation_noise": protocol.test.noise,
         "prior": config.prior.model_dump(mode="json", include={"taps", "input"}),
         "training": config.training.model_dump(
             mode="json", exclude={"checkpoint_every", "precision"}

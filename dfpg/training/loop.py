@@ -6,7 +6,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -32,13 +32,14 @@ from dfpg.methods.base import Method
 from dfpg.methods.weights import save_weights
 from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from dfpg.training.ema import clone, update_average, use_weights
+from dfpg.training.diagnostics import gradient_shares, new_imbalances
+from dfpg.training.ema import clone, update_average
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 from dfpg.training.step import tensors_of, training_step
 
 if TYPE_CHECKING:
     from dfpg.methods.batch import Batch
-    from dfpg.training.validation import Validation
+    from dfpg.training.validation import Validate
 
 
 class Batches(Protocol):
@@ -58,7 +59,7 @@ def train(
     history: Path,
     cost: Path,
     scratch: Path,
-    validation: Validation | None = None,
+    validate: Validate | None = None,
 ) -> None:
     """Train one run and write its weights and history; resume where an earlier attempt stopped.
 
@@ -72,10 +73,12 @@ def train(
         method: networks and objective, freshly initialised.
         batches: source of batches.
         out: weights file to write (EMA weights if ``training.ema`` is above 0).
-        history: CSV to write: step, lr, mean of each loss since the last row, validation PSNR.
+        history: CSV to write: step, lr, means of the step's figures since the last row, shares of
+            the gradient (:func:`dfpg.training.diagnostics.gradient_shares`), validation figures.
         cost: JSON to write: seconds of training and validation, and the device.
         scratch: this run's own folder, ``scratch/<fingerprint>``; deleted on success.
-        validation: PSNR in dB of the method as it stands, called every ``validate_every`` steps.
+        validate: figures of the method as it stands, see
+            :class:`dfpg.training.validation.Validation`; called every ``validate_every`` steps.
 
     Raises:
         StoppedError: SIGINT, SIGTERM, or the dvc that started this is gone; a checkpoint is saved.
@@ -125,13 +128,19 @@ def train(
                     update_average(average, generator, training.ema)
                 state.step += 1
                 state.history.add(figures)
-                progress(figures)
+                if progress:
+                    losses = {name: v for name, v in figures.items() if name.startswith("loss_")}
+                    progress.advance(1, **losses)
                 if state.step % training.validate_every == 0 or state.step == run.steps:
-                    psnr = {}
-                    if validation and world.is_main_process:
-                        with use_weights(generator, average), autocast(world.device, precision):
-                            psnr = {"validation_psnr": validation(method)}
-                    state.history.close_row(state.step, run.lr * decay, **psnr)
+                    figures = {}
+                    if progress:
+                        figures = gradient_shares(method, batch, world, precision)
+                        for warning in new_imbalances(figures, state.history.rows):
+                            progress.say(f"{run_name}: step {state.step}: {warning}")
+                        if validate:
+                            with autocast(world.device, precision):
+                                figures |= validate(method, average)
+                    state.history.close_row(state.step, run.lr * decay, **figures)
                 asked = signals.received or (signal.SIGHUP if owner.gone() else 0)
                 stop = agree_to_stop(asked, world)
                 due = state.step % training.checkpoint_every == 0 and state.step < run.steps
@@ -194,15 +203,13 @@ def lock_state(scratch: Path, world: PartialState) -> Iterator[StateFolder | Non
 @contextmanager
 def show_progress(
     run_name: str, steps: int, step: int, world: PartialState
-) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A function that reports one more step and its losses; silent but in the main process."""
-    if not world.is_main_process:
-        yield lambda _: None
-        return
-    with Progress(f"train {run_name}", steps, "step", initial=step) as progress:
-        yield lambda figures: progress.advance(
-            1, **{name: value for name, value in figures.items() if name.startswith("loss_")}
-        )
+) -> Iterator[Progress | None]:
+    """Progress of a training in the main process, None in the others."""
+    if world.is_main_process:
+        with Progress(f"train {run_name}", steps, "step", initial=step) as progress:
+            yield progress
+    else:
+        yield None
 
 
 def agree_to_stop(stop: int, world: PartialState) -> int:

@@ -60,8 +60,12 @@ def share(batch: Batch, world: PartialState) -> Batch:
     if world.num_processes == 1:
         return batch
     size = batch.sharp.shape[0] // world.num_processes
-    part = slice(world.process_index * size, (world.process_index + 1) * size)
-    return dataclasses.replace(batch, **{name: t[part] for name, t in tensors_of(batch).items()})
+    return take(batch, slice(world.process_index * size, (world.process_index + 1) * size))
+
+
+def take(batch: Batch, images: slice) -> Batch:
+    """Some images of a batch."""
+    return dataclasses.replace(batch, **{name: t[images] for name, t in tensors_of(batch).items()})
 
 
 def tensors_of(batch: Batch) -> dict[str, Tensor]:

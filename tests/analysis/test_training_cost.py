@@ -12,10 +12,10 @@ def test_training_table_says_what_each_run_was_given(config, results):
     row = pick_row(results / "training.csv", run="b1")
     assert row["steps"] == str(config.runs["b1"].steps)
     assert int(row["images"]) == config.runs["b1"].steps * config.training.batch_size
-    assert row["validation_psnr"] == "22.75"
+    assert (row["validation_gain"], row["validation_unblurred_psnr"]) == ("0.75", "")
     assert row["seconds"] == "12.3"
     assert pick_row(results / "training.csv", run="b2")["seconds"] == ""
-    assert pick_row(results / "training.csv", run="b2")["validation_psnr"] == ""
+    assert pick_row(results / "training.csv", run="b2")["validation_gain"] == ""
 
 
 def test_a_run_of_published_weights_says_so_and_was_given_no_steps(config, artifacts, tmp_path):
@@ -43,7 +43,7 @@ def test_train_images_are_those_of_the_run(config, results):
     [
         ("cost", "b1.json", "{}"),
         ("cost", "b1.json", "[1]"),
-        ("history", "b1.csv", "step,validation_psnr\n2,high\n"),
+        ("history", "b1.csv", "step,validation_gain\n2,high\n"),
     ],
 )
 def test_a_damaged_record_of_a_training_is_named(config, tmp_path, folder, name, text):

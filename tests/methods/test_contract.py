@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from dfpg.core.device import process_group
 from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Method, Setting
 from dfpg.methods.registry import build_restorer, method_class, method_names
 from dfpg.methods.weights import load_weights, save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from dfpg.training.diagnostics import discriminator_auc, gradient_shares
 
 SIDE = 32  # px
 CANVAS = 7  # of the kernels
@@ -241,6 +243,40 @@ def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
     for network, module in whole.networks.items():
         state = resumed.networks[network].state_dict()
         assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
+    def start() -> tuple[Method, dict[str, torch.optim.Optimizer]]:
+        method = build(name).train()
+        torch.manual_seed(7)
+        return method, method.optimisers(1e-3, 1e-3)
+
+    (method, optimisers), batch = start(), training_batch(build(name), 4)
+    train(method, batch, optimisers, 1)
+    shares = gradient_shares(method, batch, process_group(), "fp32")
+    found = discriminator_auc(method, [batch])
+    train(method, batch, optimisers, 2)
+    for part in method.gradient_parts if shares else ():
+        values = [value for key, value in shares.items() if key.endswith(f".{part}")]
+        assert sum(values) == pytest.approx(1)
+    # Lee's discriminator needs parsing maps, which held-out faces have none of.
+    assert bool(found) == ("discriminator" in method.networks and name != "lee2020")
+    assert all(0 <= value <= 1 for value in found.values())
+    other, optimisers = start()
+    train(other, batch, optimisers, 3)
+    for network, module in other.networks.items():
+        state = method.networks[network].state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["dfpgnet", "shen2018", "lu2019", "wang2021", "li2020"])
+def test_a_discriminator_that_is_trained_alone_tells_real_from_made(name: str) -> None:
+    method = build(name).train()
+    batch = training_batch(method, 8)
+    train(method, batch, method.optimisers(0.0, 2e-3), 25)
+    paired = replace(batch, sharp=pictures(8, 0))  # as in validation, for the unpaired view too
+    assert discriminator_auc(method, [paired])["discriminator_auc"] > 0.9
 
 
 @pytest.mark.parametrize("name", trainings(sees_sharp=True))

@@ -219,7 +219,7 @@ def test_a_method_has_its_colour_in_every_figure(text, config):
 def test_curves_carry_their_names_as_text(text):
     assert "<text" in figure_titles(text, "sizes-mspl_random")["restormer"]
     assert ">restormer</text>" in figure_titles(text, "sizes-mspl_random")["restormer"]
-    assert ">validation PSNR (dB)</text>" in figure_titles(text, "training-b")["b1"]
+    assert ">validation gain (dB)</text>" in figure_titles(text, "training-b")["b1"]
 
 
 def test_kernel_sizes_are_means_of_the_images(made):
@@ -296,7 +296,8 @@ def test_a_submission_has_its_row_curve_and_place_in_every_forest(config, tmp_pa
 def test_training_times_that_an_older_run_lacks_are_asked_for(config, tmp_path):
     artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
     build_tables(config, artifacts, results)
-    columns = "run,method,protocol,steps,images,lr,validation_psnr,profile"
+    figures = "validation_gain,validation_gain_se,validation_unblurred_psnr"
+    columns = f"run,method,protocol,steps,images,lr,{figures},profile"
     (results / "training.csv").write_text(f"{columns}\n")
     with pytest.raises(UserError, match=r"training\.csv: no column 'seconds'; run `dvc repro`"):
         build_report(config, artifacts, results, ROOT)

@@ -43,7 +43,7 @@ def assert_same(a: TrainingState, b: TrainingState) -> None:
 
 def test_round_trip_keeps_every_bit_and_every_memory_layout(tmp_path):
     state = make_state(3)
-    state.history.close_row(3, 0.1, validation_psnr=1 / 3)
+    state.history.close_row(3, 0.1, validation_gain=1 / 3)
     state.history.add({"loss": 0.1})
     torch.manual_seed(5)
     save_checkpoint(tmp_path, state)

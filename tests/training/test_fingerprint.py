@@ -81,7 +81,8 @@ def test_depends_on_the_run_s_own_protocol_only(files):
     config = toy_config(9, {"protocol": "a"})
     one = fingerprint(config, RUN, **files)
     assert fingerprint(updated(config, "protocols.b.noise", 9.0), RUN, **files) == one
-    assert fingerprint(updated(config, "protocols.a.test.noise", 9.0), RUN, **files) == one
+    assert fingerprint(updated(config, "protocols.a.test.faces_per_subset", 9), RUN, **files) == one
+    assert fingerprint(updated(config, "protocols.a.test.noise", 9.0), RUN, **files) != one
     assert fingerprint(updated(config, "protocols.a.noise", 9.0), RUN, **files) != one
 
 

@@ -62,7 +62,7 @@ def train(config: Config, generated: Path) -> None:
         history=ARTIFACTS / "history" / f"{RUN}.csv",
         cost=COST,
         scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
-        validation=make_validation(config, "b", kernels),
+        validate=make_validation(config, "b", kernels),
     )
 
 
