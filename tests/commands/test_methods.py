@@ -12,7 +12,8 @@ from dfpg.commands.methods import HEADINGS, markdown, overview
 from dfpg.core.config import Config
 from dfpg.core.profile import resolve_profile
 from dfpg.methods.cost import cost
-from dfpg.methods.registry import build_method, method_class, method_names
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import build_method, method_class
 from dfpg.methods.yasarla2020 import CLASSES, Auxiliary
 from dfpg.paper.tables import TABLES
 
