@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.core.config import Config
+from dfpg.core.markdown import markdown_table
 from dfpg.methods.registry import METHODS, build_method
 from dfpg.paper.tables import TABLES, fidelity, table_rows
 
@@ -95,8 +96,7 @@ def overview(config: Config, full: Config) -> list[Record]:
 
 def markdown(records: Sequence[Record]) -> str:
     """Records of :func:`overview` as a Markdown table."""
-    lines = [HEADINGS.values(), ["---"] * len(HEADINGS), *(r.values() for r in records)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(list(HEADINGS.values()), (list(record.values()) for record in records))
 
 
 def _cost(config: Config, method: str) -> tuple[str, str]:
