@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 
 from dfpg.core.config import NOMINAL_SIZES, REFERENCE_SIZE, Config
 from dfpg.core.errors import UserError, within_memory
-from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.files import atomic_write, read_json, sha256, write_text
 from dfpg.core.paths import KERNELS
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
@@ -104,7 +104,7 @@ def load_kernels(path: Path) -> KernelBank:
         raise UserError(f"{path}: not a kernel bank: expected one of {', '.join(FAMILIES)}")
     manifest = path.with_name(MANIFEST)
     try:
-        expected = json.loads(manifest.read_text())["sha256"][path.name]
+        expected = read_json(manifest)["sha256"][path.name]
         actual = sha256(path)
     except FileNotFoundError as error:
         raise UserError(

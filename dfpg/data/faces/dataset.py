@@ -58,6 +58,8 @@ def read_index(folder: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: missing; check out data/, or run `dvc repro faces` for your own sources"
         ) from error
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: no index of faces as CSV; restore the file") from error
     missing = {"file", "person", "split", *LANDMARK_COLUMNS} - set(index.columns)
     if missing:
         raise UserError(f"{path}: no column {sorted(missing)[0]!r}; restore the file")
@@ -96,7 +98,7 @@ def load_prepared(folder: Path, split: Split) -> FaceSet:
     path = folder / f"{split}.npy"
     try:
         pictures = np.load(path, mmap_mode="c")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
     if len(pictures) != len(rows):
         raise UserError(
