@@ -6,7 +6,8 @@ from scipy.interpolate import make_interp_spline
 
 from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
-from dfpg.data.blur.kernels import canvas_size, support_sides
+from dfpg.data.blur.descriptors import support_sides
+from dfpg.data.blur.kernels import canvas_size
 from dfpg.data.blur.splines import PROPOSALS, curve_pixels, propose, splat_matrix, spline_kernels
 
 
