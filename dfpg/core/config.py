@@ -20,6 +20,7 @@ NOMINAL_SIZES = (13, 15, 17, 19, 21, 23, 25, 27)  # kernel sizes at 128 px, pape
 REFERENCE_SIZE = 128  # px: image size that the nominal kernel sizes refer to
 
 ProtocolName = Literal["a", "b"]
+Framing = Literal["close", "wide"]  # the face alone, or the head with its surroundings
 Positive = Annotated[int, Field(gt=0)]
 Requested = Literal["auto", "fp32", "bf16"]  # auto: see dfpg.core.device.resolve_precision
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -88,10 +89,14 @@ class TestSet(Frozen):
 
 
 class Protocol(Frozen):
-    """How sharp faces become blurred ones: A = Shen et al. 2018, B = MSPL (Lee et al. 2020)."""
+    """How sharp faces become blurred ones: A = Shen et al. 2018, B = MSPL (Lee et al. 2020).
+
+    ``framing`` is that of sources that have both, in training and test; others have one.
+    """
 
     kernels: Literal["trajectory", "spline"]
     source: str
+    framing: Framing
     crop: Annotated[float, Field(gt=0, le=1)]  # side of the crop as a share of the picture
     augmentation: Augmentation
     size_draw: Literal["batch", "image"]

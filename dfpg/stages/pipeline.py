@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from dfpg.core.config import PARAMS, Config, ProtocolName, load_config
+from dfpg.core.config import PARAMS, Config, Framing, ProtocolName, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH, TESTSETS
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dfpg.data.blur.kernels import KernelBank
     from dfpg.methods.base import Method
     from dfpg.training.loop import Validation
@@ -80,7 +83,7 @@ def testsets(protocol: str) -> None:
     config = load_config()
     settings = config.protocols[name]
     used = {subset.source for subset in settings.test.subsets.values()}
-    faces = {source: load_faces(source, "test") for source in sorted(used)}
+    faces = {source: load_faces(source, "test", settings.framing) for source in sorted(used)}
     rate = build_testset(config, name, load_bank(settings.kernels), faces, TESTSETS / name)
     print(f"test set {name}: {rate}")
 
@@ -112,11 +115,12 @@ def priors() -> None:
 
     config = load_config()
     source = config.prior.source
-    build_prior(config, load_faces(source, "train"), load_faces(source, "test"), PRIORS)
+    faces, held_out = (load_faces(source, split, "close") for split in ("train", "test"))
+    build_prior(config, faces, held_out, PRIORS)
 
 
 def parsing(sheet: Path | None) -> None:
-    """Stage ``parsing``: maps of the training faces, one file per source.
+    """Stage ``parsing``: maps of the training faces as they are stored, one file per source.
 
     A set's own masks are used where it has some; else BiSeNet draws the maps.
     """
@@ -156,7 +160,7 @@ def train(run: str) -> None:
     from dfpg.core.device import select_device
     from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, load_faces
     from dfpg.methods.registry import build_method, needs_prior
-    from dfpg.pretrained.parsing import label_file, load_labels
+    from dfpg.pretrained.parsing import label_file
     from dfpg.pretrained.vggface import load_prior
     from dfpg.training.batch_views import WITH_LABELS, open_view
     from dfpg.training.fingerprint import fingerprint, training_code
@@ -172,9 +176,9 @@ def train(run: str) -> None:
     settings = config.protocols[protocol]
     names = settings.source.split(JOIN)
     bank = load_bank(settings.kernels)
-    faces = load_faces(settings.source, "train")
+    faces = load_faces(settings.source, "train", settings.framing)
     view = config.runs[run].view or method.view
-    labels = load_labels(PARSING, names) if view in WITH_LABELS else None
+    labels = _training_labels(names, settings.framing) if view in WITH_LABELS else None
     batches = open_view(view, config, run, faces, bank, select_device(), labels)
     inputs = [KERNELS / f"{settings.kernels}.safetensors"]
     inputs += [FACES if name == EMBEDDED else PREPARED / name for name in names]
@@ -194,6 +198,17 @@ def train(run: str) -> None:
         scratch=SCRATCH / state,
         validation=make_validation(config, protocol, bank),
     )
+
+
+def _training_labels(names: list[str], framing: Framing) -> NDArray[np.uint8]:
+    """Parsing maps [N, S, S] of the training faces of several sources, in one framing."""
+    import numpy as np
+
+    from dfpg.data.faces.dataset import cut, framing_square
+    from dfpg.pretrained.parsing import load_labels
+
+    parts = [cut(load_labels(PARSING, [name]), framing_square(name, framing)) for name in names]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _take_published(config: Config, run: str, path: Path) -> None:
@@ -228,7 +243,8 @@ def make_validation(config: Config, protocol: ProtocolName, bank: KernelBank) ->
     from dfpg.metrics.psnr import psnr
     from dfpg.training.batches import BatchSource
 
-    faces = load_faces(config.protocols[protocol].source, "val")
+    settings = config.protocols[protocol]
+    faces = load_faces(settings.source, "val", settings.framing)
     source = BatchSource(config, protocol, faces, bank, VALIDATION_BATCH, select_device())
     batches = [source.batch(step) for step in range(VALIDATION_BATCHES)]
 

@@ -95,7 +95,7 @@ def robustness(runs: Sequence[str]) -> str:
     images = {}
     for name, settings in config.protocols.items():
         used = sorted({subset.source for subset in settings.test.subsets.values()})
-        faces = {source: load_faces(source, "test") for source in used}
+        faces = {source: load_faces(source, "test", settings.framing) for source in used}
         index = open_testset(TESTSETS / name).index
         images[name] = moved_images(config, name, index, load_bank(settings.kernels), faces)
     inputs = Inputs(ARTIFACTS / "weights", TESTSETS, KERNELS, ROBUSTNESS)
@@ -114,9 +114,10 @@ def _references(config: Config, testset: TestSet) -> None:
     from dfpg.evaluation.recognition.references import EMBEDDER_CARD, build_references
     from dfpg.pretrained.embedder import FaceEmbedder, embedder_path
 
-    slot = config.protocols[RECOGNITION.protocol].test.subsets.get(RECOGNITION.subset)
+    protocol = config.protocols[RECOGNITION.protocol]
+    slot = protocol.test.subsets.get(RECOGNITION.subset)
     source = slot.source if slot else None
-    faces = load_faces(source, "test") if source else None
+    faces = load_faces(source, "test", protocol.framing) if source else None
     path = embedder_path(config.recognition.embedder)
     detector, embedder = _detector(config), FaceEmbedder(path)
     build_references(config, testset, faces, detector, embedder, REFERENCES)
