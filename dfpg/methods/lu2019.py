@@ -92,15 +92,15 @@ class ContentEncoder(nn.Module):
 
 
 class BlurBlock(nn.Module):
-    """Residual block of the blur encoder: half the resolution by average pooling."""
+    """Residual block of the blur encoder, reflected at the border; average pooling halves it."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.LeakyReLU(BLUR_SLOPE),
-            nn.Conv2d(inputs, inputs, 3, padding=1),
+            _conv(inputs, inputs, 3),
             nn.LeakyReLU(BLUR_SLOPE),
-            nn.Conv2d(inputs, outputs, 3, padding=1),
+            _conv(inputs, outputs, 3),
             nn.AvgPool2d(2),
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1))
