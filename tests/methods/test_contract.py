@@ -89,6 +89,7 @@ CASES: dict[str, Case] = {
             "objective": "native",
             "init": "identity",
             "weight_decay": 1e-3,
+            "pixels": "centred",
         },
         full={"width": 32, "encoder_blocks": [1, 1, 1, 28], "init": "released"},
         parameters={"generator": 17_111_907},
@@ -106,6 +107,7 @@ CASES: dict[str, Case] = {
             "init": "identity",
             "weight_decay": 1e-4,
             "clip_norm": 0.01,
+            "pixels": "centred",
         },
         full={"width": 48, "blocks": [4, 6, 6, 8], "refinement_blocks": 4, "init": "released"},
         parameters={"generator": 26_126_644},
@@ -169,6 +171,7 @@ CASES: dict[str, Case] = {
             "lambda_perceptual": 1.8e-4,
             "perceptual_input": "lab",
             "confidence_reuse": False,
+            "segmentation_statistics": "moving",
         },
         full={"width": 64, "segmentation_width": 64, "init": "released", "output": "tanh"},
         parameters={
@@ -224,6 +227,8 @@ CASES: dict[str, Case] = {
             "lambda_perceptual": 1e-5,
             "lambda_adversarial": 5e-5,
             "perceptual_input": "canonical",
+            "parsing_up": "transposed",
+            "parsing_statistics": "moving",
         },
         full={
             "width": 64,

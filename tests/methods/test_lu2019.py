@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.released import method_of
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dfpg.core.errors import UserError
 from dfpg.methods.base import Setting
 from dfpg.methods.lu2019 import (
     BlurEncoder,
@@ -222,3 +225,9 @@ def test_inference_needs_no_discriminator_and_training_says_so(make: Make) -> No
 def test_bad_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         Lu2019Options(**(OPTIONS | change))
+
+
+def test_a_checkpoint_without_a_part_is_refused(tmp_path: Path) -> None:
+    torch.save({"enc_c": {}, "gen": {}}, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"net.pth: no enc_a; accepted: a checkpoint of UID-GAN"):
+        method_of("lu2019").load_official(tmp_path / "net.pth")
