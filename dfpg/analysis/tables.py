@@ -25,7 +25,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.paper.published import ERRATA, Key, figures
-from dfpg.paper.tables import BASELINES, TABLES, Column, Row, Table, fidelity, rows_of
+from dfpg.paper.tables import BASELINES, TABLES, Column, Row, Table, fidelity, note, rows_of
 from dfpg.report.recognition_plots import draw_histogram, draw_roc
 from dfpg.report.style import row_styles
 
@@ -262,6 +262,7 @@ def _record(
     bounds = found.values[key] if found and present else NO_VALUE
     figure = figures().get(Key(table.name, row.key, column.protocol, column.subset, metric))
     closeness = fidelity(config, row) if present else "reported only"
+    own = row.prior and closeness == row.fidelity  # trained here with the prior network
     verdict, reason = "", _why_empty(config, row, metric, found, bounds, present)
     if figure and reason:
         verdict = NOT_COMPARABLE
@@ -285,9 +286,9 @@ def _record(
         "verdict": verdict,
         "reason": reason,
         "fidelity": closeness,
-        "note": row.note if closeness == row.fidelity else "",
+        "note": note(row, closeness),
         "source": "; ".join(slots(config, column)) if present else "",
-        "prior": prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
+        "prior": prior_network(config) if present and (own or metric == "d_vgg") else "",
         "train_images": train_images(config, row.run) if present else "",
         "profile": config.profile,
     }

@@ -267,5 +267,7 @@ def _check_file(path: Path, accepted: str) -> None:
 
 
 def _damaged(path: Path, kind: str, error: Exception, accepted: str) -> UserError:
-    words = " ".join(str(error).split())[:80] or type(error).__name__
+    reason = str(error).rpartition("WeightsUnpickler error:")[2]  # PyTorch's, between its advice
+    reason = reason.partition("Check the documentation")[0]
+    words = " ".join(reason.split())[:80] or type(error).__name__
     return UserError(f"{path}: damaged, or no {kind} ({words}); accepted: {accepted}")

@@ -28,6 +28,11 @@ def verify() -> None:
     from dfpg.stages.verify import verify_data
 
     config = load_config()
+    if not config.runs:
+        raise UserError(
+            f"{PARAMS}: runs: none: name published weights with "
+            "`dfpg profile use official --weights RUN=FILE`"
+        )
     for where, source in sources(config).items():
         check_source(config, source, f"{PARAMS}: {where}")
     for run in config.runs:

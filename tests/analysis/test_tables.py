@@ -18,6 +18,7 @@ from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.published import figures
 from dfpg.paper.tables import TABLES, Column, evaluated_on
+from dfpg.paper.weights import PUBLISHED
 from dfpg.report.markdown import render
 
 CSVS = (
@@ -125,7 +126,10 @@ def test_a_row_whose_run_does_not_exist_is_reported_only(results):
     assert row["value"] == row["ci_low"] == row["n_people"] == row["source"] == ""
     assert row["published"] == "24.66"
     assert row["fidelity"] == "reported only"
-    assert (row["verdict"], row["reason"]) == ("not comparable", "not implemented yet")
+    assert (row["verdict"], row["reason"]) == (
+        "not comparable",
+        f"not run; weights: {PUBLISHED['xia2019'].files}",
+    )
     shen = pick(results / "table1.csv", row="shen2020", subset="helen", metric="psnr")
     assert shen["reason"].startswith("reported only")
 
@@ -349,7 +353,7 @@ def test_render_shows_value_interval_published_and_reason(results):
     assert len(lines) == 2 + 8
     text = render(results / "table1.csv")
     assert "| xia2019 | - (" in text
-    assert "not implemented yet |" in text
+    assert "not run; weights: blind/iter_*.model.npz" in text
     assert text.count("embedded (generated people)") == 2
 
 

@@ -169,3 +169,40 @@ def test_profiles_on_photographs_fill_every_slot_with_its_own_set(name):
     assert config.protocols["a"].source == "celeba+helen"
     assert config.protocols["b"].source == "celebamask_hq"
     assert config.faces["celeba"].train == 2300 + 2164
+
+
+def test_official_profile_has_the_runs_that_have_weights_and_keeps_them(tmp_path):
+    path = tmp_path / "params.yaml"
+    own = ["zhang2019_generic=/weights/dmphn", "xia2019=iter.npz"]
+    notes = use_profile("official", path, weights=own)
+    assert notes == [
+        "set: runs.zhang2019_generic.weights <- /weights/dmphn",
+        "set: runs.xia2019.weights <- iter.npz",
+    ]
+    first = load_config(path)
+    assert {name: run.weights for name, run in first.runs.items()} == {
+        "xia2019": "iter.npz",
+        "zhang2019_generic": "/weights/dmphn",
+    }
+    again = use_profile("official", path, weights=["nafnet=nafnet.pth"])
+    assert again == [
+        "kept: runs.xia2019.weights <- iter.npz",
+        "kept: runs.zhang2019_generic.weights <- /weights/dmphn",
+        "set: runs.nafnet.weights <- nafnet.pth",
+    ]
+    assert set(load_config(path).runs) == {"xia2019", "zhang2019_generic", "nafnet"}
+    dropped = use_profile("embedded", path)
+    assert "not kept: runs.nafnet.weights: nafnet.pth" in dropped
+    assert all(run.weights is None for run in load_config(path).runs.values())
+
+
+def test_weights_are_given_to_a_run_of_any_profile(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path, weights=["nafnet=net.pth"])
+    config = load_config(path)
+    assert config.runs["nafnet"].weights == "net.pth"
+    assert set(config.runs) == set(resolve_profile("embedded")[0].runs)
+    for given, words in (("nafnett=net.pth", "no run 'nafnett'"), ("nafnet", "write RUN=FILE")):
+        with pytest.raises(UserError, match=words):
+            use_profile("official", path, weights=[given])
+    assert load_config(path) == config
