@@ -264,6 +264,10 @@ def _check_file(path: Path, accepted: str) -> None:
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise UserError(f"{path}: {problem}; accepted: {accepted}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read ({error.strerror}); check its permissions") from error
 
 
 def _damaged(path: Path, kind: str, error: Exception, accepted: str) -> UserError:

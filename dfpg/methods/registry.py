@@ -43,22 +43,20 @@ class MethodEntry:
 
 
 METHODS: dict[str, MethodEntry] = {
-    "dfpgnet": MethodEntry(DFPGNet, "DFPGnet", "Jung et al., WACV", 2022, "none published"),
+    "dfpgnet": MethodEntry(DFPGNet, "DFPGnet", "Jung et al., WACV", 2022, "none published; read"),
     "lee2020": MethodEntry(
-        Lee2020, "MSPL-GAN", "Lee et al., IEEE Access", 2020, "no licence stated; not read"
+        Lee2020, "MSPL-GAN", "Lee et al., IEEE Access", 2020, "no licence stated; read"
     ),
     "li2020": MethodEntry(
         Li2020, "DFDNet", "Li et al., ECCV", 2020, "CC BY-NC-SA 4.0; not read: other networks"
     ),
-    "lu2019": MethodEntry(
-        Lu2019, "UID-GAN", "Lu et al., CVPR", 2019, "no licence stated; not read"
-    ),
-    "nafnet": MethodEntry(NAFNet, "NAFNet", "Chen et al., ECCV", 2022, "MIT; not read"),
+    "lu2019": MethodEntry(Lu2019, "UID-GAN", "Lu et al., CVPR", 2019, "no licence stated; read"),
+    "nafnet": MethodEntry(NAFNet, "NAFNet", "Chen et al., ECCV", 2022, "MIT; read"),
     "restormer": MethodEntry(
-        Restormer, "Restormer", "Zamir et al., CVPR", 2022, "the repository's own licence; not read"
+        Restormer, "Restormer", "Zamir et al., CVPR", 2022, "the repository's own licence; read"
     ),
     "shen2018": MethodEntry(
-        Shen2018, "Deep semantic deblurring", "Shen et al., CVPR", 2018, "none in the repository"
+        Shen2018, "Deep semantic deblurring", "Shen et al., CVPR", 2018, "no licence stated; read"
     ),
     "wang2021": MethodEntry(
         Wang2021, "GFPGAN", "Wang et al., CVPR", 2021, "Apache-2.0; v1.2 to v1.4 are read"
@@ -68,9 +66,9 @@ METHODS: dict[str, MethodEntry] = {
         "Unsupervised pairs",
         "Xia and Chakrabarti, NeurIPS",
         2019,
-        "no licence stated; not read",
+        "no licence stated; read",
     ),
-    "yasarla2020": MethodEntry(Yasarla2020, "UMSN", "Yasarla et al., TIP", 2020, "MIT; not read"),
+    "yasarla2020": MethodEntry(Yasarla2020, "UMSN", "Yasarla et al., TIP", 2020, "MIT; read"),
     "zhang2019": MethodEntry(
         Zhang2019, "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, "no licence stated; GoPro's are read"
     ),

@@ -342,6 +342,18 @@ def test_files_that_are_no_weights_are_one_line(reader: Any, tmp_path: Path) -> 
         reader(tmp_path, "X")
 
 
+def test_a_file_without_permission_is_no_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "w.pth").write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(UserError, match=r"w.pth: cannot read \(Permission denied\)"):
+        read_state(tmp_path / "w.pth", "X")
+
+
 def test_other_content_of_matlab_files_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.mat"
     savemat(path, {"net": np.ones((2, 2))})

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from dfpg.core.profile import resolve_profile
+from dfpg.paper.tables import BEYOND, TABLES, Row, fidelity, note, rows_of
+from dfpg.paper.weights import PUBLISHED
+
+
+def test_rows_beyond_the_paper_are_there_with_and_without_their_runs():
+    config = resolve_profile("paper")[0]
+    none = config.model_copy(update={"runs": {}})
+    for table in TABLES:
+        assert rows_of(table, none) == rows_of(table, config)
+    table2 = next(table for table in TABLES if table.name == "table2")
+    assert [row.key for row in rows_of(table2, none)][-len(BEYOND) :] == list(BEYOND)
+
+
+def test_an_empty_row_says_which_file_would_fill_it():
+    rows = {row.key: row for table in TABLES for row in table.rows}
+    assert rows["xia2019"].missing == f"not run; weights: {PUBLISHED['xia2019'].files}"
+    assert rows["zhang2019_retrained"].missing.endswith("retrained by the paper's authors")
+    assert rows["shen2020"].missing.startswith("reported only")
+    assert Row("mine", "mine").missing == "not run"
+
+
+def test_a_row_of_published_weights_says_on_what_they_were_trained():
+    config = resolve_profile("paper")[0]
+    rows = {row.key: row for table in TABLES for row in table.rows}
+    row = rows["zhang2019"]
+    run = config.runs["zhang2019_generic"].model_copy(update={"weights": "folder"})
+    taken = config.model_copy(update={"runs": {**config.runs, "zhang2019_generic": run}})
+    assert note(row, fidelity(config, row)) == "trained on pictures without faces"
+    assert note(row, fidelity(taken, row)) == "trained by its authors on GoPro"
+    assert note(rows["li2020"], "official weights") == ""
+    assert note(row, "reported only") == ""
