@@ -65,8 +65,11 @@ bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/through
 		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
 	@python -m bench.throughput .benchmarks/latest.json
 
-lint: setup ## ruff and mypy --strict
-	@ruff check . && ruff format --check . && mypy
+lint: setup ## ruff, mypy --strict, and the order of the packages
+	@ruff check . && ruff format --check . && mypy && lint-imports
+
+relock: setup ## after an edit of code: enter it into dvc.lock, and say which stages it changes
+	@dvc repro --quiet code && dvc status
 
 docs: setup ## build these pages into site/, every link checked (half a minute)
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"

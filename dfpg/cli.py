@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, line_of
+from dfpg.core.terminal import accept_any_text, flush_output, print_error
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -28,6 +29,8 @@ app.add_typer(weights_app, name="weights")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
+record_app = typer.Typer(help="The committed results.", no_args_is_help=True)
+app.add_typer(record_app, name="record")
 
 
 @app.command()
@@ -36,12 +39,21 @@ def fetch(
         list[str] | None, typer.Argument(help="Optional assets to fetch as well; see licences.")
     ] = None,
 ) -> None:
-    """Fetch, verify and unpack the pinned assets."""
+    """Fetch, verify and unpack the pinned assets (stage `fetch`)."""
     from dfpg.pretrained.assets.store import fetch as fetch_assets
+    from dfpg.stages.fetch import fetch as fetch_stage
 
-    fetch_assets()
+    fetch_stage()
     if names:
         fetch_assets(names)
+
+
+@app.command()
+def code() -> None:
+    """Write what code every stage and run depends on (stage `code`)."""
+    from dfpg.stages.code import code as code_stage
+
+    typer.echo(code_stage())
 
 
 @app.command()
@@ -55,9 +67,9 @@ def licences() -> None:
 @app.command()
 def verify() -> None:
     """Check data, assets and params.yaml (stage `verify`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.verify import verify as verify_stage
 
-    pipeline.verify()
+    verify_stage()
 
 
 @app.command()
@@ -67,25 +79,25 @@ def kernels(
     ] = None,
 ) -> None:
     """Make the blur kernels and print their figures (stage `kernels`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.kernels import kernels as kernels_stage
 
-    typer.echo(pipeline.kernels(sheet))
+    typer.echo(kernels_stage(sheet))
 
 
 @app.command()
 def testsets(protocol: Annotated[str, typer.Argument(help="a or b")]) -> None:
     """Synthesise one protocol's test set (stage `testsets`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.testsets import testsets as testsets_stage
 
-    pipeline.testsets(protocol)
+    testsets_stage(protocol)
 
 
 @app.command()
 def priors() -> None:
     """Make the prior network (stage `priors`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.priors import priors as priors_stage
 
-    pipeline.priors()
+    priors_stage()
 
 
 @app.command()
@@ -93,17 +105,17 @@ def parsing(
     sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
 ) -> None:
     """Parse the training faces for the semantic methods (stage `parsing`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.parsing import parsing as parsing_stage
 
-    pipeline.parsing(sheet)
+    parsing_stage(sheet)
 
 
 @app.command()
 def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
     """Train one run; a stopped training resumes (stage `train`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.train import train as train_stage
 
-    pipeline.train(run)
+    train_stage(run)
 
 
 @app.command()
@@ -111,9 +123,14 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
 ) -> None:
     """Restore and score the test sets with one trained run (stage `evaluate`)."""
-    from dfpg.stages import results
+    from dfpg.stages.baselines import RUN, baselines
 
-    results.evaluate(run)
+    if run == RUN:
+        baselines()
+        return
+    from dfpg.stages.evaluate import evaluate as evaluate_stage
+
+    evaluate_stage(run)
 
 
 @app.command()
@@ -123,9 +140,9 @@ def robustness(
     ] = None,
 ) -> None:
     """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
-    from dfpg.stages import results
+    from dfpg.stages.robustness import robustness as robustness_stage
 
-    typer.echo(results.robustness(runs or []))
+    typer.echo(robustness_stage(runs or []))
 
 
 @app.command()
@@ -133,14 +150,16 @@ def tables(
     show: Annotated[
         bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
     ] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("results"),
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
-    from dfpg.stages import results
+    from dfpg.report.markdown import show_tables
+    from dfpg.stages.tables import tables as tables_stage
 
     if show:
-        typer.echo(results.show_tables())
+        typer.echo(show_tables())
     else:
-        results.tables()
+        tables_stage(out)
 
 
 @app.command()
@@ -190,9 +209,9 @@ def export_testset(
     ] = False,
 ) -> None:
     """Write a protocol's blurred and sharp images as PNG, in the published naming."""
-    from dfpg.stages import pipeline
+    from dfpg.commands.export import export_testset as export_testset_command
 
-    typer.echo(pipeline.export_testset(protocol, out, force))
+    typer.echo(export_testset_command(protocol, out, force))
 
 
 @app.command()
@@ -211,20 +230,21 @@ def sheet(
 
     Which faces is decided by rule. Pictures of real people are theirs: keep such sheets private.
     """
-    from dfpg.stages import results
+    from dfpg.commands.sheet import real_blur
+    from dfpg.commands.sheet import sheet as sheet_command
 
     if blurred is None:
-        typer.echo(results.sheet(out))
+        typer.echo(sheet_command(out))
     else:
-        typer.echo(results.real_blur(blurred, out, beside or []))
+        typer.echo(real_blur(blurred, out, beside or []))
 
 
 @app.command()
 def pictures() -> None:
     """Restore the report's example faces and count what each run costs (stage `pictures`)."""
-    from dfpg.stages import results
+    from dfpg.stages.pictures import pictures as pictures_stage
 
-    results.pictures()
+    pictures_stage()
 
 
 @app.command()
@@ -233,9 +253,9 @@ def report() -> None:
 
     The report shows faces. Pictures of real people are theirs: keep such a report private.
     """
-    from dfpg.stages import results
+    from dfpg.stages.report import report as report_stage
 
-    results.report()
+    report_stage()
 
 
 @app.command()
@@ -259,10 +279,10 @@ def deblur(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Restore the faces of photographs; exit code 1 if some photographs were left out."""
-    from dfpg.commands.deblur.command import Choices
+    from dfpg.commands.deblur.command import Options
     from dfpg.commands.deblur.command import deblur as restore
 
-    choices = Choices(weights, device, aligned, copy, png, strip, force)
+    choices = Options(weights, device, aligned, copy, png, strip, force)
     outcome = restore(source, out, choices)
     typer.echo(outcome.text)
     raise typer.Exit(0 if outcome.complete else 1)
@@ -273,17 +293,17 @@ def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:
     """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
-    from dfpg.stages import results
+    from dfpg.commands.methods import methods as methods_command
 
-    typer.echo(results.methods(csv))
+    typer.echo(methods_command(csv))
 
 
 @app.command()
 def environment() -> None:
     """Record machine and versions in results/ (stage `environment`)."""
-    from dfpg.stages import results
+    from dfpg.stages.environment import environment as environment_stage
 
-    results.environment()
+    environment_stage()
 
 
 @app.command()
@@ -391,9 +411,19 @@ def weights_check(
 @faces_app.command("prepare")
 def faces_prepare() -> None:
     """Frame, split and pack the photographs of your own sources (stage `faces`)."""
-    from dfpg.stages import pipeline
+    from dfpg.stages.faces import faces
 
-    typer.echo(pipeline.faces())
+    typer.echo(faces())
+
+
+@record_app.command("check")
+def record_check() -> None:
+    """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
+    from dfpg.commands.record import check_record
+
+    check = check_record()
+    typer.echo(str(check))
+    raise typer.Exit(0 if check.ok else 1)
 
 
 @data_app.command("check")
@@ -439,10 +469,21 @@ OPENMP_SPIN = "20000"
 
 
 def main() -> None:
-    """Entry point: a :class:`UserError` becomes one line on stderr and its exit code."""
+    """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
+    accept_any_text()
     try:
-        app()
-    except UserError as error:
-        print(f"dfpg: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        try:
+            if stage := os.environ.get("DVC_STAGE"):
+                from dfpg.stages.code import check_code
+
+                check_code(stage)
+            app()
+        finally:
+            flush_output()
+    except Exception as error:
+        line = line_of(error)
+        if line is None:
+            raise
+        print_error(f"dfpg: {line}")
+        sys.exit(error.exit_code if isinstance(error, UserError) else UserError.exit_code)

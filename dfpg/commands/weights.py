@@ -20,11 +20,10 @@ from dfpg.data.faces.dataset import EMBEDDED, load_faces
 from dfpg.data.testsets import MANIFEST, open_testset
 from dfpg.methods.base import Method
 from dfpg.methods.official import load_published
-from dfpg.methods.registry import METHODS, build_method
+from dfpg.methods.registry import build_method, method_names
 from dfpg.metrics.psnr import psnr
 from dfpg.paper.weights import PUBLISHED
 
-WITH_RUNS = "paper"  # profile whose runs name the methods
 TEST_SET = TESTSETS / "b"
 NOMINAL = 21  # px: size of the kernel that blurs an embedded face
 
@@ -51,13 +50,13 @@ def check_weights(name: str, path: Path, out: Path | None = None) -> str:
     Raises:
         UserError: unknown method, or the method refuses the file.
     """
-    if name not in METHODS:
-        raise UserError(f"weights check {name}: no such method; there are {', '.join(METHODS)}")
+    if name not in method_names():
+        known = ", ".join(method_names())
+        raise UserError(f"weights check {name}: no such method; there are {known}")
     config = resolve_profile(OFFICIAL)[0]
-    runs = resolve_profile(WITH_RUNS)[0].runs
-    own = [run for run, settings in runs.items() if settings.method == name]
+    own = [run for run, settings in config.runs.items() if settings.method == name]
     rows = [run for run in own if PUBLISHED[run].trained]
-    run = runs[own[0]]
+    run = config.runs[own[0]]
 
     def build(options: dict[str, Any]) -> Method:
         settings = run.model_copy(update={"options": run.options | options})

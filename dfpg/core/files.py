@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, advice
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -36,7 +36,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror}); free space there") from error
+        raise UserError(f"{path}: cannot write ({error.strerror}); {advice(error)}") from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -53,7 +53,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise UserError(
             f"{path}: cannot write ({error.strerror}); the file is as it was before: "
-            "free space or check permissions, then run again"
+            f"{advice(error)}"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -61,13 +61,21 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder to fill, not made yet; on success it replaces ``target`` as a whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        new = Path(folder) / "new"
+    """A hidden folder to fill, not made yet; on success it replaces ``target`` as a whole.
+
+    Raises:
+        UserError: the file system refuses the folder.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise UserError(f"{target}: cannot write ({error.strerror}); {advice(error)}") from error
+    with folder as name:
+        new = Path(name) / "new"
         yield new
         if target.exists():
-            target.rename(Path(folder) / "old")
+            target.rename(Path(name) / "old")
         new.rename(target)
 
 
@@ -75,6 +83,14 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with :func:`atomic_write`."""
     with atomic_write(path) as stream:
         stream.write(text.encode())
+
+
+def in_home(path: Path) -> Path:
+    """The path with ``~`` as the user's home; as it is for a user without one."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def sha256(path: Path) -> str:

@@ -59,9 +59,6 @@ def _merged(name: str) -> Any:
 
 
 def _resolved(name: str, values: Any) -> tuple[Config, str]:
-    if name == OFFICIAL:
-        for run in [run for run, settings in values["runs"].items() if not settings.get("weights")]:
-            del values["runs"][run]
     stream = io.StringIO()
     _yaml().dump(values, stream)
     text = stream.getvalue()
@@ -96,9 +93,10 @@ def use_profile(
 ) -> list[str]:
     """Write a profile's resolved values into ``params.yaml``; see :func:`resolve_profile`.
 
-    Folders that the old file names are kept, and so are its sources in the test sets' slots where
-    they are the user's own and the profile does not use the embedded faces there. The profile
-    ``official`` also keeps the weights that runs of the old file take.
+    Folders that the old file names are kept, and so are methods' blocks and runs that the user
+    added, and sources in the test sets' slots where they are the user's own and the profile does
+    not use the embedded faces there. The profile ``official`` also keeps the weights that runs of
+    the old file take.
 
     Args:
         name: of the profile.
@@ -112,7 +110,7 @@ def use_profile(
         the old file had and the new one has not.
 
     Raises:
-        UserError: an unknown profile, source, reader, slot or run.
+        UserError: an unknown profile, source, reader, slot or run; or ``official`` without weights.
     """
     values = _merged(name)
     notes = _keep(values, path)
@@ -122,6 +120,8 @@ def use_profile(
         notes.append(_set_slot(values, given))
     for given in weights:
         notes.append(_set_weights(values, given))
+    if name == OFFICIAL:
+        _drop_untrained(values)
     write_text(path, _resolved(name, values)[1])
     return notes
 
@@ -161,8 +161,23 @@ def _keep(values: Any, path: Path) -> list[str]:
     if values["profile"] == OFFICIAL:
         for run in (run for run in values["runs"] if run in weights):
             notes.append(_set_weights(values, f"{run}={weights[run]}", "kept"))
+    notes += _keep_blocks(values, old)
     lost = [note for where, note in own_values.items() if note != _flat(values).get(where)]
     return notes + [f"not kept: {note}" for note in lost]
+
+
+def _keep_blocks(values: Any, old: Any) -> list[str]:
+    """Carry over what the user added: blocks of methods, and runs, that the old profile lacks."""
+    usual = _merged(old["profile"])
+    notes = []
+    for section in ("methods", "runs"):
+        for name, block in old[section].items():
+            if values["profile"] == OFFICIAL and section == "runs" and not block.get("weights"):
+                continue
+            if name not in usual[section] and name not in values[section]:
+                values[section][name] = block
+                notes.append(f"kept: {section}.{name}")
+    return notes
 
 
 def _own_values(old: Any) -> dict[tuple[str, ...], str]:
@@ -172,7 +187,6 @@ def _own_values(old: Any) -> dict[tuple[str, ...], str]:
         where: note
         for where, note in _flat(old).items()
         if note != usual.get(where)
-        and where != ("runs",)  # none: an official profile without weights
         and not (where[0] == "faces" and where[-1] in ("path", "reader"))
         and not ("subsets" in where and where[-1] == "source")
     }
@@ -235,3 +249,14 @@ def _set_weights(values: Any, given: str, verb: str = "set") -> str:
         raise UserError(f"--weights {given}: no run {run!r}: use one of {known}")
     values["runs"][run]["weights"] = place
     return f"{verb}: runs.{run}.weights <- {place}"
+
+
+def _drop_untrained(values: Any) -> None:
+    """Leave the runs that have weights."""
+    for run in [run for run, settings in values["runs"].items() if not settings.get("weights")]:
+        del values["runs"][run]
+    if not values["runs"]:
+        raise UserError(
+            f"profile {OFFICIAL}: no weights are named: give --weights RUN=FILE, e.g. "
+            "xia2019=iter_190000.model.npz; `dfpg weights check METHOD FILE` says what a file is"
+        )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import Config, ProtocolName
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
@@ -60,6 +60,7 @@ class TestSet:
     index: pd.DataFrame
 
 
+@within_memory("faces_per_subset, images_per_subset or image_size")
 def build_testset(
     config: Config,
     protocol: ProtocolName,
@@ -87,6 +88,13 @@ def build_testset(
     for number, (name, subset) in enumerate(settings.subsets.items()):
         source = faces[subset.source]
         first = first_kernel(config, protocol, number)
+        made = min(map(len, kernels.test.values()))
+        if made < first + settings.kernels_per_size:
+            raise UserError(
+                f"the {kernels.family} kernels at hand are {made} per size, subset {name} of "
+                f"protocol {protocol} needs {first + settings.kernels_per_size}: "
+                "run `dvc repro kernels`"
+            )
         stream = generator(config.seed, "testset", protocol, name)
         rows = choose_faces(source, people[name], settings.faces_per_subset, stream)
         pairs = choose_pairs(

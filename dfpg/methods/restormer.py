@@ -16,15 +16,18 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 from dfpg.methods.official import Rule, check_options, counted, length_in, matched, read_state
 
 LEVELS = 4
-PerLevel = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]
+PerLevel = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-12  # smallest norm that a query or key is divided by
 ACCEPTED = "motion_deblurring.pth or another file of Restormer whose layer normalisation has biases"
 NAMES: tuple[Rule, ...] = (  # ours -> the published code's
@@ -51,15 +54,15 @@ class RestormerOptions(Frozen):
     ``pixels``: the range in which the network sees images; the published weights' is ``unit``.
     """
 
-    width: Annotated[int, Field(ge=2, multiple_of=2)]
+    width: Annotated[Width, Field(ge=2, multiple_of=2)]
     blocks: PerLevel
-    refinement_blocks: Positive
+    refinement_blocks: Depth
     heads: PerLevel
-    expansion: Annotated[float, Field(ge=1)]
+    expansion: Annotated[float, Field(ge=1, le=16, description="published: 2.66")]
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)]
+    weight_decay: Weight
+    clip_norm: Annotated[Weight, Field(ge=1e-6)]
     pixels: Literal["centred", "unit"]  # [-1, 1] or [0, 1]
 
     @field_validator("heads")
@@ -219,6 +222,26 @@ class Restormer(Method):
     Options = RestormerOptions
     options: RestormerOptions
     multiple = 1 << (LEVELS - 1)
+    system = System(
+        "Restormer", "Zamir et al., CVPR", 2022, weights="the repository's own licence; read"
+    )
+    contract = Contract(
+        small={
+            "width": 8,
+            "blocks": [1, 1, 1, 1],
+            "refinement_blocks": 1,
+            "heads": [1, 2, 4, 8],
+            "expansion": 2.66,
+            "objective": "native",
+            "init": "identity",
+            "weight_decay": 1e-4,
+            "clip_norm": 0.01,
+            "pixels": "centred",
+        },
+        full={"width": 48, "blocks": [4, 6, 6, 8], "refinement_blocks": 4, "init": "released"},
+        parameters={"generator": 26_126_644},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: RestormerOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -258,7 +281,7 @@ class Restormer(Method):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase."""
         loss = pixel_loss(self.infer(batch.blurred), batch.sharp)
-        yield Phase("generator", loss, {"pixel": loss.detach()})
+        yield Phase.of("generator", {"pixel": (1.0, loss)})
 
     @classmethod
     def official_options(cls, path: Path) -> dict[str, Any]:

@@ -13,27 +13,21 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Share
+from dfpg.core.config import Frozen, Share, Steps, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.methods import losses
-from dfpg.methods.base import (
-    Batch,
-    Method,
-    Phase,
-    PriorInput,
-    Setting,
-    frozen,
-    initialise,
-    zero,
-)
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ImageNorm
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, zero
 from dfpg.methods.official import (
     CONVOLUTION,
     Rule,
@@ -89,17 +83,7 @@ NAMES: tuple[Rule, ...] = (  # ours -> released struct array, number and field
     (r"bias$", "b"),
 )
 
-Steps = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0)]
-Width = Annotated[int, Field(ge=4)]
-
-
-class LabelledBatch(Batch, Protocol):
-    """What this method reads of a batch of the view ``growing``."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Face parsing of the sharp images, uint8 [N, H, W], 19 classes."""
+Channels = Annotated[Width, Field(ge=4)]
 
 
 class Shen2018Options(Frozen):
@@ -110,9 +94,9 @@ class Shen2018Options(Frozen):
     convolution, or the one behind that.
     """
 
-    width: Width
-    parsing_width: Width | Annotated[list[Width], Field(min_length=6, max_length=6)]
-    discriminator_width: Width
+    width: Channels
+    parsing_width: Channels | Annotated[list[Channels], Field(min_length=6, max_length=6)]
+    discriminator_width: Channels
     parsing_steps: Steps
     parsing_sharp: Share
     objective: Literal["native", "l1"]
@@ -332,6 +316,42 @@ class Shen2018(Method):
     options: Shen2018Options
     multiple = 32
     view: ClassVar[str] = "growing"
+    gradient_parts: ClassVar = {"encoder": ("coarse",)}
+    system = System(
+        "Deep semantic deblurring", "Shen et al., CVPR", 2018, weights="no licence stated; read"
+    )
+    contract = Contract(
+        small={
+            "width": 16,
+            "parsing_width": 4,
+            "discriminator_width": 4,
+            "parsing_steps": 1,
+            "parsing_sharp": 0.5,
+            "objective": "native",
+            "output": "residual",
+            "pixels": "centred",
+            "lambda_structural": 1.0,  # components: 38 % of these images, 5 % of a face
+            "lambda_perceptual": 1e-5,
+            "lambda_adversarial": 5e-5,
+            "perceptual_input": "canonical",
+            "parsing_up": "transposed",
+            "parsing_statistics": "moving",
+        },
+        full={
+            "width": 64,
+            "parsing_width": 64,
+            "discriminator_width": 64,
+            "output": "image",
+            "pixels": "unit",
+        },
+        parameters={
+            "generator": 3_118_937 + 23_444_939,
+            "generator.parsing": 23_444_939,
+            "discriminator": 2_762_945,
+        },
+        identity={},
+        l1={"objective": "l1", "parsing_steps": 0},
+    )
 
     def __init__(self, name: str, options: Shen2018Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -385,13 +405,13 @@ class Shen2018(Method):
             image = batch.sharp if first else batch.blurred
             logits = generator.parsing(generator.pixels(image)).float()
             loss = F.cross_entropy(logits, labels.long())
-            yield Phase("parsing", loss, {"parsing": loss.detach()})
+            yield Phase.of("parsing", {"parsing": (1.0, loss)})
             return
         generator.parsing.eval()
         restored: Restored = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = losses.pixel_loss(restored.image, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         if "discriminator" in self.networks:
             discriminator = self.networks["discriminator"]
@@ -402,9 +422,16 @@ class Shen2018(Method):
                 "d_fake": fake.detach().sigmoid().mean(),
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
-        parts = self._losses(batch.sharp, restored, labels)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self._losses(batch.sharp, restored, labels))
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and restored images."""
+        if "discriminator" not in self.networks:
+            return None
+        judge = self.networks["discriminator"]
+        real = judge(batch.sharp).float()
+        fake = judge(self.infer(batch.blurred)).float()
+        return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def _losses(
         self, sharp: Tensor, restored: Restored, labels: Tensor

@@ -36,7 +36,7 @@ def best_threshold(distances: Floats, same: Flags) -> float:
     return float(THRESHOLDS[(accepted_same - accepted_other).argmax()])
 
 
-def cross_validated(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
+def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
     """Whether each pair is judged rightly at the threshold that is best on the other folds.
 
     Args:

@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dfpg.core.checked import DamagedError, read_facts
 from dfpg.core.config import Prior
 from dfpg.core.errors import UserError
 
@@ -163,6 +164,10 @@ def load_prior(folder: Path) -> PriorNetwork:
     path = folder / WEIGHTS
     if not path.is_file():
         raise UserError(f"{path}: missing; run `dvc repro priors`")
+    try:
+        read_facts(path)
+    except DamagedError as error:
+        raise UserError(f"{path}: damaged ({error}); run `dvc repro -f priors`") from error
     return PriorNetwork(load_trunk(path))
 
 

@@ -7,7 +7,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from dfpg.report.style import drawing
+from dfpg.report.style import plot_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ class Chart(NamedTuple):
     description: str
 
 
-def chart(
+def draw_chart(
     name: str,
     description: str,
     draw: Callable[[Axes], None],
@@ -43,15 +43,15 @@ def chart(
     from matplotlib.figure import Figure
 
     stream = io.StringIO()
-    with drawing():
+    with plot_settings():
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
-    return Chart(_embedded(stream.getvalue(), name, description), description)
+    return Chart(_embed(stream.getvalue(), name, description), description)
 
 
-def _embedded(text: str, name: str, description: str) -> str:
+def _embed(text: str, name: str, description: str) -> str:
     """The ``svg`` element alone: no address in it, ids of its own, as wide as its place."""
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from dfpg.core.config import NOMINAL_SIZES, load_config
+from dfpg.core.config import NOMINAL_SIZES, load_config, load_yaml
 from dfpg.core.errors import UserError
-from dfpg.core.profile import NAMES, describe_profile, resolve_profile, use_profile
+from dfpg.core.profile import NAMES, OFFICIAL, describe_profile, resolve_profile, use_profile
+
+RUN = "{method: nafnet, protocol: a, steps: 4, lr: 1.0e-3, lr_discriminator: 1.0e-3, options: {}}"
+
+
+TRAINING = tuple(name for name in NAMES if name != OFFICIAL)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,26 +89,37 @@ def test_own_values_that_a_new_profile_replaces_are_named(tmp_path):
         ("published_pairs: null", "published_pairs: {lists: /lists, pictures: /pictures}"),
         ("celeba, path: /pictures, train: 4464", "celeba, path: /pictures, train: 2300"),
         ("source: celeba+helen", "source: celeba"),
-        ("  dfpg_a: {", "  own: {method: nafnet, protocol: a}\n  dfpg_a: {"),
+        ("  dfpg_a: {", f"  own: {RUN}\n  dfpg_a: {{"),
     ):
         assert own.count(old) == 1, old
         own = own.replace(old, new)
     path.write_text(own)
     assert use_profile("research", path) == [
         "kept: faces.celeba <- /pictures",
+        "kept: runs.own",
         "not kept: faces.celeba.train: 2300",
         "not kept: protocols.a.source: celeba",
         "not kept: prior.vggface: vgg.bin",
-        "not kept: runs.own.method: nafnet",
-        "not kept: runs.own.protocol: a",
         "not kept: recognition.published_pairs.lists: /lists",
         "not kept: recognition.published_pairs.pictures: /pictures",
     ]
 
 
+def test_own_methods_and_runs_survive_every_profile(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path)
+    text = path.read_text().replace("\nmethods:\n", "\nmethods:\n  mine: {width: 8}\n", 1)
+    path.write_text(text.replace("\nruns:\n", f"\nruns:\n  own: {RUN}\n", 1))
+    for name in (*TRAINING, "embedded"):
+        assert use_profile(name, path) == ["kept: methods.mine", "kept: runs.own"]
+        values = load_yaml(path)
+        assert values["methods"]["mine"] == {"width": 8}
+        assert values["runs"]["own"]["lr"] == 0.001
+
+
 def test_from_one_profile_to_another_nothing_is_lost_where_nothing_was_changed(tmp_path):
     path = tmp_path / "params.yaml"
-    for name in (*NAMES, NAMES[0]):
+    for name in (*TRAINING, TRAINING[0]):
         assert use_profile(name, path) == []
 
 
@@ -194,6 +210,19 @@ def test_official_profile_has_the_runs_that_have_weights_and_keeps_them(tmp_path
     dropped = use_profile("embedded", path)
     assert "not kept: runs.nafnet.weights: nafnet.pth" in dropped
     assert all(run.weights is None for run in load_config(path).runs.values())
+
+
+def test_official_profile_trains_nothing(tmp_path):
+    path = tmp_path / "params.yaml"
+    with pytest.raises(UserError, match="no weights are named: give --weights RUN=FILE"):
+        use_profile("official", path)
+    assert not path.exists()
+    use_profile("embedded", path)
+    text = path.read_text().replace("\nruns:\n", f"\nruns:\n  own: {RUN}\n", 1)
+    path.write_text(text)
+    notes = use_profile("official", path, weights=["xia2019=iter.npz"])
+    assert "not kept: runs.own.method: nafnet" in notes
+    assert set(load_config(path).runs) == {"xia2019"}
 
 
 def test_weights_are_given_to_a_run_of_any_profile(tmp_path):

@@ -19,7 +19,7 @@ from dfpg.core.profile import resolve_profile
 from dfpg.methods import dfpgnet, lee2020, lu2019, nafnet, restormer, shen2018, xia2019, yasarla2020
 from dfpg.methods.base import Method, Setting
 from dfpg.methods.official import CONVOLUTION, Rule, renamed
-from dfpg.methods.registry import METHODS
+from dfpg.methods.registry import method_class
 from dfpg.methods.zhang2019 import DECODER_LAYERS, ENCODER_LAYERS, names
 
 State = dict[str, Tensor]
@@ -230,10 +230,10 @@ RELEASES: dict[str, Release] = {
 
 def method_of(name: str, seed: int = 0, **changes: Any) -> Method:
     """A method of ``RELEASES`` as its files need it; ``changes`` of its options."""
-    release, entry = RELEASES[name], METHODS[name]
+    release, method = RELEASES[name], method_class(name)
     options = resolve_profile("smoke")[0].methods[name] | release.options | changes
     setting = Setting(release.side, seed, None, (), "canonical")
-    return entry.method(name, entry.method.Options.model_validate(options), setting)
+    return method(name, method.Options.model_validate(options), setting)
 
 
 def random_method(name: str, seed: int = 0, **changes: Any) -> Method:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dfpg.core.profile import resolve_profile
-from dfpg.paper.tables import BEYOND, TABLES, Row, fidelity, note, rows_of
+from dfpg.paper.tables import BEYOND, TABLES, Row, fidelity, note, table_rows
 from dfpg.paper.weights import PUBLISHED
 
 
@@ -9,9 +9,9 @@ def test_rows_beyond_the_paper_are_there_with_and_without_their_runs():
     config = resolve_profile("paper")[0]
     none = config.model_copy(update={"runs": {}})
     for table in TABLES:
-        assert rows_of(table, none) == rows_of(table, config)
+        assert table_rows(table, none) == table_rows(table, config)
     table2 = next(table for table in TABLES if table.name == "table2")
-    assert [row.key for row in rows_of(table2, none)][-len(BEYOND) :] == list(BEYOND)
+    assert [row.key for row in table_rows(table2, none)][-len(BEYOND) :] == list(BEYOND)
 
 
 def test_an_empty_row_says_which_file_would_fill_it():

@@ -169,6 +169,14 @@ def test_stage_writes_network_and_card(config: Config, asset: Path, tmp_path: Pa
     train, held_out = toy_faces(0, 3), toy_faces(100, 5)
     for name in ("first", "again"):
         build_prior(config, train, held_out, tmp_path / name)
+    weights = tmp_path / "again" / WEIGHTS
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(UserError, match=r"damaged \(checksum differs\); run `dvc repro -f priors`"):
+        load_prior(tmp_path / "again")
+    data[-1] ^= 1
+    weights.write_bytes(data)
     for file in (WEIGHTS, CARD):
         assert sha256(tmp_path / "first" / file) == sha256(tmp_path / "again" / file)
     card = read_card(tmp_path / "first")

@@ -17,6 +17,9 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 
 Split = Literal["train", "val", "test"]
+# Shares of a set that has no official split (assumed): the paper's test sets need 100 faces of a
+# set that may have no more than 350.
+SHARES: dict[Split, float] = {"train": 0.60, "val": 0.05, "test": 0.35}
 EMBEDDED = "embedded"  # the source that the repository holds
 FACES = Path("data")  # its folder
 PREPARED = Path("artifacts") / "faces"

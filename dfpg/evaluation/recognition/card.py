@@ -26,7 +26,7 @@ from dfpg.metrics.auc import (
     pair_weights,
     verification_auc,
 )
-from dfpg.metrics.verification import FOLDS, cross_validated, lab_folds
+from dfpg.metrics.verification import FOLDS, cross_validate, lab_folds
 
 if TYPE_CHECKING:
     from dfpg.pretrained.detector import FaceDetector
@@ -139,7 +139,7 @@ def _held_out(config: Config, embedder: Embed, faces: FaceSet) -> dict[str, Any]
         ]
     )
     settings = config.statistics
-    right = cross_validated(distances, pairs.same, folds)
+    right = cross_validate(distances, pairs.same, folds)
     auc = auc_intervals(
         {"auc": -distances}, pairs, config.seed, settings.resamples, settings.level
     )["auc"]
@@ -186,7 +186,7 @@ def _lfw(config: Config, embedder: Embed, detector: FaceDetector, folder: Path) 
             progress.advance()
     same = found.target == 1
     folds = lab_folds(len(distances))  # LFW lists fold by fold, each half positive
-    right = cross_validated(distances, same, folds)
+    right = cross_validate(distances, same, folds)
     level = config.statistics.level
     worst = np.where(np.isnan(distances), np.inf, distances)
     by_fold = [folds == fold for fold in range(FOLDS)]
