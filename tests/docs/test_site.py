@@ -105,6 +105,14 @@ def test_the_tour_is_a_page_with_its_outputs(site):
     assert "identity at step 0: True" in tour
     assert "<th>ci_low</th>" in tour
     assert 'href="tour.html"' in (site / "index.html").read_text()
+    assert 'href="tour.ipynb" download' in tour
+
+
+def test_the_tour_names_no_script_elsewhere(site):
+    """Formulas and diagrams in notebooks would be drawn by scripts from a content network."""
+    scripts = re.findall(r"<script\b.*?</script>", (site / "tour.html").read_text(), re.DOTALL)
+    assert scripts
+    assert not any(re.search(r"https?://[^\"']*\.m?js|src=\"\"", script) for script in scripts)
 
 
 @pytest.fixture
