@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from dfpg.analysis.people_bootstrap import Array, Interval, make_stratum, mean_i
 from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 from dfpg.evaluation.robustness.moves import (
     AMOUNTS,
     BASELINE_PART,
@@ -198,7 +198,7 @@ def _card(folder: Path, method: str) -> tuple[str, str]:
     """Weights and device of a part, from the card that ``dfpg robustness`` wrote beside it."""
     path = folder / f"{BASELINE_PART if method == BLURRED else method}.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
         return str(card["weights"]), str(card["device"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: no readable card; run `dfpg robustness` again") from error

@@ -8,7 +8,6 @@ another network, keeps its row and loses the values, with the reason in the tabl
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ from dfpg.analysis.tolerances import TRAINED, UNTRAINED
 from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config, Frozen, ProtocolName, validation_message
 from dfpg.core.errors import UserError
-from dfpg.core.files import sha256
+from dfpg.core.files import read_json, sha256
 from dfpg.evaluation.per_image import KEYS, read_per_image, read_recognition
-from dfpg.evaluation.recognition.references import EMBEDDER_CARD, PAIRS
+from dfpg.evaluation.recognition.references import EMBEDDER_CARD, PAIRS, table3_rows
 from dfpg.paper.tables import RECOGNITION, Row, Table
 
 FOLDER = Path("submissions")
@@ -98,7 +97,7 @@ def read_submission_card(folder: Path) -> SubmissionCard:
     """
     path = folder / CARD
     try:
-        return SubmissionCard.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return SubmissionCard.model_validate(read_json(path))
     except ValidationError as error:
         raise UserError(f"{validation_message(path, error)}: submit it again") from error
     except (OSError, ValueError) as error:
@@ -124,6 +123,11 @@ def _load(config: Config, folder: Path, artifacts: Path, baselines: pd.DataFrame
     if card.protocol != RECOGNITION.protocol:
         return Submission(card, scores, None, "")
     recognition = _read(read_recognition, folder / OBSERVED, card.name)
+    seen = recognition["image"].tolist()
+    if seen and seen != table3_rows(scores)["image"].tolist():
+        raise UserError(
+            f"{folder / OBSERVED}: not of the images of {PER_IMAGE}: submit {card.name} again"
+        )
     if (card.pairs, card.embedder) != reference_hashes(artifacts / "references"):
         return Submission(card, scores, None, "verified with another network or other pairs")
     return Submission(card, scores, recognition, "")
@@ -159,9 +163,9 @@ def reference_hashes(references: Path) -> tuple[str, str]:
         UserError: the stage ``baselines`` has not run.
     """
     try:
-        card = json.loads((references / EMBEDDER_CARD).read_text(encoding="utf-8"))
+        card = read_json(references / EMBEDDER_CARD)
         return sha256(references / PAIRS), str(card.get("sha256"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{references}: no references; run `dfpg evaluate baselines`") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,7 +56,7 @@ from dfpg.analysis.verification import (
 )
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError, within_memory
-from dfpg.core.files import write_text
+from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import ERRATA, PublishedKey, published_values
@@ -161,7 +160,7 @@ def read_network_card(path: Path, stage: str) -> dict[str, Any]:
         UserError: the card is missing or damaged.
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no readable card; run the {stage} stage first") from error
     if not isinstance(card, dict):

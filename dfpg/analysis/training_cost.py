@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path
 
 from dfpg.analysis.result_records import TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 
 VALIDATION = ("validation_gain", "validation_gain_se", "validation_unblurred_psnr")
 
@@ -67,7 +67,7 @@ def _last_validation(history: Path) -> dict[str, float]:
 def _seconds(cost: Path) -> float:
     """What a training took, from the cost that its loop wrote; NaN without one."""
     try:
-        return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"])
+        return float(read_json(cost)["seconds"])
     except FileNotFoundError:
         return math.nan
     except (OSError, ValueError, TypeError, KeyError) as error:

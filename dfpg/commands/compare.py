@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tolerances import RELATIVE, ROUNDING, TRAINED, UNTRAINED
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 from dfpg.paper.tables import BASELINES, VGGFACE
 
 
@@ -131,9 +131,7 @@ def _close(one: float, two: float, tolerance: float, relative: bool) -> bool:
 def _settings(first: Path, second: Path) -> tuple[str, ...]:
     """What ``environment.json`` says of the two machines where it differs; empty without it."""
     try:
-        one, two = (
-            json.loads((folder / "environment.json").read_text()) for folder in (first, second)
-        )
+        one, two = (read_json(folder / "environment.json") for folder in (first, second))
     except (OSError, ValueError):
         return ()
     names = dict.fromkeys((*one, *two))

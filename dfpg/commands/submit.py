@@ -22,7 +22,7 @@ from dfpg.analysis.submissions import (
 from dfpg.commands.export import INDEX, file_names
 from dfpg.core.config import Config, ProtocolName, load_config
 from dfpg.core.errors import UserError
-from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, write_text
+from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, read_json, write_text
 from dfpg.evaluation.per_image import KEYS, read_per_image
 from dfpg.paper.tables import BASELINES, RECOGNITION, TABLES
 
@@ -73,7 +73,7 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
         profile=config.profile,
         image_size=config.image_size,
         images=len(images),
-        testset=json.loads((TESTSETS / chosen / MANIFEST).read_text())["sha256"],
+        testset=read_json(TESTSETS / chosen / MANIFEST)["sha256"],
         restored=hashlib.sha256(images.tobytes()).hexdigest(),
         prior=str(read_card(PRIORS)["sha256"]),
         pairs=pairs,

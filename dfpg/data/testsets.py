@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError, within_memory
-from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.files import atomic_write, read_json, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.augmentation import face_views
@@ -198,7 +198,7 @@ def open_testset(path: Path) -> TestSet:
     remedy = "delete the folder and run `dvc repro testsets` to make it again"
     manifest = path / MANIFEST
     try:
-        expected = json.loads(manifest.read_text())["sha256"]
+        expected = read_json(manifest)["sha256"]
         for name in SHARDS:
             if sha256(path / name) != expected[name]:
                 raise UserError(

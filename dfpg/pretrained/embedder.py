@@ -72,8 +72,14 @@ class FaceEmbedder:
     def __init__(self, path: Path) -> None:
         from insightface.model_zoo import get_model
 
-        self._model: Any = get_model(str(path), providers=["CPUExecutionProvider"])
-        self._model.prepare(ctx_id=-1)
+        try:
+            self._model: Any = get_model(str(path), providers=["CPUExecutionProvider"])
+            self._model.prepare(ctx_id=-1)
+        except Exception as error:  # a parser of foreign bytes may fail in any way
+            raise UserError(
+                f"{path}: no ArcFace network as ONNX ({type(error).__name__}): give another "
+                f"file as recognition.embedder in {PARAMS}, or use null for the pinned one"
+            ) from error
 
     def __call__(
         self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]

@@ -218,7 +218,7 @@ def load_labels(folder: Path, sources: Sequence[str]) -> NDArray[np.uint8]:
             parts.append(np.load(path, mmap_mode="c"))
         except FileNotFoundError as error:
             raise UserError(f"{path}: missing; run `dvc repro parsing`") from error
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise UserError(f"{path}: damaged; run `dvc repro -f parsing`") from error
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

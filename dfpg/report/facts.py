@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from dfpg.analysis.records import Count, Fixed4, Record
 from dfpg.analysis.result_records import ClaimRecord, TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 from dfpg.paper.tables import DECIMALS, TEST_SETS, Column
 from dfpg.report.table_layout import NO_VALUE
 
@@ -97,7 +97,7 @@ def run_facts(
 def _environment(path: Path) -> dict[str, Any]:
     """The recorded environment; empty where the stage has not run."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.core.files import read_image
+from dfpg.core.files import read_image, read_json
 
 # Error maps: mean absolute difference of the channels in grey levels; this and more is brightest.
 LARGEST_ERROR = 64
@@ -51,7 +50,7 @@ def read_tiles(path: Path) -> list[TileGroup]:
         return []
     mosaic = read_image(path)
     try:
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        content = read_json(path.with_suffix(".json"))
         return [
             _group(content, row, mosaic.reshape(-1, content["side"], *mosaic.shape[1:])[row])
             for row in range(len(content["examples"]))

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save
 from dfpg.core.checked import read_facts
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
-from dfpg.methods.base import Method, load_weights, read_card, save_weights
+from dfpg.methods.base import Method
 from dfpg.methods.li2020 import random_trunk
 from dfpg.methods.registry import build_method, build_restorer
+from dfpg.methods.weights import load_weights, read_card, save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
 FLIPS = 500
@@ -122,10 +123,10 @@ def test_a_training_resumes_from_the_older_checkpoint_with_equal_bytes(
     whole = train_toy(tmp_path / "whole", config)
     stopped = tmp_path / "stopped"
 
-    def stop(_: Method) -> float:
+    def stop(*_: object) -> dict[str, float]:
         if len(list(stopped.glob("scratch/checkpoint-*"))) == 2:
             raise RuntimeError("power cut")
-        return 20.0
+        return {}
 
     with pytest.raises(RuntimeError, match="power cut"):
         train_toy(stopped, toy_config(30, checkpoint_every=5, validate_every=1), validation=stop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from dfpg.commands.deblur.shipped import CARD, WEIGHTS
 from dfpg.commands.deblur.strip import aligned_strip, face_strip
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError, line_of
-from dfpg.core.files import atomic_write, sha256, write_image
+from dfpg.core.files import atomic_write, read_json, sha256, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.assets.store import asset_path
 
@@ -183,7 +182,7 @@ def weights_file(own: Path | None) -> Path:
     if own is not None:
         return own
     try:
-        whole = json.loads(CARD.read_text(encoding="utf-8"))["sha256"] == sha256(WEIGHTS)
+        whole = read_json(CARD)["sha256"] == sha256(WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError):
         whole = False
     if not whole:

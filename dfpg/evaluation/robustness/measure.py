@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError, within_memory
-from dfpg.core.files import sha256, write_text
+from dfpg.core.files import read_json, sha256, write_text
 from dfpg.core.seeds import generator
 from dfpg.data.blur.degrade import add_noise, blur, quantise, quantise_unit, to_unit
 from dfpg.data.blur.kernels import KernelBank
@@ -276,6 +276,6 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
 
 def _up_to_date(path: Path, card: Mapping[str, str]) -> bool:
     try:
-        return path.exists() and json.loads(_beside(path).read_text()) == card
+        return path.exists() and read_json(_beside(path)) == card
     except (OSError, ValueError):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from dfpg.core.closure import closure
 from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
 from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import (
@@ -73,7 +73,7 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
         UserError: the run has not been trained.
     """
     try:
-        cost = json.loads(COST.read_text())
+        cost = read_json(COST)
     except OSError as error:
         raise UserError(f"{COST}: missing: run `make shipped` first") from error
     faces = training_faces(generated)
