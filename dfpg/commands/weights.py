@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dfpg.core.config import Config
+from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.core.paths import TESTSETS
@@ -25,7 +25,7 @@ from dfpg.metrics.psnr import psnr
 from dfpg.paper.weights import PUBLISHED
 
 TEST_SET = TESTSETS / "b"
-NOMINAL = 21  # px: size of the kernel that blurs an embedded face
+NOMINAL = NOMINAL_SIZES[0]  # px: the smallest kernel blurs an embedded face
 
 
 class Pair(NamedTuple):

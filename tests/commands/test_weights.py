@@ -50,7 +50,7 @@ def test_report_names_hash_options_use_and_psnr_of_one_face(
     assert lines[0] == "files: published weights of zhang2019, 0.77 M parameters"
     assert lines[1] == f"SHA-256 {digest(published)}"
     assert lines[2] == "options that fit: methods.zhang2019: {width: 12, init: released}"
-    assert lines[3].startswith("restored an embedded face, kernel of 21 px: ")
+    assert lines[3].startswith("restored an embedded face, kernel of 13 px: ")
     assert "--weights RUN=files, RUN of zhang2019_generic" in lines[4]
     before, after = re.findall(r"([\d.]+) dB", lines[3])
     assert before == after  # the network is the identity
