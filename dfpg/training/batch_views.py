@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed, generator
-from dfpg.data.blur.blind import degrade, draw_degradation
+from dfpg.data.blur.blind import LI2020, WANG2021, degrade, draw_degradation
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.faces.generic import generic_pictures
@@ -183,10 +183,13 @@ class Unpaired:
 class Blind(Plain):
     """The plain sharp faces under the degradation of blind restoration (:class:`BlindBatch`)."""
 
+    recipe = WANG2021
+
     def batch(self, step: int) -> BlindBatch:
         """Batch of ``step``."""
         faces, sharp = self.sharp_images(step)
-        drawn = draw_degradation(self._stream(step, "blind"), self.batch_size, self.image_size)
+        stream = self._stream(step, "blind")
+        drawn = draw_degradation(stream, self.recipe, self.batch_size, self.image_size, self.seed)
         canvas = max(self.canvas, drawn.kernels.shape[-1])
         return BlindBatch(
             sharp=sharp,
@@ -198,6 +201,12 @@ class Blind(Plain):
             noise=torch.from_numpy(drawn.noise).to(self.device),
             quality=torch.from_numpy(drawn.quality).to(self.device),
         )
+
+
+class BlindMotion(Blind):
+    """DFDNet's degradation, a third of whose blur is of motion."""
+
+    recipe = LI2020
 
 
 class Generic(Plain):
@@ -231,6 +240,7 @@ VIEWS: dict[str, type[Plain] | type[Unpaired]] = {
     "pairs": Pairs,
     "unpaired": Unpaired,
     "blind": Blind,
+    "blind_motion": BlindMotion,
     "generic": Generic,
 }
 WITH_LABELS = ("labelled", "growing")  # views that need parsing maps

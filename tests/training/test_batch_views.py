@@ -104,7 +104,7 @@ def test_first_measurement_is_that_of_the_plain_batch(config, banks, faces, view
         assert torch.equal(getattr(plain, field.name), getattr(batch, field.name))
 
 
-@pytest.mark.parametrize("name", ["growing", "blind"])
+@pytest.mark.parametrize("name", ["growing", "blind", "blind_motion"])
 def test_sharp_faces_are_those_of_the_plain_batch(view, name):
     batch, plain = view(name).batch(3), view("plain").batch(3)
     assert torch.equal(batch.sharp, plain.sharp)
@@ -246,6 +246,13 @@ def test_blind_batches_have_no_motion_blur_and_stay_in_range(view):
         torch.testing.assert_close(batch.kernels, batch.kernels.flip(-1, -2))
         middle = batch.kernels.shape[-1] // 2
         assert torch.equal(batch.kernels.amax((1, 2)), batch.kernels[:, middle, middle])
+
+
+def test_blind_batches_with_motion_hold_kernels_that_are_no_gaussians(view):
+    kernels = torch.cat([view("blind_motion", "b").batch(step).kernels for step in range(12)])
+    torch.testing.assert_close(kernels.sum((1, 2)), torch.ones(48))
+    lopsided = (kernels - kernels.flip(-1, -2)).abs().amax((1, 2)) > 1e-3
+    assert 0.05 < lopsided.float().mean() < 0.6
 
 
 def test_generic_batches_show_other_pictures_than_the_faces(view, faces):
