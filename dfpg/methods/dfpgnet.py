@@ -509,5 +509,5 @@ class DFPGNet(Method):
             UserError: missing, damaged, another layout, or of other options.
         """
         generator, state = self.networks["generator"], read_state(path, ACCEPTED)
-        check_options(path, self, output="tanh")
+        check_options(path, self, output="tanh", scale_offset=1)
         generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))

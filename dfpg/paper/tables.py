@@ -140,8 +140,9 @@ _LI2020 = Row(
     "li2020",
     "li2020",
     "approximation",
-    note="trained on its own degradation, with motion blur in a third of its pictures, of 3 to 9 px "
-    "at 128 px; fixed component boxes instead of landmarks; loss weights from memory; trained here, at the profile's size",
+    note="trained on its own degradation, with motion blur in a third of its pictures, of 3 to 9 "
+    "px at 128 px; fixed component boxes instead of landmarks; loss weights from memory; trained "
+    "here, at the profile's size",
 )
 _WANG2021 = Row(
     "wang2021",
