@@ -130,6 +130,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image") from error
+    except PermissionError as error:
+        raise UserError(f"{path}: cannot read ({error.strerror}); {advice(error)}") from error
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not an image of {', '.join(IMAGE_FORMATS)}") from error
     except (OSError, SyntaxError, ValueError) as error:
