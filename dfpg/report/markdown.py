@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -93,4 +94,11 @@ def _cell(cell: TableRecord) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(escape, cells))} |"
+
+
+def escape(text: str) -> str:
+    """Text of one table cell: no new cell or line, no HTML, no link or picture."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    text = text.replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
