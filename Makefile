@@ -66,8 +66,9 @@ bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/through
 		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
 	@python -m bench.throughput .benchmarks/latest.json
 
-lint: setup ## ruff, mypy --strict, and the order of the packages
-	@ruff check . && ruff format --check . && mypy && lint-imports
+lint: setup ## ruff, mypy --strict, the order of the packages, dead code
+	@ruff check . && ruff format --check . && mypy && lint-imports \
+		&& vulture dfpg bench --min-confidence 80
 
 audit: setup ## look for known advisories against the pinned versions, where an index has them
 	@test -x .audit/bin/pip-audit \

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from dfpg.commands.faces import data_app, faces_app
+from dfpg.commands.stages import stages
 from dfpg.core.errors import UserError, line_of
 from dfpg.core.terminal import accept_any_text, flush_output, print_error
 
@@ -20,38 +22,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
-faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
-data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 app.add_typer(faces_app, name="faces")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
 record_app = typer.Typer(help="The committed results.", no_args_is_help=True)
 app.add_typer(record_app, name="record")
-
-
-@app.command()
-def fetch(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Optional assets to fetch as well; see licences.")
-    ] = None,
-) -> None:
-    """Fetch, verify and unpack the pinned assets (stage `fetch`)."""
-    from dfpg.pretrained.assets.store import fetch as fetch_assets
-    from dfpg.stages.fetch import fetch as fetch_stage
-
-    fetch_stage()
-    if names:
-        fetch_assets(names)
-
-
-@app.command()
-def code() -> None:
-    """Write what code every stage and run depends on (stage `code`)."""
-    from dfpg.stages.code import code as code_stage
-
-    typer.echo(code_stage())
+app.registered_commands += stages.registered_commands
 
 
 @app.command()
@@ -60,104 +38,6 @@ def licences() -> None:
     from dfpg.pretrained.assets.store import licence_table
 
     typer.echo(licence_table())
-
-
-@app.command()
-def verify() -> None:
-    """Check data, assets and params.yaml (stage `verify`)."""
-    from dfpg.stages.verify import verify as verify_stage
-
-    verify_stage()
-
-
-@app.command()
-def kernels(
-    sheet: Annotated[
-        Path | None, typer.Option(help="Draw a sheet of kernels into this PNG.")
-    ] = None,
-) -> None:
-    """Make the blur kernels and print their figures (stage `kernels`)."""
-    from dfpg.stages.kernels import kernels as kernels_stage
-
-    typer.echo(kernels_stage(sheet))
-
-
-@app.command()
-def testsets(protocol: Annotated[str, typer.Argument(help="a or b")]) -> None:
-    """Synthesise one protocol's test set (stage `testsets`)."""
-    from dfpg.stages.testsets import testsets as testsets_stage
-
-    testsets_stage(protocol)
-
-
-@app.command()
-def priors() -> None:
-    """Make the prior network (stage `priors`)."""
-    from dfpg.stages.priors import priors as priors_stage
-
-    priors_stage()
-
-
-@app.command()
-def parsing(
-    sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
-) -> None:
-    """Parse the training faces for the semantic methods (stage `parsing`)."""
-    from dfpg.stages.parsing import parsing as parsing_stage
-
-    parsing_stage(sheet)
-
-
-@app.command()
-def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
-    """Train one run; a stopped training resumes (stage `train`)."""
-    from dfpg.stages.train import train as train_stage
-
-    train_stage(run)
-
-
-@app.command()
-def evaluate(
-    run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
-) -> None:
-    """Restore and score the test sets with one trained run (stage `evaluate`)."""
-    from dfpg.stages.baselines import RUN, baselines
-
-    if run == RUN:
-        baselines()
-        return
-    from dfpg.stages.evaluate import evaluate as evaluate_stage
-
-    evaluate_stage(run)
-
-
-@app.command()
-def robustness(
-    runs: Annotated[
-        list[str] | None, typer.Argument(help="keys of runs in params.yaml; without any: all")
-    ] = None,
-) -> None:
-    """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
-    from dfpg.stages.robustness import robustness as robustness_stage
-
-    typer.echo(robustness_stage(runs or []))
-
-
-@app.command()
-def tables(
-    show: Annotated[
-        bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("results"),
-) -> None:
-    """Make results/ from the per-image scores (stage `tables`)."""
-    from dfpg.report.markdown import show_tables
-    from dfpg.stages.tables import tables as tables_stage
-
-    if show:
-        typer.echo(show_tables())
-    else:
-        tables_stage(out)
 
 
 @app.command()
@@ -238,25 +118,6 @@ def sheet(
 
 
 @app.command()
-def pictures() -> None:
-    """Restore the report's example faces and count what each run costs (stage `pictures`)."""
-    from dfpg.stages.pictures import pictures as pictures_stage
-
-    pictures_stage()
-
-
-@app.command()
-def report() -> None:
-    """Write artifacts/report/report.html and results/tables.* (stage `report`).
-
-    The report shows faces. Pictures of real people are theirs: keep such a report private.
-    """
-    from dfpg.stages.report import report as report_stage
-
-    report_stage()
-
-
-@app.command()
 def deblur(
     source: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")],
     out: Annotated[Path, typer.Argument(help="Folder; for one photograph also a file.")],
@@ -294,14 +155,6 @@ def methods(
     from dfpg.commands.methods import methods as methods_command
 
     typer.echo(methods_command(csv))
-
-
-@app.command()
-def environment() -> None:
-    """Record machine and versions in results/ (stage `environment`)."""
-    from dfpg.stages.environment import environment as environment_stage
-
-    environment_stage()
 
 
 @app.command()
@@ -388,14 +241,6 @@ def profile_list() -> None:
     typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
 
 
-@faces_app.command("prepare")
-def faces_prepare() -> None:
-    """Frame, split and pack the photographs of your own sources (stage `faces`)."""
-    from dfpg.stages.faces import faces
-
-    typer.echo(faces())
-
-
 @record_app.command("check")
 def record_check() -> None:
     """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
@@ -404,43 +249,6 @@ def record_check() -> None:
     check = check_record()
     typer.echo(str(check))
     raise typer.Exit(0 if check.ok else 1)
-
-
-@data_app.command("check")
-def data_check() -> None:
-    """Say which photographs are at hand and what they fill; exit code 1 if some are lacking."""
-    from dfpg.core.config import load_config
-    from dfpg.data.faces.check import check_data
-
-    text, complete = check_data(load_config())
-    typer.echo(text)
-    raise typer.Exit(0 if complete else 1)
-
-
-@faces_app.command("generate")
-def faces_generate(
-    out: Annotated[Path, typer.Option(help="New folder for pictures and index.")],
-    people: Annotated[int, typer.Option(min=1, help="People to keep, four pictures each.")] = 440,
-    seed: Annotated[int, typer.Option(help="Seed of the styles; the embedded faces use 0.")] = 0,
-    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of a picture in px.")] = 160,
-) -> None:
-    """Generate people, drop failures by rule, write pictures and index."""
-    from dfpg.data.faces.create import create_faces
-
-    dropped = create_faces(out, people, seed, size)
-    typer.echo(f"{out}: {people} people kept, {dropped.total()} dropped {dict(dropped)}")
-
-
-@faces_app.command("sheet")
-def faces_sheet(
-    out: Annotated[Path, typer.Option(help="PNG file to write.")],
-    folder: Annotated[Path, typer.Option(help="Folder with faces/ and faces.csv.")] = Path("data"),
-    people: Annotated[int, typer.Option(min=1, help="People to show per split.")] = 16,
-) -> None:
-    """Draw a contact sheet."""
-    from dfpg.data.faces.sheet import draw_sheet
-
-    typer.echo(f"{out}: {draw_sheet(folder, out, people)} pictures")
 
 
 # OpenMP threads that spin for long while they wait make training ten times slower as soon as

@@ -10,6 +10,7 @@ import pandas as pd
 from dfpg.core.config import Config, load_config
 from dfpg.core.csv_files import to_csv
 from dfpg.core.files import write_text
+from dfpg.core.markdown import markdown_table
 from dfpg.core.profile import resolve_profile
 from dfpg.methods.cost import cost
 from dfpg.methods.registry import method_class, method_names
@@ -69,8 +70,7 @@ def overview(config: Config, full: Config) -> list[Record]:
 
 def markdown(records: Sequence[Record]) -> str:
     """Records of :func:`overview` as a Markdown table."""
-    lines = [HEADINGS.values(), ["---"] * len(HEADINGS), *(r.values() for r in records)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(list(HEADINGS.values()), (list(record.values()) for record in records))
 
 
 def _cost(config: Config, method: str) -> tuple[str, str]:

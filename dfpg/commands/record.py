@@ -7,6 +7,7 @@ is there, so what is merely missing is no fault; what differs is one.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -90,7 +91,16 @@ def _differing(kind: str, entries: Any) -> list[str]:
 
 def _dvc(root: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "dvc", *arguments]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    # Stages call `python`: this one, also where its environment is not activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    result = subprocess.run(
+        command,
+        cwd=root,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"dvc {' '.join(arguments)}: {last}")

@@ -33,7 +33,7 @@ from dfpg.pretrained.assets.store import licences
 from dfpg.report import chart_selection, curves
 from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
 from dfpg.report.latex import latex_tables
-from dfpg.report.markdown import markdown_table
+from dfpg.report.markdown import render_table
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.table_layout import lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
@@ -115,7 +115,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     write_text(results / "kernel_sizes.csv", csv_text(KernelSizeRecord, sizes))
     for table in laid_out:
         write_text(results / "plots" / f"{table.name}.csv", _wide(tables[table.name]))
-    parts = [markdown_table(table, tables[table.name], seconds) for table in TABLES]
+    parts = [render_table(table, tables[table.name], seconds) for table in TABLES]
     write_text(results / "tables.md", "\n".join(parts))
     write_text(results / "tables.tex", latex_tables(laid_out))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
+from markupsafe import Markup
 
 from dfpg.analysis.estimates import Estimate, estimate_column
 from dfpg.analysis.result_records import RankRecord, TableRecord
@@ -31,7 +32,6 @@ from dfpg.report.charts import (
     tradeoff_chart,
 )
 from dfpg.report.facts import CostRecord
-from dfpg.report.svg import Chart
 
 ABLATED = ("psnr", "ssim", "d_vgg", "lpips")
 PUBLISHED = ("psnr", "ssim")  # what the paper's Table 4 has
@@ -39,7 +39,7 @@ PUBLISHED = ("psnr", "ssim")  # what the paper's Table 4 has
 
 def forest_charts(
     config: Config, table: Table, records: Mapping[str, Sequence[TableRecord]]
-) -> list[Chart]:
+) -> list[Markup]:
     """One forest per column and leading metric of a table; all metrics where it has one column."""
     metrics = list(table.conventions) if table.recognition else list(table.conventions)[:1]
     if not table.appends:
@@ -56,7 +56,7 @@ def forest_charts(
     return found
 
 
-def ablation_charts(config: Config, records: Sequence[TableRecord]) -> list[Chart]:
+def ablation_charts(config: Config, records: Sequence[TableRecord]) -> list[Markup]:
     """Table 4's models by every metric, and the paper's own values."""
     found = []
     for metric in ABLATED:
@@ -74,7 +74,7 @@ def tradeoff_charts(
     scores: pd.DataFrame,
     costs: Sequence[CostRecord],
     seconds: Mapping[str, float],
-) -> list[Chart]:
+) -> list[Markup]:
     """PSNR, mean over the subsets of each test set, against GMACs and training time.
 
     Args:

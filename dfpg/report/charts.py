@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from markupsafe import Markup
+
 from dfpg.analysis.estimates import Estimate
 from dfpg.analysis.result_records import TableRecord
 from dfpg.core.config import Config
 from dfpg.paper.published import PublishedKey, published_values
 from dfpg.paper.tables import HEADINGS, Column
 from dfpg.report.style import BLACK, Style, style_of
-from dfpg.report.svg import Chart, draw_chart
+from dfpg.report.svg import draw_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +54,7 @@ def column_points(records: Sequence[TableRecord], column: Column, metric: str) -
 
 def forest_chart(
     config: Config, name: str, title: str, metric: str, found: Sequence[Point]
-) -> Chart:
+) -> Markup:
     """Values of one column with their intervals, one line per row."""
 
     def draw(axes: Axes) -> None:
@@ -67,7 +69,7 @@ def forest_chart(
     return draw_chart(name, words, draw, 0.8 + PER_ROW * len(found))
 
 
-def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Chart:
+def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Markup:
     """Values of Table 4's models with their intervals, from B1 to B6."""
 
     def draw(axes: Axes) -> None:
@@ -80,7 +82,7 @@ def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Chart
     return draw_chart(f"ablation-{metric}", words, draw)
 
 
-def published_ablation_chart(metric: str) -> Chart:
+def published_ablation_chart(metric: str) -> Markup:
     """The paper's values of Table 4, on an axis of their own: its images are others."""
     found = {
         key.row: published.value
@@ -122,7 +124,7 @@ def tradeoff_chart(
     psnr: Mapping[str, Estimate],
     costs: Mapping[str, float],
     against: CostAxis,
-) -> Chart:
+) -> Markup:
     """PSNR with its interval against what it costs; points carry their names.
 
     Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
+from markupsafe import Markup
 
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
@@ -18,7 +19,7 @@ from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import BASELINES, TEST_SETS
 from dfpg.report.style import PALE, style_of
-from dfpg.report.svg import Chart, draw_chart
+from dfpg.report.svg import draw_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def small_multiples(
     curves: Mapping[str, Curve],
     runs: Mapping[str, str],
     labels: AxisLabels,
-) -> list[Chart]:
+) -> list[Markup]:
     """One chart per curve.
 
     Args:
@@ -149,7 +150,7 @@ def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSize
     return records
 
 
-def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: str) -> list[Chart]:
+def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: str) -> list[Markup]:
     """Small multiples of ``kernel_sizes.csv`` for one test set; none without records of it."""
     curves = {}
     for run in (*BASELINES, *config.runs):
@@ -170,7 +171,7 @@ def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: s
     )
 
 
-def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]:
+def training_charts(config: Config, history: Path, protocol: str) -> list[Markup]:
     """Validation gain of a protocol's runs against the images trained on, as far as recorded.
 
     The band is one standard error to either side, where that is recorded.
@@ -206,7 +207,7 @@ def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]
 
 def roc_charts(
     config: Config, records: Sequence[RocRecord], runs: Mapping[str, str]
-) -> list[Chart]:
+) -> list[Markup]:
     """ROC of every row of ``roc.csv``, probes aligned by the points detected in them."""
     curves: dict[str, Curve] = {}
     for row in dict.fromkeys(record.row for record in records):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord, TrainingRecord
+from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, HEADINGS, TABLES, TEST_SETS, Table
 
@@ -20,10 +20,10 @@ def show_tables(results: Path = RESULTS) -> str:
     Raises:
         UserError: a table, or ``training.csv``, is missing or damaged.
     """
-    return "\n\n".join(markdown_tables(results).values())
+    return "\n\n".join(render_tables(results).values())
 
 
-def markdown_tables(results: Path) -> dict[str, str]:
+def render_tables(results: Path) -> dict[str, str]:
     """The tables of a results folder by name.
 
     Raises:
@@ -32,16 +32,14 @@ def markdown_tables(results: Path) -> dict[str, str]:
     trained = read_records(TrainingRecord, results / "training.csv")
     seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
     return {
-        table.name: markdown_table(
+        table.name: render_table(
             table, read_records(TableRecord, results / f"{table.name}.csv"), seconds
         )
         for table in TABLES
     }
 
 
-def markdown_table(
-    table: Table, records: Sequence[TableRecord], seconds: Mapping[str, float]
-) -> str:
+def render_table(table: Table, records: Sequence[TableRecord], seconds: Mapping[str, float]) -> str:
     """One results table: a part per column group, one line per row.
 
     A cell reads ``value [low, high] (published)``; a row without values gives its reason. Trained
@@ -66,16 +64,13 @@ def _group(
     sources = {record.source for record in records} - {""}
     title = f"{TEST_SETS[protocol].title}, {'; '.join(sorted(sources)) or subset}"
     headings = [HEADINGS[cell.metric] for cell in next(iter(rows.values()))]
-    lines = [
-        _line(["row", *headings, "trained on", "note"]),
-        _line(["---"] * (len(headings) + 3)),
-    ]
+    lines = []
     for name, cells in rows.items():
         notes = {cell.reason for cell in cells if math.isnan(cell.value)}
         notes |= {cell.note for cell in cells} - {""}
-        texts = [_cell(cell) for cell in cells]
-        lines.append(_line([name, *texts, _training(cells[0], seconds), "; ".join(sorted(notes))]))
-    return f"{title}\n\n" + "\n".join(lines)
+        values = [_cell(cell) for cell in cells]
+        lines.append([name, *values, _training(cells[0], seconds), "; ".join(sorted(notes))])
+    return f"{title}\n\n" + markdown_table(["row", *headings, "trained on", "note"], lines)
 
 
 def _training(cell: TableRecord, seconds: Mapping[str, float]) -> str:
@@ -91,14 +86,3 @@ def _cell(cell: TableRecord) -> str:
     if math.isfinite(cell.ci_low):
         text += f" [{cell.ci_low:.{digits}f}, {cell.ci_high:.{digits}f}]"
     return f"{text} ({cell.published})" if cell.published else text
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(map(escape, cells))} |"
-
-
-def escape(text: str) -> str:
-    """Text of one table cell: no new cell or line, no HTML, no link or picture."""
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = text.replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
-    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from dfpg.report.style import plot_settings
 
@@ -17,21 +19,14 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 3.0, 2.2  # inches
 
 
-class Chart(NamedTuple):
-    """One drawing of the report: SVG element, and what it shows in words."""
-
-    svg: str
-    description: str
-
-
 def draw_chart(
     name: str,
     description: str,
     draw: Callable[[Axes], None],
     height: float = HEIGHT,
     width: float = WIDTH,
-) -> Chart:
-    """Draw one pair of axes.
+) -> Markup:
+    """Draw one pair of axes; the SVG element.
 
     Args:
         name: prefix of the ids inside the SVG, unique in the page.
@@ -48,7 +43,7 @@ def draw_chart(
         draw(figure.subplots())
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
-    return Chart(_embed(stream.getvalue(), name, description), description)
+    return Markup(_embed(stream.getvalue(), name, description))
 
 
 def _embed(text: str, name: str, description: str) -> str:

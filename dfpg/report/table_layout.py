@@ -41,10 +41,9 @@ class PrintedCell:
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """One row: its key, its run, and its cells in the order of the panel's columns."""
+    """One row: its key, and its cells in the order of the panel's columns."""
 
     key: str
-    run: str
     trained: str
     fidelity: str
     cells: tuple[PrintedCell, ...]
@@ -172,7 +171,6 @@ def _line(
     remarks = dict.fromkeys(record.note for record in ordered if record.note)
     return PrintedRow(
         first.row,
-        first.run,
         _training(ordered, seconds),
         first.fidelity,
         cells,

@@ -19,9 +19,9 @@ from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
 from dfpg.core.csv_files import from_cell, from_csv, to_cell, to_csv
 from dfpg.core.errors import UserError
+from dfpg.core.markdown import escape as markdown
 from dfpg.report.build import build_report
 from dfpg.report.latex import escape as latex
-from dfpg.report.markdown import escape as markdown
 
 HOSTILE = (
     '=HYPERLINK("http://x.example","y")<script>alert(1)</script><img src=x onerror=alert(1)>'

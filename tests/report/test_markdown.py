@@ -7,7 +7,7 @@ from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import TABLES
-from dfpg.report.markdown import markdown_table, markdown_tables, show_tables
+from dfpg.report.markdown import render_table, render_tables, show_tables
 
 SECONDS = {"b4": 1234.5}
 
@@ -15,7 +15,7 @@ SECONDS = {"b4": 1234.5}
 def rendered(made, name, seconds=SECONDS):
     table = next(table for table in TABLES if table.name == name)
     records = read_records(TableRecord, made / "results" / f"{name}.csv")
-    return markdown_table(table, records, seconds)
+    return render_table(table, records, seconds)
 
 
 def test_a_cell_has_value_interval_and_published_value(made):
@@ -56,7 +56,7 @@ def test_notes_of_approximations_are_shown(made):
 
 
 def test_the_tables_of_a_folder_are_shown_one_after_another(made):
-    tables = markdown_tables(made / "results")
+    tables = render_tables(made / "results")
     assert list(tables) == [table.name for table in TABLES]
     assert show_tables(made / "results") == "\n\n".join(tables.values())
     assert " images, 12 s |" in tables["table4"]  # b1, from training.csv

@@ -18,6 +18,7 @@ import platformdirs
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write
+from dfpg.core.markdown import markdown_table
 from dfpg.pretrained.assets.archives import read_members
 from dfpg.pretrained.assets.download import Archive, download, matches
 from dfpg.pretrained.assets.table import ASSETS, Asset
@@ -232,9 +233,7 @@ def licences() -> list[Licence]:
 
 def licence_table() -> str:
     """The rows of :func:`licences` as a Markdown table."""
-    lines = ["| asset | used for | licence | origin | terms |", "|---|---|---|---|---|"]
-    lines += [
-        f"| `{row.asset}` | {row.used_for} | {row.licence} | {row.origin} | {row.terms} |"
-        for row in licences()
-    ]
-    return "\n".join(lines)
+    rows = (
+        [f"`{row.asset}`", row.used_for, row.licence, row.origin, row.terms] for row in licences()
+    )
+    return markdown_table(["asset", "used for", "licence", "origin", "terms"], rows)
