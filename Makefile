@@ -71,15 +71,7 @@ lint: setup ## ruff, mypy --strict, the order of the packages, dead code
 		&& vulture dfpg bench --min-confidence 80
 
 audit: setup ## look for known advisories against the pinned versions, where an index has them
-	@test -x .audit/bin/pip-audit \
-		|| { python -m venv .audit && .audit/bin/python -m pip install --quiet pip-audit; } \
-		|| { rm -rf .audit; echo "== audit: skipped: pip-audit cannot be had here"; }
-	@test ! -x .audit/bin/pip-audit || { rm -f .audit/found.json; \
-		.audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip -f json -o .audit/found.json 2>.audit/log; \
-		status=$$?; if [ -s .audit/found.json ]; then tail -1 .audit/log; python -c "import json; \
-			[print(d['name'], d['version'], v['id'], *v['fix_versions']) for d in \
-			json.load(open('.audit/found.json'))['dependencies'] for v in d.get('vulns', ())]"; exit $$status; \
-		else echo "== audit: skipped: no index of advisories can be reached"; fi; }
+	@python .ci/audit.py
 
 relock: setup ## after an edit of code: enter it into dvc.lock, and say which stages it changes
 	@dvc repro --quiet code && dvc status
