@@ -166,13 +166,12 @@ PLACES = {
     "unreadable test sets": Place(
         unreadable("artifacts/testsets/a/blurred.npy", "artifacts/testsets/a"),
         never=("free space",),
-        quick=True,
     ),
     "unreadable faces": Place(unreadable("data/faces", "in"), never=("free space",)),
     "unreadable artifacts": Place(unreadable("artifacts"), never=("free space",)),
     "files in the way": Place(files_in_the_way, never=("free space",)),
     "no home, no user": Place(prepare=nobody, quick=True),
-    "full output": Place(output=Path("/dev/full"), quick=True),
+    "full output": Place(output=Path("/dev/full")),
     "folder removed": Place(prepare=away),
     "Latin-1 terminal": Place(prepare=latin),
 }
