@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from dfpg.core.errors import UserError
+from dfpg.core.installation import missing_library, warn_of_other_copy
+from dfpg.core.terminal import never_fail
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -148,14 +150,18 @@ def score(
     out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
     vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+    suffix: Annotated[
+        str | None, typer.Option(help="What restored images' names end with, such as _out.")
+    ] = None,
 ) -> None:
     """Score anyone's restored images by every convention; needs the assets, no project.
 
-    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>; _random, _out3 and
+    _deblur at the end of restored images' names are known.
     """
     from dfpg.commands.score import score as score_folders
 
-    typer.echo(score_folders(restored, sharp, out, force, vggface))
+    typer.echo(score_folders(restored, sharp, out, force, vggface, suffix))
 
 
 @app.command()
@@ -421,8 +427,15 @@ OPENMP_SPIN = "20000"
 def main() -> None:
     """Entry point: a :class:`UserError` becomes one line on stderr and its exit code."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
+    never_fail()
+    warn_of_other_copy()
     try:
         app()
     except UserError as error:
         print(f"dfpg: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ImportError as error:
+        if "cannot open shared object file" not in str(error):
+            raise
+        print(f"dfpg: {missing_library(error)}", file=sys.stderr)
+        sys.exit(UserError.exit_code)

@@ -1,4 +1,4 @@
-"""Import of ``lpips``, which imports torchvision, whatever builds of torch and torchvision are there.
+"""Import of ``lpips``, which imports torchvision, whatever builds of it and of torch are there.
 
 Builds that fit are imported as they are. The CPU build of torch and the index's build of
 torchvision do not load each other's operators ("operator torchvision::nms does not exist").

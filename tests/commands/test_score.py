@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from dfpg.commands.export import export_testset, file_names
-from dfpg.commands.score import image_sizes, match, score, score_pairs, summary
+from dfpg.commands.matching import match
+from dfpg.commands.score import image_sizes, score, score_pairs, summary
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.data import testsets

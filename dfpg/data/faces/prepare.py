@@ -81,6 +81,8 @@ def _prepare(config: Config, names: list[str], out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=".unpruned.", dir=out) as scratch:
         frames, embeddings = {}, {}
         for name, source in sources.items():
+            if source.remark:
+                print(f"{name}: {source.remark}")
             chosen = choose(source.index, config.faces[name].train)
             frames[name] = frame_faces(name, source, chosen, Path(scratch))
             embeddings[name] = embed_faces(name, frames[name], embedder)

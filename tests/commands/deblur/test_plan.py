@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dfpg.commands.deblur.plan import endings, plan
+from dfpg.commands.deblur.plan import plan
 from dfpg.core.errors import UserError
 
 
@@ -36,7 +36,10 @@ def test_a_folder_keeps_its_subfolders_and_names(album, tmp_path):
         "deep/er/c.webp",
     ]
     assert all(job.format is None and job.strip is None for job in found.jobs)
-    assert list(endings(found.others)) == ["1 .heic", "1 .txt", "1 without an ending"]
+    assert found.remark == (
+        "other files, not read: README, deep/d.heic, notes.txt; "
+        "skipped: 1 hidden or left by the system"
+    )
     assert not out.exists()
 
 
@@ -86,7 +89,7 @@ def test_two_photographs_of_one_name_are_refused(album, tmp_path):
 
 def test_nothing_to_do_is_said(album, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no pictures of PNG, JPEG"):
+    with pytest.raises(UserError, match="no images of PNG, JPEG"):
         plan(tmp_path / "empty", tmp_path / "out", png=False, strip=False)
     with pytest.raises(UserError, match="no such file or folder"):
         plan(tmp_path / "nothing", tmp_path / "out", png=False, strip=False)

@@ -228,6 +228,6 @@ def test_source_without_a_folder_is_one_line(tmp_path):
         open_source("ffhq", FaceSource(reader="ffhq", path=None))
     with pytest.raises(UserError, match=rf"{where}: .*nowhere: no such folder"):
         open_source("ffhq", FaceSource(reader="ffhq", path=str(tmp_path / "nowhere")))
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images of"):
         open_source("ffhq", FaceSource(reader="ffhq", path=str(tmp_path)))
     assert set(SPLITS) == {"train", "val", "test"}
