@@ -18,7 +18,7 @@ EQUAL = "equal names"
 PUBLISHED = "the published naming (<stem>_ker<NN>_blur_k<size> belongs to <stem>)"
 
 
-class Pair(NamedTuple):
+class ImagePair(NamedTuple):
     """A restored image and its sharp one."""
 
     restored: Path
@@ -35,7 +35,7 @@ class Matching:
         remarks: a line on each folder in which something was passed over.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ImagePair, ...]
     ways: Mapping[str, int]
     remarks: tuple[str, ...]
 
@@ -47,7 +47,7 @@ class Matching:
         return "\n".join([head, *self.remarks])
 
 
-def match(restored: Path, sharp: Path, suffix: str | None = None) -> Matching:
+def match_images(restored: Path, sharp: Path, suffix: str | None = None) -> Matching:
     """Match the images of two folders.
 
     A restored image belongs to the sharp one with the same name without ending; where there is
@@ -95,7 +95,7 @@ def match(restored: Path, sharp: Path, suffix: str | None = None) -> Matching:
             )
         taken[name] = path
         ways[way or (EQUAL if source == name else PUBLISHED)] += 1
-        pairs.append(Pair(path, wanted[source]))
+        pairs.append(ImagePair(path, wanted[source]))
     idle = sorted(set(wanted.values()) - {pair.sharp for pair in pairs})
     if idle:
         raise UserError(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
-from dfpg.commands.matching import Pair, match
+from dfpg.commands.matching import ImagePair, match_images
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError, printable
 from dfpg.core.files import read_image, write_text
@@ -46,22 +46,22 @@ def score(
         force: replace ``out``.
         vggface: the user's VGGFace file for d_VGG; None: the network in ``artifacts/priors``,
             and no d_VGG where there is none.
-        suffix: as :func:`dfpg.commands.matching.match` takes it.
+        suffix: as :func:`dfpg.commands.matching.match_images` takes it.
 
     Raises:
         UserError: the CSV exists, images do not match or cannot be read, or an asset is missing.
     """
     from dfpg.core.device import select_device
     from dfpg.core.profile import resolve_profile
-    from dfpg.metrics import build_metrics
+    from dfpg.metrics.registry import build_metrics
 
     if out.exists() and not force:
         raise UserError(f"{out}: exists: name another file with --out, or replace it with --force")
     config, _ = resolve_profile("paper")
-    matching = match(restored, sharp, suffix)
+    matching = match_images(restored, sharp, suffix)
     pairs = matching.pairs
     sizes = image_sizes(pairs)
-    prior, sentence = _prior(vggface)
+    prior, sentence = _load_prior(vggface)
     device = select_device()
     metrics = build_metrics(config, prior, device)
     scores = score_pairs(config, pairs, sizes, metrics, device)
@@ -71,14 +71,14 @@ def score(
         f"size: {', '.join(f'{width} x {height} px' for height, width in sorted(set(sizes)))}",
         sentence,
         "",
-        summary(config, scores, metrics),
+        summarise(config, scores, metrics),
         "",
         f"{printable(out)}: scores of every image",
     ]
     return "\n".join(lines)
 
 
-def image_sizes(pairs: Sequence[Pair]) -> list[Size]:
+def image_sizes(pairs: Sequence[ImagePair]) -> list[Size]:
     """Size of each pair, after reading every image once, so that nothing fails later.
 
     Raises:
@@ -107,7 +107,7 @@ def _size(path: Path) -> Size:
 
 def score_pairs(
     config: Config,
-    pairs: Sequence[Pair],
+    pairs: Sequence[ImagePair],
     sizes: Sequence[Size],
     metrics: Mapping[str, Metric],
     device: torch.device | str = "cpu",
@@ -146,7 +146,7 @@ def score_pairs(
     return pd.concat([names, (pd.concat(frames).sort_index().round(6) + 0.0)], axis=1)
 
 
-def summary(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
+def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
     """Mean of every column with its interval over sharp images, and what the column is.
 
     The PSNR of an image that equals its sharp one is infinite: such images are counted, and the
@@ -168,7 +168,7 @@ def summary(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric])
         elif equal == len(scores):
             cell = f"infinite: all {equal} equal their sharp images"
         else:
-            rest = _cells(config, scores[finite], [name])[name]
+            rest = _cells(config, scores.loc[finite], [name])[name]
             cell = f"{rest} over {len(scores) - equal}; {equal} equal, infinite"
         direction = "higher" if metric.higher_is_better else "lower"
         lines += [f"{name:16} {cell}, {direction} is better", f"    {metric.convention}"]
@@ -189,7 +189,7 @@ def _cells(config: Config, scores: pd.DataFrame, names: Sequence[str]) -> dict[s
     }
 
 
-def _prior(vggface: Path | None) -> tuple[PriorNetwork | None, str]:
+def _load_prior(vggface: Path | None) -> tuple[PriorNetwork | None, str]:
     """Network of d_VGG, and a sentence that says which it is."""
     from dfpg.paper.tables import VGGFACE
     from dfpg.pretrained.vggface import WEIGHTS, PriorNetwork, load_prior, read_card, read_vggface

@@ -1,4 +1,4 @@
-"""What is installed: which copy of the package runs, and system libraries that it lacks."""
+"""Which copy of the package runs, and whether the folder that it runs in holds another one."""
 
 from __future__ import annotations
 
@@ -43,14 +43,3 @@ def refuse_other_copy(path: Path) -> None:
             f"{path}: not written: its folder has a dfpg of its own, and the one in "
             f"{PACKAGE.parent} runs, which may know other parameters: use `python -m dfpg` there"
         )
-
-
-def missing_library(error: ImportError) -> str:
-    """What to do about a shared library that a package wants and the system lacks, one line."""
-    library = str(error).partition(":")[0]
-    return (
-        f"{library} is missing on this system, and OpenCV's wheel wants it: install libgl1 and "
-        "libglib2.0-0 (Debian, Ubuntu) or mesa-libGL and glib2 (Fedora), or, without being root, "
-        "`python -m pip install --force-reinstall --no-deps opencv-python-headless`, which is the "
-        "same without windows"
-    )

@@ -88,7 +88,7 @@ def list_images(folder: Path, deep: bool = True) -> Listing:
     others: list[str] = []
     folders: list[str] = []
     skipped = 0
-    todo = [("", (os.path.realpath(folder),))]
+    todo: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
     while todo:
         prefix, above = todo.pop()
         for name, is_folder, is_file in _entries(folder / prefix):
@@ -105,7 +105,9 @@ def list_images(folder: Path, deep: bool = True) -> Listing:
                 images.append(path)
             else:
                 others.append(path)
-    return Listing(folder, *(tuple(sorted(part)) for part in (images, others, folders)), skipped)
+    return Listing(
+        folder, tuple(sorted(images)), tuple(sorted(others)), tuple(sorted(folders)), skipped
+    )
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, bool, bool]]:

@@ -91,8 +91,9 @@ def use_profile(
 ) -> list[str]:
     """Write a profile's resolved values into ``params.yaml``; see :func:`resolve_profile`.
 
-    Folders that the old file names are kept, and so are its sources in the test sets' slots where
-    they are the user's own and the profile does not use the embedded faces there.
+    Folders that the old file names are kept, and so are methods' blocks and runs that the user
+    added, and sources in the test sets' slots where they are the user's own and the profile does
+    not use the embedded faces there.
 
     Args:
         name: of the profile.
@@ -150,8 +151,21 @@ def _keep(values: Any, path: Path) -> list[str]:
             notes.append(f"not kept: slot {slot} <- {source}: this profile's is {EMBEDDED}")
         else:
             notes.append(_set_slot(values, f"{slot}={source}", "kept"))
+    notes += _keep_blocks(values, old)
     lost = [note for where, note in own_values.items() if note != _flat(values).get(where)]
     return notes + [f"not kept: {note}" for note in lost]
+
+
+def _keep_blocks(values: Any, old: Any) -> list[str]:
+    """Carry over what the user added: blocks of methods, and runs, that the old profile lacks."""
+    usual = _merged(old["profile"])
+    notes = []
+    for section in ("methods", "runs"):
+        for name, block in old[section].items():
+            if name not in usual[section] and name not in values[section]:
+                values[section][name] = block
+                notes.append(f"kept: {section}.{name}")
+    return notes
 
 
 def _own_values(old: Any) -> dict[tuple[str, ...], str]:

@@ -1,20 +1,18 @@
-"""Import of ``lpips``, which imports torchvision, whatever builds of it and of torch are there.
+"""Import of ``lpips`` where torch and torchvision are of different builds.
 
-Builds that fit are imported as they are. The CPU build of torch and the index's build of
-torchvision do not load each other's operators ("operator torchvision::nms does not exist").
-torchvision only needs the names of two operators, which this project never calls, so they are
-declared and the import is tried again. No other module imports torchvision or ``lpips``.
+``lpips`` imports torchvision. The CPU build of torch and the index's build of torchvision do not
+load each other's operators ("operator torchvision::nms does not exist"). torchvision's Python code
+only needs the names of two operators, which this project never calls. So it is imported as it is
+first; where that fails, the two are declared and it is imported again. No other module imports
+torchvision or ``lpips``.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
 import torch
-
-from dfpg.core.errors import UserError
 
 # Operators that torchvision's Python code refers to when it is imported.
 _SCHEMAS = {
@@ -25,37 +23,36 @@ _declared: list[Any] = []  # an operator lives as long as its library
 
 
 def import_torchvision() -> list[str]:
-    """Import torchvision; where its own operators do not load, declare their names first.
-
-    The plain import comes first: an operator that is declared before torchvision's library loads
-    would be defined twice, which ends the process.
+    """Import torchvision, whichever build of it is installed.
 
     Returns:
-        Names that were declared; empty if the two builds fit or torchvision is loaded already.
+        Names of the operators that had to be declared; empty where the two builds fit.
 
     Raises:
-        UserError: torch and torchvision do not work together in another way.
+        ImportError: torchvision is not installed.
+        RuntimeError: it does not load for another reason.
     """
     try:
-        importlib.import_module("torchvision")
-        return []
-    except RuntimeError:
-        # What has been imported of it would not be set as attributes of a second import.
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        # What a failed import leaves behind would be taken for the whole.
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
+        missing = _declare_missing()
+        import torchvision  # noqa: F401
+
+        return missing
+    return []
+
+
+def _declare_missing() -> list[str]:
     missing = [name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name)]
-    if missing:
-        library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-        _declared.append(library)
-        for name in missing:
-            library.define(_SCHEMAS[name])
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        raise UserError(
-            f"torchvision does not load with torch {torch.__version__} "
-            f"({str(error).splitlines()[0]}): install the pair of constraints.txt"
-        ) from error
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    _declared.append(library)
+    for name in missing:
+        library.define(_SCHEMAS[name])
     return missing
 
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from dfpg.core.config import NOMINAL_SIZES, load_config
+from dfpg.core.config import NOMINAL_SIZES, load_config, load_yaml
 from dfpg.core.errors import UserError
 from dfpg.core.profile import NAMES, describe_profile, resolve_profile, use_profile
+
+RUN = "{method: nafnet, protocol: a, steps: 4, lr: 1.0e-3, lr_discriminator: 1.0e-3, options: {}}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,21 +86,32 @@ def test_own_values_that_a_new_profile_replaces_are_named(tmp_path):
         ("published_pairs: null", "published_pairs: {lists: /lists, pictures: /pictures}"),
         ("celeba, path: /pictures, train: 4464", "celeba, path: /pictures, train: 2300"),
         ("source: celeba+helen", "source: celeba"),
-        ("  dfpg_a: {", "  own: {method: nafnet, protocol: a}\n  dfpg_a: {"),
+        ("  dfpg_a: {", f"  own: {RUN}\n  dfpg_a: {{"),
     ):
         assert own.count(old) == 1, old
         own = own.replace(old, new)
     path.write_text(own)
     assert use_profile("research", path) == [
         "kept: faces.celeba <- /pictures",
+        "kept: runs.own",
         "not kept: faces.celeba.train: 2300",
         "not kept: protocols.a.source: celeba",
         "not kept: prior.vggface: vgg.bin",
-        "not kept: runs.own.method: nafnet",
-        "not kept: runs.own.protocol: a",
         "not kept: recognition.published_pairs.lists: /lists",
         "not kept: recognition.published_pairs.pictures: /pictures",
     ]
+
+
+def test_own_methods_and_runs_survive_every_profile(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path)
+    text = path.read_text().replace("\nmethods:\n", "\nmethods:\n  mine: {width: 8}\n", 1)
+    path.write_text(text.replace("\nruns:\n", f"\nruns:\n  own: {RUN}\n", 1))
+    for name in (*NAMES, "embedded"):
+        assert use_profile(name, path) == ["kept: methods.mine", "kept: runs.own"]
+        values = load_yaml(path)
+        assert values["methods"]["mine"] == {"width": 8}
+        assert values["runs"]["own"]["lr"] == 0.001
 
 
 def test_from_one_profile_to_another_nothing_is_lost_where_nothing_was_changed(tmp_path):

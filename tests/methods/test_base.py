@@ -11,15 +11,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.errors import UserError
-from dfpg.methods.base import (
-    frozen,
-    initialise,
-    load_weights,
-    orthonormal_ends,
-    read_card,
-    save_weights,
-)
 from dfpg.methods.dfpgnet import DFPGNet
+from dfpg.methods.initialise import frozen, initialise, orthonormal_ends
+from dfpg.methods.weights import load_weights, read_card, save_weights
 
 Make = Callable[..., DFPGNet]
 

@@ -74,7 +74,7 @@ def read_photograph(path: Path) -> Photograph:
         upright = ImageOps.exif_transpose(image)  # which takes the orientation out of the XMP, too
         kept = ("icc_profile", "xmp")
         carried = {name: upright.info[name] for name in kept if upright.info.get(name)}
-        if exif := _description(image):
+        if exif := _exif_bytes(image):
             carried["exif"] = exif
         resolution = tuple(map(float, image.info.get("dpi", ())))
         if len(resolution) == 2 and all(0 < value < 65536 for value in resolution):
@@ -125,7 +125,7 @@ def writable() -> dict[str, str]:
     }
 
 
-def _description(image: Image.Image) -> bytes:
+def _exif_bytes(image: Image.Image) -> bytes:
     """The EXIF data that describe the photograph and not its file; no preview, no orientation."""
     exif = image.getexif()
     for tag in LAYOUT & set(exif):

@@ -80,7 +80,7 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
     if png:
         pairs = [(here, there.with_suffix(".png")) for here, there in pairs]
         format = "PNG"
-    return Plan(_checked([_job(*pair, format, strip) for pair in pairs]), remark)
+    return Plan(_check_jobs([_job(*pair, format, strip) for pair in pairs]), remark)
 
 
 def _is_image(ending: str) -> bool:
@@ -104,7 +104,7 @@ def _job(source: Path, target: Path, format: str | None, strip: bool) -> Job:
     return Job(source, target, format, target.with_name(target.name + STRIP) if strip else None)
 
 
-def _checked(jobs: list[Job]) -> tuple[Job, ...]:
+def _check_jobs(jobs: list[Job]) -> tuple[Job, ...]:
     """The jobs, if none writes what another one reads or writes."""
     read = {job.source.resolve() for job in jobs}
     writers: dict[Path, Path] = {}

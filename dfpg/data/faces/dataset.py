@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, Framing
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 
 Split = Literal["train", "val", "test"]
+# Shares of a set that has no official split (assumed): the paper's test sets need 100 faces of a
+# set that may have no more than 350.
+SHARES: dict[Split, float] = {"train": 0.60, "val": 0.05, "test": 0.35}
 EMBEDDED = "embedded"  # the source that the repository holds
 FACES = Path("data")  # its folder
 PREPARED = Path("artifacts") / "faces"
 JOIN = "+"
 INDEX = "faces.csv"
+FRAMINGS = "framings.json"  # of a prepared source: the square of its pictures that each one shows
 LANDMARK_COLUMNS = tuple(f"{axis}{point}" for point in range(5) for axis in "xy")
 
 
@@ -42,6 +47,30 @@ class FaceSet:
     landmarks: NDArray[np.float32]
 
 
+class Square(NamedTuple):
+    """Part of a picture, in px."""
+
+    left: int
+    top: int
+    side: int
+
+
+def cut(pictures: NDArray[np.uint8], square: Square | None) -> NDArray[np.uint8]:
+    """A square of pictures or label maps [N, S, S, ...], not copied; None: the whole of them."""
+    if square is None:
+        return pictures
+    left, top, side = square
+    return pictures[:, top : top + side, left : left + side]
+
+
+def reframed(faces: FaceSet, square: Square | None) -> FaceSet:
+    """The same faces, of which only a square is shown; None: as they are."""
+    if square is None:
+        return faces
+    corner = np.array([square.left, square.top], np.float32)
+    return replace(faces, pictures=cut(faces.pictures, square), landmarks=faces.landmarks - corner)
+
+
 def read_index(folder: Path) -> pd.DataFrame:
     """Index of a folder of faces: file, person, split, score and landmark columns in px.
 
@@ -55,6 +84,8 @@ def read_index(folder: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: missing; check out data/, or run `dvc repro faces` for your own sources"
         ) from error
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: no index of faces as CSV; restore the file") from error
     missing = {"file", "person", "split", *LANDMARK_COLUMNS} - set(index.columns)
     if missing:
         raise UserError(f"{path}: no column {sorted(missing)[0]!r}; restore the file")
@@ -93,7 +124,7 @@ def load_prepared(folder: Path, split: Split) -> FaceSet:
     path = folder / f"{split}.npy"
     try:
         pictures = np.load(path, mmap_mode="c")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
     if len(pictures) != len(rows):
         raise UserError(
@@ -103,6 +134,22 @@ def load_prepared(folder: Path, split: Split) -> FaceSet:
     landmarks = rows[list(LANDMARK_COLUMNS)].to_numpy(np.float32).reshape(-1, 5, 2)
     people, names = rows["person"].astype(str), rows["file"].astype(str)
     return FaceSet(pictures, tuple(people), tuple(names), landmarks)
+
+
+def framing_square(source: str, framing: Framing, prepared: Path = PREPARED) -> Square | None:
+    """What a framing shows of a source's stored pictures; None: all of them.
+
+    Raises:
+        UserError: the stage ``faces`` has not run for this source, or its file is damaged.
+    """
+    if source == EMBEDDED:
+        return None
+    path = prepared / source / FRAMINGS
+    try:
+        square = json.loads(path.read_text())[framing]
+        return None if square is None else Square(*square)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
 
 
 def joined(parts: Mapping[str, FaceSet]) -> FaceSet:
@@ -141,12 +188,15 @@ def check_source(config: Config, source: str, where: str) -> None:
             )
 
 
-def load_faces(source: str, split: Split, prepared: Path = PREPARED) -> FaceSet:
+def load_faces(
+    source: str, split: Split, framing: Framing | None = None, prepared: Path = PREPARED
+) -> FaceSet:
     """Faces of one source and split, in a fixed order.
 
     Args:
         source: ``embedded``, a name under ``faces`` in params.yaml, or several joined by "+".
         split: "train", "val" or "test".
+        framing: what is shown of a source's pictures; None: all that is stored.
         prepared: folder in which the stage ``faces`` keeps the other sources.
 
     Raises:
@@ -156,7 +206,8 @@ def load_faces(source: str, split: Split, prepared: Path = PREPARED) -> FaceSet:
         raise UserError(f"split {split!r} is unknown: use train, val or test")
     names = source.split(JOIN)
     if len(names) > 1:
-        return joined({name: load_faces(name, split, prepared) for name in names})
+        return joined({name: load_faces(name, split, framing, prepared) for name in names})
     if source == EMBEDDED:
         return load_folder(FACES, split, None)
-    return load_prepared(prepared / source, split)
+    square = framing_square(source, framing, prepared) if framing else None
+    return reframed(load_prepared(prepared / source, split), square)

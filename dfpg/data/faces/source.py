@@ -15,12 +15,9 @@ from PIL import Image
 
 from dfpg.core.errors import UserError
 from dfpg.core.listing import Listing, composed, list_images
-from dfpg.data.faces.dataset import Split
+from dfpg.data.faces.dataset import SHARES, Split, Square
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-# Shares of a set that has no official split (assumed): the paper's test sets need 100 faces of a
-# set that may have no more than 350.
-SHARES: dict[Split, float] = {"train": 0.60, "val": 0.05, "test": 0.35}
 TOGETHER = 5  # pictures of a person that are chosen together
 HELD_OUT = 3000  # pictures that are kept of each of val and test, at most
 CLOSE_SIDE = 146  # px: the crop of 128 px has the share 0.8767, as 448 has of 512 px
@@ -40,6 +37,7 @@ class Source(ABC):
     Attributes:
         title, origin, terms: what the set is, where it comes from, and on which terms.
         side: px of the framed pictures.
+        close: what the close framing shows of them; None: the set has one framing.
         identities: whether ``person`` names people; else every photograph counts as a person.
         detects: whether framing runs the face detector.
         masks: whether there are parsing masks.
@@ -53,6 +51,7 @@ class Source(ABC):
     origin: ClassVar[str]
     terms: ClassVar[str]
     side: ClassVar[int]
+    close: ClassVar[Square | None] = None
     size: ClassVar[int | None] = None
     identities: bool = False
     detects: ClassVar[bool] = False

@@ -55,6 +55,20 @@ def test_a_photograph_goes_into_a_folder_or_to_a_name(album, tmp_path):
         assert (job.source, job.target, job.format) == (source, target, format)
 
 
+def test_an_image_name_is_written_or_refused_and_never_a_folder(album, tmp_path, monkeypatch):
+    """Case 13."""
+    for ending in (".heic", ".gif", ".jxl", ".pdf", ".CR2"):
+        with pytest.raises(UserError, match=rf"out\{ending}: \{ending} is not written: use one of"):
+            plan(album / "a.jpg", tmp_path / f"out{ending}", png=False, strip=False)
+    with pytest.raises(UserError, match=r"out\.avif: the name of an image, but .* is a folder"):
+        plan(album, tmp_path / "out.avif", png=False, strip=False)
+    (job,) = plan(album / "a.jpg", tmp_path / "restored.v2", png=False, strip=False).jobs
+    assert job.target == tmp_path / "restored.v2" / "a.jpg"
+    monkeypatch.setattr("PIL.features.check", lambda _: False)
+    with pytest.raises(UserError, match=r"out\.avif: \.avif is not written"):
+        plan(album / "a.jpg", tmp_path / "out.avif", png=False, strip=False)
+
+
 def test_png_is_asked_for(album, tmp_path):
     jobs = plan(album, tmp_path / "out", png=True, strip=True).jobs
     assert [job.target.name for job in jobs] == ["a.png", "b.png", "c.png"]
