@@ -158,7 +158,7 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
         level = 100 * config.statistics.level
         head += f" [{level:g} % interval, {count} sharp images are resampled]"
     names = list(metrics)
-    finite = np.isfinite(scores[names]).all(axis=1)
+    finite = np.isfinite(scores[names].to_numpy(np.float64)).all(axis=1)
     cells = _cells(config, scores, [name for name in names if np.isfinite(scores[name]).all()])
     equal = int((~finite).sum())
     lines = [head]
@@ -168,7 +168,7 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
         elif equal == len(scores):
             cell = f"infinite: all {equal} equal their sharp images"
         else:
-            rest = _cells(config, scores.loc[finite], [name])[name]
+            rest = _cells(config, scores.iloc[np.flatnonzero(finite)], [name])[name]
             cell = f"{rest} over {len(scores) - equal}; {equal} equal, infinite"
         direction = "higher" if metric.higher_is_better else "lower"
         lines += [f"{name:16} {cell}, {direction} is better", f"    {metric.convention}"]

@@ -156,7 +156,13 @@ def make_index(
 ) -> pd.DataFrame:
     """Index of a source, sorted by file."""
     index = pd.DataFrame({"file": list(files), "person": list(people), "split": list(splits)})
-    return index.sort_values("file", ignore_index=True)
+    return _by_file(index)
+
+
+def _by_file(index: pd.DataFrame) -> pd.DataFrame:
+    """Sorted by file, the same however the file system writes é."""
+    order = index["file"].map(composed).argsort(kind="stable")
+    return index.iloc[order].reset_index(drop=True)
 
 
 def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
@@ -167,7 +173,7 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     """
 
     def digest(names: pd.Series) -> pd.Series:
-        return names.map(lambda name: hashlib.sha256(str(name).encode()).hexdigest())
+        return names.map(lambda name: hashlib.sha256(composed(str(name)).encode()).hexdigest())
 
     rows = index.assign(person_hash=digest(index["person"]), file_hash=digest(index["file"]))
     rows = rows.sort_values(["person_hash", "file_hash"])
@@ -176,7 +182,7 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     place = rows.groupby("split").cumcount()
     limit = rows["split"].map({"train": len(rows) if train is None else train})
     kept = rows[place < limit.fillna(HELD_OUT)]
-    return kept[list(index.columns)].sort_values("file", ignore_index=True)
+    return _by_file(kept[list(index.columns)])
 
 
 def reduce(
