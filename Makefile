@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
-		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
+		&& $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
 
 fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
@@ -34,9 +34,9 @@ repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2
 		&& python -m dfpg tables --show
 
 graph: # what `repro` runs once everything is installed: all of dvc.yaml, JOBS runs at a time
-	@if [ $(JOBS) -gt 1 ] && ! dvc status -q; then dvc repro parsing baselines \
-		&& dvc stage list --name-only | sed -n 's/^train@//p' | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I RUN \
-			dvc --wait-for-lock repro -s train@RUN evaluate@RUN; fi && dvc repro
+	@if [ $(JOBS) -gt 1 ] && ! python -m dvc status -q; then python -m dvc repro parsing baselines \
+		&& python -m dvc stage list --name-only | sed -n 's/^train@//p' | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I RUN \
+			python -m dvc --wait-for-lock repro -s train@RUN evaluate@RUN; fi && python -m dvc repro
 
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
@@ -67,17 +67,17 @@ bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/through
 	@python -m bench.throughput .benchmarks/latest.json
 
 lint: setup ## ruff, mypy --strict, the order of the packages, dead code
-	@ruff check . && ruff format --check . && mypy && lint-imports \
-		&& vulture dfpg bench --min-confidence 80
+	@python -m ruff check . && python -m ruff format --check . && python -m mypy && lint-imports \
+		&& python -m vulture dfpg bench --min-confidence 80
 
 audit: setup ## look for known advisories against the pinned versions, where an index has them
 	@python .ci/audit.py
 
 relock: setup ## after an edit of code: enter it into dvc.lock, and say which stages it changes
-	@dvc repro --quiet code && dvc status
+	@python -m dvc repro --quiet code && python -m dvc status
 
 docs: setup ## build these pages into site/, every link checked (half a minute)
-	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict && echo "== docs: site/index.html"
 
 GENERATED := artifacts/generated
 
