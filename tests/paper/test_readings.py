@@ -24,7 +24,7 @@ def lookup(values: Any, key: str) -> Any:
 
 
 def departed(config: Config, choice: Choice, answer: Any) -> Config:
-    values = config.model_dump()
+    values = config.model_dump(exclude_unset=True)
     *parents, last = choice.key.split(".")
     place = lookup(values, ".".join(parents))
     place[last] = answer
