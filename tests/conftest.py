@@ -9,9 +9,16 @@ from collections.abc import Callable
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import torch
 
 from dfpg.core.config import Config
 from dfpg.core.profile import resolve_profile
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same global random state, whatever ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +30,6 @@ def config() -> Config:
 @pytest.fixture
 def set_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say what the CPU has: bf16 at all, and tiles or vectors that multiply it."""
-    import torch
 
     def set_cpu(bf16: bool, amx: bool, avx512_bf16: bool = False) -> None:
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)

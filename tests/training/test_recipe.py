@@ -63,8 +63,8 @@ def test_clipping_and_averaging_are_the_profiles_where_the_system_says_nothing(c
     assert method_class("wang2021").recipe.ema == 0.998
 
 
-# In profile paper every system has its own number, and profile shipped trains a single run.
-@pytest.mark.parametrize("profile", sorted(set(NAMES) - {"paper", "shipped"}))
+# In profiles paper and official every system has its own number; shipped trains a single run.
+@pytest.mark.parametrize("profile", sorted(set(NAMES) - {"paper", "official", "shipped"}))
 def test_runs_of_a_protocol_see_the_same_number_of_images(profile):
     config = resolve_profile(profile)[0]
     for protocol in config.protocols:
