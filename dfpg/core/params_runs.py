@@ -52,7 +52,7 @@ class Prior(Frozen):
     """
 
     vggface: Place | None
-    source: Source = "embedded"
+    source: Source
     taps: Literal["paper", "released"]
     input: Literal["canonical", "lab"]
     surrogate: Surrogate
