@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import training_steps
 from dfpg.core.seeds import derive_seed, generator
 from dfpg.data.blur.blind import degrade, draw_degradation
 from dfpg.data.blur.kernels import KernelBank
@@ -49,7 +50,7 @@ class Plain(BatchSource):
     ) -> None:
         run = config.runs[run_name]
         super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
-        self.steps = run.steps
+        self.steps = training_steps(config, run_name)
         self.labels = labels
 
 

@@ -33,8 +33,9 @@ from dfpg.methods.weights import save_weights
 from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import gradient_shares, new_imbalances
-from dfpg.training.ema import clone, update_average
+from dfpg.training.ema import clone, newest_share, update_average
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
+from dfpg.training.recipe import resolve_recipe
 from dfpg.training.step import tensors_of, training_step
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def train(
 ) -> None:
     """Train one run and write its weights and history; resume where an earlier attempt stopped.
 
-    Learning rates follow :func:`learning_rate_factor` (paper section 4.1: x 0.99 per epoch).
+    Learning rates, clipping and averaging follow :func:`dfpg.training.recipe.resolve_recipe`.
     Started by ``accelerate launch``, every process takes its share of the same batches and
     gradients are averaged, so that the result is that of one process (batch normalisation aside).
 
@@ -72,7 +73,7 @@ def train(
         run_name: key under ``runs``.
         method: networks and objective, freshly initialised.
         batches: source of batches.
-        out: weights file to write (EMA weights if ``training.ema`` is above 0).
+        out: weights file to write (their moving average if the recipe has one).
         history: CSV to write: step, lr, means of the step's figures since the last row, shares of
             the gradient (:func:`dfpg.training.diagnostics.gradient_shares`), validation figures.
         cost: JSON to write: seconds of training and validation, and the device.
@@ -103,7 +104,8 @@ def train(
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
-    average = clone(generator) if training.ema else {}
+    recipe = resolve_recipe(config, run_name, type(method))
+    average = clone(generator) if recipe.ema else {}
     state = TrainingState(method.networks, optimisers, average)
 
     with lock_state(scratch, world) as folder, StopSignals() as signals:
@@ -114,24 +116,24 @@ def train(
             with together(world):
                 if world.is_main_process is turn:
                     load_checkpoint(scratch, state)
-        with show_progress(run_name, run.steps, state.step, world) as progress:
+        with show_progress(run_name, recipe.steps, state.step, world) as progress:
             clock = Stopwatch(state.seconds)
-            while state.step < run.steps:
-                decay = learning_rate_factor(training, state.step)
+            while state.step < recipe.steps:
+                rate = recipe.rate(state.step)
                 for optimiser in optimisers.values():
                     for group in optimiser.param_groups:
-                        group["lr"] = group["initial_lr"] * decay
+                        group["lr"] = group["initial_lr"] * rate
                 batch = batches.batch(state.step)
-                figures = training_step(method, batch, optimisers, world, precision)
+                figures = training_step(method, batch, optimisers, world, precision, recipe.clip)
                 check_finite(figures, batch, run_name, state.step, scratch, world)
-                if average:
-                    update_average(average, generator, training.ema)
                 state.step += 1
+                if average:
+                    update_average(average, generator, newest_share(state.step, recipe.ema))
                 state.history.add(figures)
                 if progress:
                     losses = {name: v for name, v in figures.items() if name.startswith("loss_")}
                     progress.advance(1, **losses)
-                if state.step % training.validate_every == 0 or state.step == run.steps:
+                if state.step % training.validate_every == 0 or state.step == recipe.steps:
                     figures = {}
                     if progress:
                         figures = gradient_shares(method, batch, world, precision)
@@ -140,10 +142,10 @@ def train(
                         if validate:
                             with autocast(world.device, precision):
                                 figures |= validate(method, average)
-                    state.history.close_row(state.step, run.lr * decay, **figures)
+                    state.history.close_row(state.step, run.lr * rate, **figures)
                 asked = signals.received or (signal.SIGHUP if owner.gone() else 0)
                 stop = agree_to_stop(asked, world)
-                due = state.step % training.checkpoint_every == 0 and state.step < run.steps
+                due = state.step % training.checkpoint_every == 0 and state.step < recipe.steps
                 state.seconds = clock.seconds()
                 if due or stop:
                     with together(world):
@@ -153,7 +155,7 @@ def train(
                 if stop:
                     cause = "dvc is gone" if stop == signal.SIGHUP else signal.Signals(stop).name
                     raise StoppedError(
-                        f"{run_name}: stopped at step {state.step} of {run.steps} ({cause}); "
+                        f"{run_name}: stopped at step {state.step} of {recipe.steps} ({cause}); "
                         "checkpoint saved, run again to resume",
                         128 + stop,
                     )
@@ -162,14 +164,8 @@ def train(
                 folder.check()
                 write_text(history, state.history.csv())
                 write_text(cost, costs(state.seconds, training))
-                save_weights(out, method, run.steps, average or None)
+                save_weights(out, method, recipe.steps, average or None)
                 folder.discard()
-
-
-def learning_rate_factor(training: Training, step: int) -> float:
-    """Share of the initial learning rate at ``step``: linear rise, then exponential decay."""
-    rise = min(1.0, (step + 1) / training.warmup) if training.warmup else 1.0
-    return rise * training.lr_decay ** (step // training.decay_every)
 
 
 class Stopwatch:

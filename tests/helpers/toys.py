@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dfpg.core.config import Config, Frozen
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.initialise import frozen
@@ -37,14 +38,16 @@ def toy_config(steps: int, run: dict[str, Any] | None = None, **training: Any) -
     values = {
         "batch_size": 4,
         "precision": "fp32",
-        "lr_decay": 0.9,
-        "decay_every": 7,
-        "warmup": 0,
+        "schedule": Schedule(shape="exponential", factor=0.9, times=6),
+        "warmup": 0.0,
+        "clip": None,
         "ema": 0.9,
     }
     values |= {"checkpoint_every": 5, "validate_every": 10}
     first = next(iter(base.runs.values()))
-    given = {"method": "toy", "steps": steps, "lr": 1e-2, "lr_discriminator": 3e-3, "options": {}}
+    images = steps * training.get("batch_size", values["batch_size"])
+    given = {"method": "toy", "images": images, "options": {}}
+    given |= {"lr": 1e-2, "lr_discriminator": 3e-3}
     return base.model_copy(
         update={
             "training": base.training.model_copy(update=values | training),
