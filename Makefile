@@ -65,8 +65,12 @@ bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/through
 		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
 	@python -m bench.throughput .benchmarks/latest.json
 
-lint: setup ## ruff and mypy --strict
-	@ruff check . && ruff format --check . && mypy
+lint: setup ## ruff, mypy --strict, the order of the packages, dead code
+	@ruff check . && ruff format --check . && mypy && lint-imports \
+		&& vulture dfpg bench --min-confidence 80
+
+relock: setup ## after an edit of code: enter it into dvc.lock, and say which stages it changes
+	@dvc repro --quiet code && dvc status
 
 docs: setup ## build these pages into site/, every link checked (half a minute)
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from bench.facts import ROOT
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.markdown import markdown_table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 START, END = "<!-- figures -->", "<!-- /figures -->"
@@ -83,7 +83,7 @@ def restoring(rows: pd.DataFrame) -> str:
             ]
         )
     head = ["method", "px", "batch", "GMACs", *VARIANTS, "of peak: fp32", "of peak: bf16"]
-    return "#### Restoring, ms per image\n\n" + _table(head, lines)
+    return "#### Restoring, ms per image\n\n" + markdown_table(head, lines)
 
 
 def against_restoring(rows: pd.DataFrame) -> str:
@@ -107,7 +107,8 @@ def against_restoring(rows: pd.DataFrame) -> str:
         seconds = float(row["ms_per_image"]) / 1000
         lines.append([f"`{row['subject']}` (Table 3 only)", *_costs(seconds), ""])
     head = ["", "ms per image", f"{IMAGES:,} images, minutes", "of peak"]
-    text = f"#### Restoring with full-width DFPGnet and scoring, 128 px\n\n{_table(head, lines)}"
+    title = "#### Restoring with full-width DFPGnet and scoring, 128 px"
+    text = f"{title}\n\n{markdown_table(head, lines)}"
     for _, row in restored.iterrows():
         share = total / (float(row["ms_per_image"]) / 1000)
         text += (
@@ -145,7 +146,7 @@ def others(rows: pd.DataFrame) -> str:
         for _, row in rows[~rows["benchmark"].isin(apart)].iterrows()
     ]
     head = ["what", "of", "px", "batch", "best / median / worst, ms", "images/s", "of peak"]
-    return "#### Everything else\n\n" + _table(head, lines)
+    return "#### Everything else\n\n" + markdown_table(head, lines)
 
 
 def _costs(seconds: float) -> list[str]:
@@ -170,11 +171,6 @@ def _share(variants: pd.DataFrame, variant: str) -> str:
 def _range(loads: pd.Series) -> str:
     values = [float(load) for load in loads if load]
     return f"{min(values):.1f} to {max(values):.1f}" if values else "unknown"
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---"] * len(head)
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
 
 
 def filled(page: str, content: str) -> str:

@@ -28,9 +28,9 @@ from bench.measure import Action, Timing, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
 from bench.test_restore import restoring, restoring_macs
 from dfpg.core.device import resolve_precision
-from dfpg.metrics import build_metrics
 from dfpg.metrics.common import Features, Metric
 from dfpg.metrics.detection import DlibHog
+from dfpg.metrics.registry import build_metrics
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.detector import FaceDetector
 from dfpg.pretrained.embedder import FaceEmbedder

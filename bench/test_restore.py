@@ -22,12 +22,13 @@ from bench.peak import Arithmetic, convolution_arithmetic
 from dfpg.core.device import resolve_precision
 from dfpg.evaluation.restore import in_precision
 from dfpg.methods.base import Method
-from dfpg.methods.registry import METHODS, build_method
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import build_method, method_class
 
 SIZES = (64, 128)  # px
 BATCHES = (1, 16)
 VARIANTS = ("fp32", "channels_last", "bf16", "compiled")
-CASES = list(product(sorted(METHODS), SIZES, BATCHES))
+CASES = list(product(method_names(), SIZES, BATCHES))
 CPU_LIMIT = 200e9  # multiply-accumulates of a batch
 # Largest root mean square difference to fp32, as a share of the root mean square of its output.
 TOLERANCE = {"fp32": 0.0, "channels_last": 1e-4, "bf16": 0.1, "compiled": 0.1}
@@ -64,7 +65,7 @@ def lower_precision(device: torch.device) -> Arithmetic:
 
 def absent(method: str, size: int, batch: int, variant: str, device: torch.device) -> str | None:
     """Why a case is not measured here."""
-    if size <= METHODS[method].method.multiple // 2:
+    if size <= method_class(method).multiple // 2:
         return f"{method} takes no images of {size} px"
     if variant == "bf16" and lower_precision(device) != "bf16":
         return "no native bf16 here"

@@ -17,9 +17,9 @@ from bench.facts import ROOT
 from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained
 from bench.measure import Timing
 from dfpg.data.testsets import TestSet
-from dfpg.evaluation.score import evaluate
-from dfpg.methods.registry import METHODS
-from dfpg.metrics import build_metrics
+from dfpg.evaluation.score import score_testsets
+from dfpg.methods.names import method_names
+from dfpg.metrics.registry import build_metrics
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
 IMAGES = 32  # of the test set that is evaluated: one batch
@@ -59,7 +59,9 @@ def test_evaluation(
     timing = in_turn(
         f"evaluation {name}",
         lambda: {
-            "evaluate": lambda: evaluate(config, "dfpg_b", restore, sets, metrics, out, str(device))
+            "evaluate": lambda: score_testsets(
+                config, "dfpg_b", restore, sets, metrics, out, str(device)
+            )
         },
     )["evaluate"]
     scores = pd.read_csv(out)
@@ -120,7 +122,7 @@ def test_cli_torch_start(
 ) -> None:
     python = [sys.executable, "-m", "dfpg"]
     timing = in_turn("cli torch", lambda: {"methods": command(*python, "methods")})["methods"]
-    assert all(f"| {name} |" in timing.result for name in METHODS)
+    assert all(f"| {name} |" in timing.result for name in method_names())
     record(timing, subject="dfpg methods")
 
 

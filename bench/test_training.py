@@ -12,11 +12,11 @@ from torch import Tensor
 from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained
 from bench.measure import Action, Timing, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
-from dfpg.core.device import process_group, resolve_precision, set_deterministic
+from dfpg.core.device import Precision, process_group, resolve_precision, set_deterministic
 from dfpg.data.blur.degrade import to_signed
 from dfpg.methods.base import Method
 from dfpg.pretrained.vggface import PriorNetwork
-from dfpg.training.loop import autocast, average_gradients, means
+from dfpg.training.step import training_step
 
 # Profile, image size in px, images per step: a CPU takes few at full width.
 EMBEDDED, FULL, FULL_ON_CPU = ("embedded", 64, 8), ("paper", 128, 16), ("paper", 128, 2)
@@ -41,21 +41,14 @@ def prior(device: torch.device) -> Iterator[PriorNetwork]:
     torch.backends.cudnn.deterministic = before[1]
 
 
-def stepping(method: Method, batch: Pair, precision: str) -> Callable[[], dict[str, float]]:
+def stepping(method: Method, batch: Pair, precision: Precision) -> Callable[[], dict[str, float]]:
     """A call that makes one more step and returns its losses by optimiser."""
     method.train()
     optimisers, world = method.optimisers(1e-4, 1e-5), process_group()
 
     def step() -> dict[str, float]:
-        losses = {}
-        for phase in autocast(method.phases(batch), world, precision):
-            optimiser = optimisers[phase.optimiser]
-            optimiser.zero_grad(set_to_none=True)
-            phase.loss.backward()
-            average_gradients(optimiser, world)
-            optimiser.step()
-            losses[phase.optimiser] = phase.loss
-        return means(losses)
+        figures = training_step(method, batch, optimisers, world, precision)
+        return {name: figures[f"loss_{name}"] for name in optimisers}
 
     return step
 

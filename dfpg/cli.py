@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
-from dfpg.core.errors import UserError
+from dfpg.commands.faces import data_app, faces_app
+from dfpg.commands.stages import stages
+from dfpg.core.errors import UserError, line_of
+from dfpg.core.terminal import accept_any_text, flush_output, print_error
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -19,27 +22,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
-faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
-data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 app.add_typer(faces_app, name="faces")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
-
-
-@app.command()
-def fetch(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Optional assets to fetch as well; see licences.")
-    ] = None,
-) -> None:
-    """Fetch, verify and unpack the pinned assets."""
-    from dfpg.pretrained.assets.store import fetch as fetch_assets
-
-    fetch_assets()
-    if names:
-        fetch_assets(names)
+record_app = typer.Typer(help="The committed results.", no_args_is_help=True)
+app.add_typer(record_app, name="record")
+app.registered_commands += stages.registered_commands
 
 
 @app.command()
@@ -48,97 +38,6 @@ def licences() -> None:
     from dfpg.pretrained.assets.store import licence_table
 
     typer.echo(licence_table())
-
-
-@app.command()
-def verify() -> None:
-    """Check data, assets and params.yaml (stage `verify`)."""
-    from dfpg.stages import pipeline
-
-    pipeline.verify()
-
-
-@app.command()
-def kernels(
-    sheet: Annotated[
-        Path | None, typer.Option(help="Draw a sheet of kernels into this PNG.")
-    ] = None,
-) -> None:
-    """Make the blur kernels and print their figures (stage `kernels`)."""
-    from dfpg.stages import pipeline
-
-    typer.echo(pipeline.kernels(sheet))
-
-
-@app.command()
-def testsets(protocol: Annotated[str, typer.Argument(help="a or b")]) -> None:
-    """Synthesise one protocol's test set (stage `testsets`)."""
-    from dfpg.stages import pipeline
-
-    pipeline.testsets(protocol)
-
-
-@app.command()
-def priors() -> None:
-    """Make the prior network (stage `priors`)."""
-    from dfpg.stages import pipeline
-
-    pipeline.priors()
-
-
-@app.command()
-def parsing(
-    sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
-) -> None:
-    """Parse the training faces for the semantic methods (stage `parsing`)."""
-    from dfpg.stages import pipeline
-
-    pipeline.parsing(sheet)
-
-
-@app.command()
-def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
-    """Train one run; a stopped training resumes (stage `train`)."""
-    from dfpg.stages import pipeline
-
-    pipeline.train(run)
-
-
-@app.command()
-def evaluate(
-    run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
-) -> None:
-    """Restore and score the test sets with one trained run (stage `evaluate`)."""
-    from dfpg.stages import results
-
-    results.evaluate(run)
-
-
-@app.command()
-def robustness(
-    runs: Annotated[
-        list[str] | None, typer.Argument(help="keys of runs in params.yaml; without any: all")
-    ] = None,
-) -> None:
-    """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
-    from dfpg.stages import results
-
-    typer.echo(results.robustness(runs or []))
-
-
-@app.command()
-def tables(
-    show: Annotated[
-        bool, typer.Option("--show", help="Print the tables in results/; make nothing.")
-    ] = False,
-) -> None:
-    """Make results/ from the per-image scores (stage `tables`)."""
-    from dfpg.stages import results
-
-    if show:
-        typer.echo(results.show_tables())
-    else:
-        results.tables()
 
 
 @app.command()
@@ -188,9 +87,9 @@ def export_testset(
     ] = False,
 ) -> None:
     """Write a protocol's blurred and sharp images as PNG, in the published naming."""
-    from dfpg.stages import pipeline
+    from dfpg.commands.export import export_testset as export_testset_command
 
-    typer.echo(pipeline.export_testset(protocol, out, force))
+    typer.echo(export_testset_command(protocol, out, force))
 
 
 @app.command()
@@ -209,31 +108,13 @@ def sheet(
 
     Which faces is decided by rule. Pictures of real people are theirs: keep such sheets private.
     """
-    from dfpg.stages import results
+    from dfpg.commands.sheet import real_blur
+    from dfpg.commands.sheet import sheet as sheet_command
 
     if blurred is None:
-        typer.echo(results.sheet(out))
+        typer.echo(sheet_command(out))
     else:
-        typer.echo(results.real_blur(blurred, out, beside or []))
-
-
-@app.command()
-def pictures() -> None:
-    """Restore the report's example faces and count what each run costs (stage `pictures`)."""
-    from dfpg.stages import results
-
-    results.pictures()
-
-
-@app.command()
-def report() -> None:
-    """Write artifacts/report/report.html and results/tables.* (stage `report`).
-
-    The report shows faces. Pictures of real people are theirs: keep such a report private.
-    """
-    from dfpg.stages import results
-
-    results.report()
+        typer.echo(real_blur(blurred, out, beside or []))
 
 
 @app.command()
@@ -257,10 +138,10 @@ def deblur(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Restore the faces of photographs; exit code 1 if some photographs were left out."""
-    from dfpg.commands.deblur.command import Choices
+    from dfpg.commands.deblur.command import Options
     from dfpg.commands.deblur.command import deblur as restore
 
-    choices = Choices(weights, device, aligned, copy, png, strip, force)
+    choices = Options(weights, device, aligned, copy, png, strip, force)
     outcome = restore(source, out, choices)
     typer.echo(outcome.text)
     raise typer.Exit(0 if outcome.complete else 1)
@@ -271,17 +152,9 @@ def methods(
     csv: Annotated[Path | None, typer.Option(help="Write the table into this CSV, too.")] = None,
 ) -> None:
     """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
-    from dfpg.stages import results
+    from dfpg.commands.methods import methods as methods_command
 
-    typer.echo(results.methods(csv))
-
-
-@app.command()
-def environment() -> None:
-    """Record machine and versions in results/ (stage `environment`)."""
-    from dfpg.stages import results
-
-    results.environment()
+    typer.echo(methods_command(csv))
 
 
 @app.command()
@@ -384,49 +257,14 @@ def profile_list() -> None:
     typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
 
 
-@faces_app.command("prepare")
-def faces_prepare() -> None:
-    """Frame, split and pack the photographs of your own sources (stage `faces`)."""
-    from dfpg.stages import pipeline
+@record_app.command("check")
+def record_check() -> None:
+    """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
+    from dfpg.commands.record import check_record
 
-    typer.echo(pipeline.faces())
-
-
-@data_app.command("check")
-def data_check() -> None:
-    """Say which photographs are at hand and what they fill; exit code 1 if some are lacking."""
-    from dfpg.core.config import load_config
-    from dfpg.data.faces.check import check_data
-
-    text, complete = check_data(load_config())
-    typer.echo(text)
-    raise typer.Exit(0 if complete else 1)
-
-
-@faces_app.command("generate")
-def faces_generate(
-    out: Annotated[Path, typer.Option(help="New folder for pictures and index.")],
-    people: Annotated[int, typer.Option(min=1, help="People to keep, four pictures each.")] = 440,
-    seed: Annotated[int, typer.Option(help="Seed of the styles; the embedded faces use 0.")] = 0,
-    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of a picture in px.")] = 160,
-) -> None:
-    """Generate people, drop failures by rule, write pictures and index."""
-    from dfpg.data.faces.create import create_faces
-
-    dropped = create_faces(out, people, seed, size)
-    typer.echo(f"{out}: {people} people kept, {dropped.total()} dropped {dict(dropped)}")
-
-
-@faces_app.command("sheet")
-def faces_sheet(
-    out: Annotated[Path, typer.Option(help="PNG file to write.")],
-    folder: Annotated[Path, typer.Option(help="Folder with faces/ and faces.csv.")] = Path("data"),
-    people: Annotated[int, typer.Option(min=1, help="People to show per split.")] = 16,
-) -> None:
-    """Draw a contact sheet."""
-    from dfpg.data.faces.sheet import draw_sheet
-
-    typer.echo(f"{out}: {draw_sheet(folder, out, people)} pictures")
+    check = check_record()
+    typer.echo(str(check))
+    raise typer.Exit(0 if check.ok else 1)
 
 
 # OpenMP threads that spin for long while they wait make training ten times slower as soon as
@@ -435,10 +273,21 @@ OPENMP_SPIN = "20000"
 
 
 def main() -> None:
-    """Entry point: a :class:`UserError` becomes one line on stderr and its exit code."""
+    """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
+    accept_any_text()
     try:
-        app()
-    except UserError as error:
-        print(f"dfpg: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        try:
+            if stage := os.environ.get("DVC_STAGE"):
+                from dfpg.stages.code import check_code
+
+                check_code(stage)
+            app()
+        finally:
+            flush_output()
+    except Exception as error:
+        line = line_of(error)
+        if line is None:
+            raise
+        print_error(f"dfpg: {line}")
+        sys.exit(error.exit_code if isinstance(error, UserError) else UserError.exit_code)

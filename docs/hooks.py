@@ -1,34 +1,28 @@
-"""Hooks of the site's build: the tour's notebook becomes a page, and the API pages are filled."""
+"""Hooks of the site's build: API pages are filled, and the notebook's page needs no network."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-NOTEBOOK, TOUR = "tour.ipynb", "tour.md"
-# Of pandas' tables: the site styles tables that have no class.
-STYLE = re.compile(r"<style scoped>.*?</style>\n|(?<=<table) [^>]*", re.DOTALL)
+# Scripts for formulas and diagrams, which name addresses elsewhere; the notebook has neither.
+SCRIPTS = re.compile(
+    r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->"
+    r'|<script type="module">.*?</script>',
+    re.DOTALL,
+)
+PAGE_LINK = re.compile(r'(?<=href=")(\w+)\.md(?=[#"])')
 DIRECTIVE = re.compile(r"^::: (dfpg[\w.]*)(\.\*)?$", re.MULTILINE)
 ROLE = re.compile(r":(?:func|class|meth|data|mod):<code>([\w.]+)</code>")
 UNSHOWN = {"__init__", "__main__", "cli"}
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the tour, made of the notebook's text, code and stored outputs."""
-    notebook = files.get_file_from_path(NOTEBOOK)
-    assert notebook is not None
-    content = markdown_of(json.loads(notebook.content_string))
-    files.append(File.generated(config, TOUR, content=content))
-    return files
-
-
 def on_page_markdown(markdown: str, config: MkDocsConfig, **_: Any) -> str:
-    """Lead links to the notebook, which GitHub shows as it is, to the page; list modules.
+    """List the modules of a package.
 
     ``::: dfpg.folder.*`` stands for the folder's modules that no API page names.
     """
@@ -45,10 +39,23 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: Any) -> str:
         modules = [f"{package}.{stem}" for stem in stems]
         return "\n\n".join(f"::: {module}" for module in modules if module not in named)
 
-    return DIRECTIVE.sub(listed, markdown.replace(f"]({NOTEBOOK})", f"]({TOUR})"))
+    return DIRECTIVE.sub(listed, markdown)
 
 
-def on_page_content(html: str, **_: Any) -> str:
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Turn the docstrings' roles into links; make the notebook's page a page of the site."""
+    if page.file.src_uri.endswith(".ipynb"):
+        return _finish_notebook(html, page.file.src_uri)
+    return _link_roles(html)
+
+
+def _finish_notebook(html: str, name: str) -> str:
+    """Lead the notebook's links to pages of the site, and say where to get the notebook."""
+    source = f'<p>This page is a notebook: <a href="{name}" download>{name}</a>.</p>'
+    return PAGE_LINK.sub(r"\1.html", SCRIPTS.sub("", html)) + source
+
+
+def _link_roles(html: str) -> str:
     """Turn the docstrings' roles (``:func:`` and the like) into links to what they name."""
     shown = re.findall(r'id="(dfpg\.[\w.]+)"', html)
 
@@ -59,28 +66,3 @@ def on_page_content(html: str, **_: Any) -> str:
         return f"{target}<code>{name}</code></autoref>"
 
     return ROLE.sub(linked, html)
-
-
-def markdown_of(notebook: dict[str, Any]) -> str:
-    """A notebook as Markdown, pictures as data URIs, and where to get the notebook at its end."""
-    parts = []
-    for cell in notebook["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            parts.append(source)
-        else:
-            parts.append(f"```python\n{source}\n```")
-            parts += [markdown_of_output(output) for output in cell["outputs"]]
-    parts.append(f'This page is a notebook: <a href="{NOTEBOOK}" download>{NOTEBOOK}</a>.')
-    return "\n\n".join(parts)
-
-
-def markdown_of_output(output: dict[str, Any]) -> str:
-    """One output: a picture, a table, or text."""
-    data = output.get("data", {"text/plain": output.get("text")})
-    if "image/png" in data:
-        encoded = "".join(data["image/png"]).replace("\n", "")
-        return f'<img alt="output of the cell above" src="data:image/png;base64,{encoded}">'
-    if "text/html" in data:
-        return STYLE.sub("", "".join(data["text/html"]))
-    return f"```text\n{''.join(data['text/plain']).rstrip()}\n```"

@@ -20,8 +20,8 @@ from torch.nn import functional as F  # noqa: N812
 from dfpg.core.profile import use_profile
 from dfpg.data.blur.degrade import blur
 from dfpg.data.faces.dataset import load_faces
-from dfpg.methods.base import read_card
 from dfpg.methods.registry import build_restorer
+from dfpg.methods.weights import read_card
 from dfpg.methods.zhang2019 import Generator
 
 GOPRO = SHARED / "weights" / "dmphn_gopro"
@@ -66,7 +66,11 @@ def replace(path: Path, old: str, new: str) -> None:
     ("old", "new", "named"),
     [
         ("image_size: 32", "imagesize: 32", "image_size"),
-        ("  dfpgnet:\n    width:", "  dfpgnet:\n    widht:", "methods.dfpgnet.width"),
+        (
+            "  dfpgnet:\n    width:",
+            "  dfpgnet:\n    widht:",
+            "unknown key widht; did you mean width",
+        ),
         ("options: {variant: b2}", "options: {variant: b9}", "runs.b2.options.variant"),
         ("method: dfpgnet", "method: dfpgnett", "runs.dfpg_a.method"),
         ("source: embedded", "source: celeba", "protocols.a.source"),
@@ -140,7 +144,7 @@ def test_published_weights_are_taken_instead_of_training(project):
     assert (card.method, card.steps, card.image_size) == ("zhang2019", 0, 32)
     assert card.official in result.stdout
     header, row = (project / "artifacts" / "history" / "b1.csv").read_text().splitlines()
-    assert header == "step,lr,validation_psnr"
+    assert header == "step,lr,validation_gain,validation_gain_se,validation_unblurred_psnr"
     assert row.startswith("0,0,")
     cost = json.loads((project / "artifacts" / "cost" / "b1.json").read_text())
     assert cost["seconds"] == 0
@@ -191,6 +195,7 @@ def test_tables_without_scores_leave_the_old_results(project):
     assert (project / "results" / "table1.csv").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_methods_prints_the_table_and_writes_it(project):
     result = dfpg(project, "methods", "--csv", "methods.csv")
     assert result.returncode == 0, result.stderr

@@ -8,7 +8,7 @@ import pytest
 from helpers.places import ROOT
 
 from dfpg.cli import app
-from dfpg.report.markdown import render
+from dfpg.report.markdown import render_tables
 
 README = (ROOT / "README.md").read_text()
 
@@ -18,7 +18,7 @@ def block(name: str) -> str:
 
 
 def test_table_in_the_readme_is_the_committed_one():
-    assert block("results") == render(ROOT / "results" / "table4.csv").strip()
+    assert block("results") == render_tables(ROOT / "results")["table4"].strip()
 
 
 def test_every_link_leads_to_a_file():

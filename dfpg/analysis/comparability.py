@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dfpg.analysis.estimates import Bounds
+from dfpg.analysis.estimates import Estimate
 from dfpg.core.config import REFERENCE_SIZE, Config
+from dfpg.paper.published import MATCH_TOLERANCE
 from dfpg.paper.tables import MEAN, SURROGATE, TEST_SETS, VGGFACE, Column
 
 MATCHES, WITHIN, DEVIATES = "matches", "within interval", "deviates"
 NOT_COMPARABLE = "not comparable"
 
-# A value this near the printed one is the same result: about as far as the paper's own figures
-# are from each other (Table 4's B6 and the mean of Table 2 differ by 0.043 dB); d_VGG: relative.
-MATCH = {"psnr": 0.05, "ssim": 0.003, "lpips": 0.005, "d_vgg": 0.02}
-# Percentage points; the paper's text and its Table 3 differ by 0.31 (96.10 against 96.41).
-MATCH |= {"detection_pct": 0.3, "verification_acc_pct": 0.3}
 # Face sources that hold the pictures a slot is named after.
 SLOT_SOURCES = {
     "helen": ("helen",),
@@ -26,7 +22,7 @@ SLOT_SOURCES = {
 SOURCE_LABELS = {"embedded": "embedded (generated people)"}
 
 
-def slots(config: Config, column: Column) -> list[str]:
+def slot_labels(config: Config, column: Column) -> list[str]:
     """What fills the column's slots, e.g. ``celeba <- embedded (generated people)``."""
     return [
         f"{name} <- {SOURCE_LABELS.get(source, source)}"
@@ -39,11 +35,11 @@ def prior_network(config: Config) -> str:
     return VGGFACE if config.prior.vggface else SURROGATE
 
 
-def obstacles(config: Config, column: Column, metric: str) -> list[str]:
+def differences_from_paper(config: Config, column: Column, metric: str) -> list[str]:
     """Why a column's values of a metric are not the paper's quantity; empty where they are."""
     found = []
     if any(source not in SLOT_SOURCES.get(name, ()) for name, source in _sources(config, column)):
-        found.append(f"other images: {'; '.join(slots(config, column))}")
+        found.append(f"other images: {'; '.join(slot_labels(config, column))}")
     if config.image_size != REFERENCE_SIZE:
         found.append(f"{config.image_size} px instead of {REFERENCE_SIZE}")
     if metric == "d_vgg" and prior_network(config) != VGGFACE:
@@ -53,13 +49,13 @@ def obstacles(config: Config, column: Column, metric: str) -> list[str]:
     return found
 
 
-def judge(
-    bounds: Bounds, published: float, metric: str, hindrances: Sequence[str]
+def comparison_verdict(
+    bounds: Estimate, published: float, metric: str, differences: Sequence[str]
 ) -> tuple[str, str]:
     """Verdict on a value beside the printed one, and the reason for it."""
-    if hindrances:
-        return NOT_COMPARABLE, ", ".join(hindrances)
-    tolerance = MATCH[metric] * (published if metric == "d_vgg" else 1)
+    if differences:
+        return NOT_COMPARABLE, ", ".join(differences)
+    tolerance = MATCH_TOLERANCE[metric] * (published if metric == "d_vgg" else 1)
     if abs(bounds.mean - published) <= tolerance:
         return MATCHES, f"within {tolerance:.3g} of the printed value"
     if bounds.low <= published <= bounds.high:
@@ -69,7 +65,7 @@ def judge(
 
 def _sources(config: Config, column: Column) -> list[tuple[str, str]]:
     """(subset, face source) of the column's slots."""
-    subsets = config.protocols[TEST_SETS[column.protocol][0]].test.subsets
+    subsets = config.protocols[TEST_SETS[column.test_set].protocol].test.subsets
     return [
         (name, subset.source) for name, subset in subsets.items() if column.subset in (name, MEAN)
     ]

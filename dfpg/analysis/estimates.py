@@ -18,7 +18,7 @@ from dfpg.evaluation.per_image import read_per_image
 from dfpg.paper.tables import BASELINES, HIGHER_IS_BETTER, MEAN, TEST_SETS, Column, Table
 
 
-class Bounds(NamedTuple):
+class Estimate(NamedTuple):
     """A mean and its interval; not finite where there is none."""
 
     mean: float
@@ -26,8 +26,11 @@ class Bounds(NamedTuple):
     high: float
 
 
+NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan)
+
+
 @dataclass(frozen=True)
-class Estimate:
+class ColumnEstimates:
     """Scores of all methods in one column group; keys are (method, convention).
 
     Attributes:
@@ -38,8 +41,8 @@ class Estimate:
         people: number of people.
     """
 
-    values: dict[tuple[str, str], Bounds]
-    gains: dict[tuple[str, str], Bounds]
+    values: dict[tuple[str, str], Estimate]
+    gains: dict[tuple[str, str], Estimate]
     p: dict[tuple[str, str], float]
     images: int
     people: int
@@ -77,13 +80,15 @@ def load_scores(config: Config, folder: Path) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column) -> Estimate | None:
+def estimate_column(
+    config: Config, scores: pd.DataFrame, table: Table, column: Column
+) -> ColumnEstimates | None:
     """Estimates of one column group; None where the profile has no such test images.
 
     Raises:
         UserError: a convention is missing, or two methods were scored on different images.
     """
-    protocol, _ = TEST_SETS[column.protocol]
+    protocol = TEST_SETS[column.test_set].protocol
     conventions = tuple(table.conventions.values())
     names = subset_names(config, column)
     subsets = column_scores(config, scores, table, column)
@@ -105,7 +110,7 @@ def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column)
         gains.append(_stratum(config, better, subset.people, protocol, name))
     keys = [(method, convention) for method in methods for convention in conventions]
     level = config.statistics.level
-    return Estimate(
+    return ColumnEstimates(
         values=_bounds(keys, values, level),
         gains=_bounds(keys, gains, level),
         p=dict(zip(keys, paired_p(gains).tolist(), strict=True)),
@@ -116,7 +121,7 @@ def estimate(config: Config, scores: pd.DataFrame, table: Table, column: Column)
 
 def subset_names(config: Config, column: Column) -> list[str]:
     """Subsets that a column group is of: all of its test set for the mean."""
-    protocol, _ = TEST_SETS[column.protocol]
+    protocol = TEST_SETS[column.test_set].protocol
     subsets = config.protocols[protocol].test.subsets
     return list(subsets) if column.subset == MEAN else [column.subset]
 
@@ -130,7 +135,7 @@ def column_scores(
         UserError: as :func:`subset_scores`.
     """
     found = [
-        subset_scores(scores, column.protocol, name, tuple(table.conventions.values()))
+        subset_scores(scores, column.test_set, name, tuple(table.conventions.values()))
         for name in subset_names(config, column)
     ]
     return found if all(len(subset.people) for subset in found) else []
@@ -154,7 +159,7 @@ def subset_scores(
     absent = [name for name in conventions if name not in scores.columns]
     if absent:
         raise UserError(f"per-image CSVs: no column {absent[0]!r}; run evaluate again")
-    protocol, mode = TEST_SETS[test_set]
+    protocol, mode, _ = TEST_SETS[test_set]
     rows = scores[
         (scores["protocol"] == protocol) & (scores["mode"] == mode) & (scores["subset"] == subset)
     ].sort_values("image")
@@ -191,7 +196,7 @@ def _stratum(
 
 def _bounds(
     keys: Sequence[tuple[str, str]], strata: Sequence[Stratum], level: float
-) -> dict[tuple[str, str], Bounds]:
+) -> dict[tuple[str, str], Estimate]:
     interval = mean_interval(strata, level)
     rows = np.stack([interval.mean, interval.low, interval.high], axis=1).tolist()
-    return {key: Bounds(*row) for key, row in zip(keys, rows, strict=True)}
+    return {key: Estimate(*row) for key, row in zip(keys, rows, strict=True)}

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import column_scores, subset_names
 from dfpg.analysis.people_bootstrap import Array, Stratum, make_stratum
-from dfpg.analysis.verification import Observations, paired_scores
+from dfpg.analysis.recognition import pair_recognition_scores
+from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config
-from dfpg.paper.published import Key, figures
-from dfpg.paper.tables import HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table
-
-# Where the paper prints one figure for what is measured in two ways here.
-PRINTED_AS = {"verification_strict_acc_pct": "verification_acc_pct"}
-
-
-class Cell(NamedTuple):
-    """One column group and metric of a table."""
-
-    table: str
-    column: Column
-    metric: str
-
-    @property
-    def sign(self) -> float:
-        """1 where higher is better, -1 where lower is."""
-        return 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
+from dfpg.paper.tables import TABLES, TEST_SETS, Cell, Column, Table
 
 
 @dataclass(frozen=True)
-class Panel:
+class PairedScores:
     """Paired scores of all methods in one cell.
 
     Attributes:
@@ -77,32 +60,27 @@ class Panel:
         )
 
 
-def panels(config: Config, scores: pd.DataFrame, observations: Observations) -> dict[Cell, Panel]:
+def pair_scores(
+    config: Config, scores: pd.DataFrame, observations: Observations
+) -> dict[Cell, PairedScores]:
     """Every cell whose scores are paired between methods and exist.
 
     Verification by the lab's protocol is left out: it drops other images for every method.
     """
-    found: dict[Cell, Panel] = {}
+    found: dict[Cell, PairedScores] = {}
     for table in TABLES:
         if table.recognition:
-            found |= _recognition_panels(config, table, observations)
+            found |= _pair_recognition_scores(config, table, observations)
             continue
         for column in table.columns:
-            found |= _image_panels(config, scores, table, column)
+            found |= _pair_image_scores(config, scores, table, column)
     return found
 
 
-def printed(cell: Cell, row: str) -> float | None:
-    """The paper's figure of a row in a cell; None where it has none."""
-    metric = PRINTED_AS.get(cell.metric, cell.metric)
-    figure = figures().get(Key(cell.table, row, *cell.column, metric))
-    return None if figure is None else figure.value
-
-
-def _image_panels(
+def _pair_image_scores(
     config: Config, scores: pd.DataFrame, table: Table, column: Column
-) -> dict[Cell, Panel]:
-    protocol, _ = TEST_SETS[column.protocol]
+) -> dict[Cell, PairedScores]:
+    protocol = TEST_SETS[column.test_set].protocol
     names = subset_names(config, column)
     subsets = column_scores(config, scores, table, column)
     if not subsets:
@@ -130,14 +108,14 @@ def _image_panels(
             for name, subset in zip(names, subsets, strict=True)
         )
         images = sum(len(subset.people) for subset in subsets)
-        found[Cell(table.name, column, metric)] = Panel(runs, strata, convention, images)
+        found[Cell(table.name, column, metric)] = PairedScores(runs, strata, convention, images)
     return found
 
 
-def _recognition_panels(
+def _pair_recognition_scores(
     config: Config, table: Table, observations: Observations
-) -> dict[Cell, Panel]:
-    paired = paired_scores(observations)
+) -> dict[Cell, PairedScores]:
+    paired = pair_recognition_scores(observations)
     found = {}
     for metric, convention in table.conventions.items():
         by_run: Mapping[str, tuple[Array, list[str]]] = {
@@ -150,6 +128,6 @@ def _recognition_panels(
         stratum = make_stratum(
             values, people, config.statistics.resamples, config.seed, "recognition"
         )
-        panel = Panel(tuple(by_run), (stratum,), convention, len(values))
-        found[Cell(table.name, table.columns[0], metric)] = panel
+        scores_of_runs = PairedScores(tuple(by_run), (stratum,), convention, len(values))
+        found[Cell(table.name, table.columns[0], metric)] = scores_of_runs
     return found

@@ -92,7 +92,7 @@ def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     pivot = np.divide(shift, np.sqrt(spread), out=np.zeros_like(shift), where=spread > 0)
     tail = (1 - level) / 2
     upper, lower = np.quantile(pivot, [1 - tail, tail], axis=0)
-    student = stats.t.ppf(1 - tail, _freedom(strata))
+    student = stats.t.ppf(1 - tail, _degrees_of_freedom(strata))
     upper, lower = np.maximum(upper, student), np.minimum(lower, -student)
     return Interval(mean, mean - upper * error, mean - lower * error)
 
@@ -125,7 +125,7 @@ class PairedTest(NamedTuple):
     """Student's t, each [C], its degrees of freedom, and the two-sided p."""
 
     t: Array
-    freedom: int
+    degrees_of_freedom: int
     p: Array
 
 
@@ -136,11 +136,13 @@ def paired_test(strata: Sequence[Stratum]) -> PairedTest:
     usual paired t-test. ``strata`` hold differences of two methods on the same images.
     """
     mean, error = _estimate(strata)
-    freedom = _freedom(strata)
+    degrees_of_freedom = _degrees_of_freedom(strata)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.where(mean == 0, 0.0, mean / error)
     statistic = np.where(np.isfinite(error), statistic, np.nan)
-    return PairedTest(statistic, freedom, 2 * stats.t.sf(np.abs(statistic), freedom))
+    return PairedTest(
+        statistic, degrees_of_freedom, 2 * stats.t.sf(np.abs(statistic), degrees_of_freedom)
+    )
 
 
 def paired_p(strata: Sequence[Stratum]) -> Array:
@@ -159,7 +161,7 @@ def holm(p: ArrayLike) -> Array:
     return adjusted
 
 
-def _freedom(strata: Sequence[Stratum]) -> int:
+def _degrees_of_freedom(strata: Sequence[Stratum]) -> int:
     """Degrees of freedom of the standard error, at least 1."""
     return max(sum(len(stratum.counts) - 1 for stratum in strata), 1)
 

@@ -5,23 +5,25 @@ Ranks are 1 for the best. Resamples draw people, the same ones for all methods o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_lowercase
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import ConstantInputWarning, pearsonr, permutation_test, rankdata
 
-from dfpg.analysis.paired_scores import Cell, Panel, printed
-from dfpg.analysis.people_bootstrap import ROUNDING, Array, holm, paired_p
+from dfpg.analysis.paired_scores import PairedScores
+from dfpg.analysis.people_bootstrap import Array, holm, paired_p
+from dfpg.analysis.result_records import OrderRecord, RankRecord
 from dfpg.core.config import Config
 from dfpg.core.seeds import generator
-from dfpg.paper.tables import BASELINES, TABLES, rows_of
+from dfpg.paper.published import published_value
+from dfpg.paper.tables import BASELINES, TABLES, Cell, table_rows
 
-Record = dict[str, str]
-PERMUTATIONS = 10_000  # of the methods, for the p of a Spearman correlation
+PERMUTATIONS = 10_000  # of the methods, for the p of a Spearman correlation; fewer: all of them
 
 
-def rank_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
+def rank_records(config: Config, paired_scores: Mapping[Cell, PairedScores]) -> list[RankRecord]:
     """One record per cell and method, best first.
 
     ``rank_share``: share of resamples with the method's rank; ``rank_low`` to ``rank_high``: the
@@ -30,35 +32,39 @@ def rank_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
     """
     tail = (1 - config.statistics.level) / 2
     records = []
-    for cell, panel, rows in _measured(config, panels):
-        chosen = [panel.runs.index(run) for run in rows.values()]
-        means = panel.means()[chosen]
+    for cell, paired, rows in _trained_rows(config, paired_scores):
+        chosen = [paired.runs.index(run) for run in rows.values()]
+        means = paired.means()[chosen]
         ranks = _ranks(cell.sign * means)
-        drawn = _ranks(cell.sign * panel.resampled_means()[:, chosen])
+        drawn = _ranks(cell.sign * paired.resampled_means()[:, chosen])
         low, high = np.quantile(drawn, [tail, 1 - tail], axis=0, method="closest_observation")
         order = [int(place) for place in np.argsort(ranks, kind="stable")]
-        letters = letter_groups(_told_apart(config, panel, list(rows.values())), order)
+        letters = letter_groups(_different_pairs(config, paired, list(rows.values())), order)
         names = list(rows)
         for place in order:
             records.append(
-                _cell(cell, panel)
-                | {
-                    "row": names[place],
-                    "run": rows[names[place]],
-                    "value": f"{means[place]:.5f}",
-                    "rank": f"{ranks[place]:.0f}",
-                    "rank_share": f"{(drawn[:, place] == ranks[place]).mean():.3f}",
-                    "rank_low": f"{low[place]:.0f}",
-                    "rank_high": f"{high[place]:.0f}",
-                    "groups": letters[place],
-                    "n_people": str(panel.people),
-                    "profile": config.profile,
-                }
+                RankRecord(
+                    table=cell.table,
+                    protocol=cell.column.test_set,
+                    subset=cell.column.subset,
+                    metric=cell.metric,
+                    convention=paired.convention,
+                    row=names[place],
+                    run=rows[names[place]],
+                    value=means[place],
+                    rank=int(ranks[place]),
+                    rank_share=(drawn[:, place] == ranks[place]).mean(),
+                    rank_low=int(low[place]),
+                    rank_high=int(high[place]),
+                    groups=letters[place],
+                    n_people=paired.people,
+                    profile=config.profile,
+                )
             )
     return records
 
 
-def order_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
+def order_records(config: Config, paired_scores: Mapping[Cell, PairedScores]) -> list[OrderRecord]:
     """One record per cell with at least three methods that the paper prints, too.
 
     Spearman correlation of our order with the printed one. Its interval is that of other people
@@ -67,72 +73,77 @@ def order_records(config: Config, panels: Mapping[Cell, Panel]) -> list[Record]:
     """
     tail = (1 - config.statistics.level) / 2
     records = []
-    for cell, panel, rows in _measured(config, panels):
-        figures = {row: printed(cell, row) for row in rows}
-        kept = [row for row, figure in figures.items() if figure is not None]
+    for cell, paired, rows in _trained_rows(config, paired_scores):
+        published = {row: published_value(cell, row) for row in rows}
+        kept = [row for row, value in published.items() if value is not None]
         if len(kept) < 3:
             continue
-        chosen = [panel.runs.index(rows[row]) for row in kept]
-        paper = np.array([[figures[row] for row in kept]], dtype=np.float64)
-        ours = panel.means()[None, chosen]
-        resampled = panel.resampled_means()[:, chosen]
-        rho = float(spearman(ours, paper)[0])
+        chosen = [paired.runs.index(rows[row]) for row in kept]
+        paper = np.array([published[row] for row in kept], dtype=np.float64)
+        ours = paired.means()[chosen]
+        resampled = paired.resampled_means()[:, chosen]
+        rho = float(spearman(ours, paper))
         low, high = np.quantile(spearman(resampled, paper), [tail, 1 - tail]).tolist()
         changed = (_ranks(resampled) != _ranks(ours)).any(axis=1)
         records.append(
-            _cell(cell, panel)
-            | {
-                "n_rows": str(len(kept)),
-                "spearman": f"{rho:.3f}",
-                "ci_low": f"{low:.3f}",
-                "ci_high": f"{high:.3f}",
-                "p": f"{_permutation_p(config, ours, paper):.2e}",
-                "order_changes": f"{changed.mean():.3f}",
-                "n_people": str(panel.people),
-                "profile": config.profile,
-            }
+            OrderRecord(
+                table=cell.table,
+                protocol=cell.column.test_set,
+                subset=cell.column.subset,
+                metric=cell.metric,
+                convention=paired.convention,
+                n_rows=len(kept),
+                spearman=rho,
+                ci_low=low,
+                ci_high=high,
+                p=_permutation_p(config, ours, paper),
+                order_changes=changed.mean(),
+                n_people=paired.people,
+                profile=config.profile,
+            )
         )
     return records
 
 
 def spearman(ours: Array, paper: Array) -> Array:
-    """Spearman correlation of each row of ``ours`` [R, M] with ``paper`` [1, M]; 0 if all tie."""
-    return _correlation(_centred_ranks(ours), _centred_ranks(paper))
+    """Spearman correlation of each row of ``ours`` [..., M] with ``paper`` [M]; 0 if all tie."""
+    ranks = rankdata(ours, axis=-1), np.broadcast_to(rankdata(paper), ours.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        correlation: Array = np.asarray(pearsonr(*ranks, axis=-1).statistic)
+    return np.nan_to_num(correlation)
 
 
 def _permutation_p(config: Config, ours: Array, paper: Array) -> float:
-    """Two-sided p of the correlation of two orders, both [1, M], by permuting the methods."""
-    one, two = _centred_ranks(ours), _centred_ranks(paper)
-    rng = generator(config.seed, "order", ours.shape[1])
-    shuffled = rng.permuted(np.repeat(one, PERMUTATIONS, axis=0), axis=1)
-    extreme = np.abs(_correlation(shuffled, two)) >= abs(_correlation(one, two)) - ROUNDING
-    return float((1 + extreme.sum()) / (1 + PERMUTATIONS))
+    """Two-sided p of the correlation of two orders, both [M], by permuting the methods."""
+
+    def statistic(permuted: Array, axis: int) -> Array:
+        return np.abs(spearman(np.moveaxis(permuted, axis, -1), paper))
+
+    found = permutation_test(
+        (ours,),
+        statistic,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        alternative="greater",
+        rng=generator(config.seed, "order", len(ours)),
+    )
+    return float(found.pvalue)
 
 
-def _centred_ranks(values: Array) -> Array:
-    ranks: Array = rankdata(values, axis=1) - (values.shape[1] + 1) / 2
-    return ranks
-
-
-def _correlation(one: Array, two: Array) -> Array:
-    scale = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
-    product: Array = (one * two).sum(axis=1)
-    correlation: Array = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
-    return correlation
-
-
-def letter_groups(told_apart: Sequence[tuple[int, int]], order: Sequence[int]) -> list[str]:
-    """Compact letter display (Piepho 2004): two methods share a letter unless told apart.
+def letter_groups(different: Sequence[tuple[int, int]], order: Sequence[int]) -> list[str]:
+    """Compact letter display (Piepho 2004): two methods share a letter unless they differ.
 
     Args:
-        told_apart: pairs of methods.
+        different: pairs of methods that differ significantly.
         order: all methods 0 ... M - 1, best first; the best one's group is ``a``.
 
     Returns:
         Letters of each method, by its number.
     """
     groups = [frozenset(order)]
-    for first, second in told_apart:
+    for first, second in different:
         split = {
             part
             for group in groups
@@ -149,9 +160,11 @@ def letter_groups(told_apart: Sequence[tuple[int, int]], order: Sequence[int]) -
     ]
 
 
-def _told_apart(config: Config, panel: Panel, runs: Sequence[str]) -> list[tuple[int, int]]:
+def _different_pairs(
+    config: Config, paired: PairedScores, runs: Sequence[str]
+) -> list[tuple[int, int]]:
     pairs = [(one, two) for two in range(len(runs)) for one in range(two)]
-    p = paired_p(panel.differences([(runs[one], runs[two]) for one, two in pairs]))
+    p = paired_p(paired.differences([(runs[one], runs[two]) for one, two in pairs]))
     return [
         pair
         for pair, adjusted in zip(pairs, holm(p).tolist(), strict=True)
@@ -159,32 +172,22 @@ def _told_apart(config: Config, panel: Panel, runs: Sequence[str]) -> list[tuple
     ]
 
 
-def _measured(
-    config: Config, panels: Mapping[Cell, Panel]
-) -> Iterator[tuple[Cell, Panel, dict[str, str]]]:
+def _trained_rows(
+    config: Config, paired_scores: Mapping[Cell, PairedScores]
+) -> Iterator[tuple[Cell, PairedScores, dict[str, str]]]:
     """Cells with their panel and the trained rows that have scores: row -> run."""
     tables = {table.name: table for table in TABLES}
-    for cell, panel in panels.items():
+    for cell, paired in paired_scores.items():
         rows = {
             row.key: row.run
-            for row in rows_of(tables[cell.table], config)
-            if row.run in panel.runs and row.run not in BASELINES
+            for row in table_rows(tables[cell.table], config)
+            if row.run in paired.runs and row.run not in BASELINES
         }
         if rows:
-            yield cell, panel, rows
+            yield cell, paired, rows
 
 
 def _ranks(better: Array) -> Array:
     """Ranks along the last axis, 1 for the highest; equal scores share the better rank."""
     ranks: Array = rankdata(-better, method="min", axis=-1)
     return ranks
-
-
-def _cell(cell: Cell, panel: Panel) -> Record:
-    return {
-        "table": cell.table,
-        "protocol": cell.column.protocol,
-        "subset": cell.column.subset,
-        "metric": cell.metric,
-        "convention": panel.convention,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +10,32 @@ import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.paired_scores import Cell, Panel
+from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import Array, Interval, make_stratum, mean_interval
+from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
-from dfpg.evaluation.robustness.moves import AMOUNTS, MOVES, PLAIN, STILL, UNITS, Move
-from dfpg.paper.claims import CURVE
-from dfpg.paper.tables import TEST_SETS, Column
+from dfpg.core.files import read_json
+from dfpg.evaluation.robustness.moves import (
+    AMOUNTS,
+    BASELINE_PART,
+    MOVES,
+    PLAIN,
+    STILL,
+    UNITS,
+    Move,
+)
+from dfpg.paper.claims import ROBUSTNESS
+from dfpg.paper.tables import TEST_SETS, Cell, Column
 
-Record = dict[str, str]
 CONVENTIONS = {"psnr": "psnr", "ssim": "ssim_matlab_rgb"}
-DROPPED = "sharp"  # the sharp faces against themselves
+SHARP = "sharp"  # the sharp faces against themselves
 BLURRED = "blurred"
-BASELINE_PART = "baselines"
-SHOWN_DIGITS = 12  # of a SHA-256
+HASH_DIGITS = 12  # of a SHA-256
 
 
 @dataclass(frozen=True)
-class Scores:
+class CurveScores:
     """Scores of one test set: ``values`` [people, methods, moves, metrics], one image each.
 
     ``mirrored`` is the share of the faces' pixels that are mirror images, per move [M].
@@ -40,7 +47,7 @@ class Scores:
     mirrored: Array
 
 
-def read_curve(config: Config, folder: Path) -> dict[str, Scores]:
+def read_curve(config: Config, folder: Path) -> dict[str, CurveScores]:
     """Scores by test set (key of ``TEST_SETS``) of the baselines and every run that has a part.
 
     Raises:
@@ -51,13 +58,19 @@ def read_curve(config: Config, folder: Path) -> dict[str, Scores]:
     table = load_scores(config, folder)
     found = {}
     for protocol in sorted(set(table["protocol"])):
-        name = next(n for n, (p, mode) in TEST_SETS.items() if p == protocol and mode == "center")
-        rows = table[(table["protocol"] == protocol) & (table["method"] != DROPPED)]
+        name = next(
+            name
+            for name, test_set in TEST_SETS.items()
+            if (test_set.protocol, test_set.mode) == (protocol, "center")
+        )
+        rows = table[(table["protocol"] == protocol) & (table["method"] != SHARP)]
         found[name] = _scores(folder, rows)
     return found
 
 
-def curve_records(config: Config, curve: dict[str, Scores], folder: Path) -> list[Record]:
+def curve_records(
+    config: Config, curve: dict[str, CurveScores], folder: Path
+) -> list[RobustnessRecord]:
     """Records of ``robustness.csv``: one per test set, run, amount and metric.
 
     The amount that moves nothing is in every transformation. ``gain`` is the paired difference to
@@ -71,7 +84,7 @@ def curve_records(config: Config, curve: dict[str, Scores], folder: Path) -> lis
     ]
 
 
-def curve_panels(config: Config, curve: dict[str, Scores]) -> dict[Cell, Panel]:
+def pair_curve_scores(config: Config, curve: dict[str, CurveScores]) -> dict[Cell, PairedScores]:
     """What claims compare: per transformation the mean over its amounts, and the unmoved faces.
 
     The cells' subset is the transformation, or ``identity``.
@@ -86,14 +99,19 @@ def curve_panels(config: Config, curve: dict[str, Scores]) -> dict[Cell, Panel]:
             for number, (metric, convention) in enumerate(CONVENTIONS.items()):
                 values = scores.values[:, :, moves, number].mean(axis=2)
                 stratum = make_stratum(
-                    values, scores.people, config.statistics.resamples, config.seed, CURVE, test_set
+                    values,
+                    scores.people,
+                    config.statistics.resamples,
+                    config.seed,
+                    ROBUSTNESS,
+                    test_set,
                 )
-                cell = Cell(CURVE, Column(test_set, name), metric)
-                found[cell] = Panel(scores.methods, (stratum,), convention, len(values))
+                cell = Cell(ROBUSTNESS, Column(test_set, name), metric)
+                found[cell] = PairedScores(scores.methods, (stratum,), convention, len(values))
     return found
 
 
-def _scores(folder: Path, rows: pd.DataFrame) -> Scores:
+def _scores(folder: Path, rows: pd.DataFrame) -> CurveScores:
     """Rows of one protocol as an array; every method must have every move of the same people."""
     methods = tuple(dict.fromkeys(rows["method"]))
     people = tuple(sorted(set(rows["person"])))
@@ -108,42 +126,56 @@ def _scores(folder: Path, rows: pd.DataFrame) -> Scores:
         )
     values = table.loc[keys].to_numpy(dtype=np.float64)
     cube = values.reshape(len(people), len(methods), len(modes), len(names))
-    return Scores(cube[..., :-1], methods, people, cube[:, 0, :, -1].mean(axis=0))
+    return CurveScores(cube[..., :-1], methods, people, cube[:, 0, :, -1].mean(axis=0))
 
 
-def _records(config: Config, test_set: str, scores: Scores, folder: Path) -> Iterator[Record]:
+def _records(
+    config: Config, test_set: str, scores: CurveScores, folder: Path
+) -> Iterator[RobustnessRecord]:
     shape = scores.values.shape[1:]
     still, blurred = MOVES.index(STILL), scores.methods.index(BLURRED)
-    bounds = {
-        name: _intervals(config, values.reshape(len(values), -1), scores.people, test_set)
-        for name, values in (
-            ("value", scores.values),
-            ("gain", scores.values - scores.values[:, [blurred]]),
-            ("change", scores.values - scores.values[:, :, [still]]),
+    values, gains, changes = (
+        _intervals(config, cube.reshape(len(cube), -1), scores.people, test_set)
+        for cube in (
+            scores.values,
+            scores.values - scores.values[:, [blurred]],
+            scores.values - scores.values[:, :, [still]],
         )
-    }
+    )
     cells = np.arange(np.prod(shape)).reshape(shape)
-    for place, run in enumerate(scores.methods):
-        provenance = _provenance(config, run, _card(folder, run))
+    for place, name in enumerate(scores.methods):
+        weights, device = _card(folder, name)
+        run = config.runs.get(name)
         for move, transformation, amount in _points():
             for number, (metric, convention) in enumerate(CONVENTIONS.items()):
-                record = {
-                    "protocol": test_set,
-                    "run": run,
-                    "transformation": transformation,
-                    "amount": f"{amount:g}",
-                    "unit": UNITS[transformation],
-                    "metric": metric,
-                    "convention": convention,
-                }
-                for name, interval in bounds.items():
-                    record |= _bounds(name, interval, cells[place, move, number])
-                yield record | {
-                    "mirrored_pct": f"{100 * scores.mirrored[move]:.2f}",
-                    "n_images": str(len(scores.people)),
-                    "n_people": str(len(set(scores.people))),
-                    **provenance,
-                }
+                cell = cells[place, move, number]
+                yield RobustnessRecord(
+                    protocol=test_set,
+                    run=name,
+                    transformation=transformation,
+                    amount=amount,
+                    unit=UNITS[transformation],
+                    metric=metric,
+                    convention=convention,
+                    value=values.mean[cell],
+                    ci_low=values.low[cell],
+                    ci_high=values.high[cell],
+                    gain=gains.mean[cell],
+                    gain_low=gains.low[cell],
+                    gain_high=gains.high[cell],
+                    change=changes.mean[cell],
+                    change_low=changes.low[cell],
+                    change_high=changes.high[cell],
+                    mirrored_pct=100 * scores.mirrored[move],
+                    n_images=len(scores.people),
+                    n_people=len(set(scores.people)),
+                    method=run.method if run else "",
+                    trained_on=run.protocol if run else "",
+                    weights=weights[:HASH_DIGITS],
+                    device=device,
+                    seed=config.seed,
+                    profile=config.profile,
+                )
 
 
 def _points() -> Iterator[tuple[int, str, float]]:
@@ -155,37 +187,18 @@ def _points() -> Iterator[tuple[int, str, float]]:
 
 
 def _intervals(config: Config, values: Array, people: tuple[str, ...], test_set: str) -> Interval:
+    """Rounded to the decimals of ``robustness.csv``, so that its figure shows the same numbers."""
     settings = config.statistics
-    stratum = make_stratum(values, people, settings.resamples, config.seed, CURVE, test_set)
-    return mean_interval([stratum], settings.level)
+    stratum = make_stratum(values, people, settings.resamples, config.seed, ROBUSTNESS, test_set)
+    found = mean_interval([stratum], settings.level)
+    return Interval(*(bound.round(5) for bound in (found.mean, found.low, found.high)))
 
 
-def _bounds(name: str, interval: Interval, cell: int) -> Record:
-    numbers = (interval.mean[cell], interval.low[cell], interval.high[cell])
-    ends = "ci" if name == "value" else name
-    keys = (name, f"{ends}_low", f"{ends}_high")
-    texts = [f"{round(v, 5) + 0.0:.5f}" if np.isfinite(v) else "" for v in numbers]
-    return dict(zip(keys, texts, strict=True))
-
-
-def _provenance(config: Config, method: str, card: dict[str, str]) -> Record:
-    """What the scores are of. The commit is in ``environment.json``, as for all results."""
-    run = config.runs.get(method)
-    return {
-        "method": run.method if run else "",
-        "trained_on": run.protocol if run else "",
-        "weights": card["weights"][:SHOWN_DIGITS],
-        "device": card["device"],
-        "seed": str(config.seed),
-        "profile": config.profile,
-    }
-
-
-def _card(folder: Path, method: str) -> dict[str, str]:
-    """The card that ``dfpg robustness`` wrote beside a part."""
+def _card(folder: Path, method: str) -> tuple[str, str]:
+    """Weights and device of a part, from the card that ``dfpg robustness`` wrote beside it."""
     path = folder / f"{BASELINE_PART if method == BLURRED else method}.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        return {name: str(card[name]) for name in ("weights", "device")}
+        card = read_json(path)
+        return str(card["weights"]), str(card["device"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: no readable card; run `dfpg robustness` again") from error

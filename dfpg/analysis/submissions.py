@@ -8,7 +8,6 @@ another network, keeps its row and loses the values, with the reason in the tabl
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,13 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from dfpg.analysis.tolerances import TRAINED, UNTRAINED
 from dfpg.analysis.verification import Observations
-from dfpg.commands.compare import TRAINED, UNTRAINED
 from dfpg.core.config import Config, Frozen, ProtocolName, validation_message
 from dfpg.core.errors import UserError
-from dfpg.core.files import sha256
+from dfpg.core.files import read_json, sha256
 from dfpg.evaluation.per_image import KEYS, read_per_image, read_recognition
-from dfpg.evaluation.recognition.references import EMBEDDER_CARD, PAIRS
+from dfpg.evaluation.recognition.references import EMBEDDER_CARD, PAIRS, table3_rows
 from dfpg.paper.tables import RECOGNITION, Row, Table
 
 FOLDER = Path("submissions")
@@ -31,7 +30,7 @@ PER_IMAGE, OBSERVED, CARD = "per_image.csv", "recognition.csv", "card.json"
 SAME_IMAGES = [name for name in KEYS if name != "method"]
 
 
-class Card(Frozen):
+class SubmissionCard(Frozen):
     """What a submission is, and what it was scored with.
 
     ``testset`` has the SHA-256 of the test set's files and ``restored`` that of the submitted
@@ -59,14 +58,14 @@ class Submission:
     """One submission as today's tables can take it.
 
     Attributes:
-        card: see :class:`Card`.
+        card: see :class:`SubmissionCard`.
         scores: per-image scores; None where they belong to another test set. A metric by another
             network is NaN throughout.
         recognition: Table 3's rows; None likewise, and for protocol B.
         reason: why there is no ``scores``, else why there is no ``recognition``.
     """
 
-    card: Card
+    card: SubmissionCard
     scores: pd.DataFrame | None
     recognition: pd.DataFrame | None
     reason: str
@@ -90,7 +89,7 @@ def load_submissions(
     return [_load(config, path.parent, artifacts, baselines) for path in cards]
 
 
-def read_card(folder: Path) -> Card:
+def read_submission_card(folder: Path) -> SubmissionCard:
     """The card of one submission.
 
     Raises:
@@ -98,7 +97,7 @@ def read_card(folder: Path) -> Card:
     """
     path = folder / CARD
     try:
-        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return SubmissionCard.model_validate(read_json(path))
     except ValidationError as error:
         raise UserError(f"{validation_message(path, error)}: submit it again") from error
     except (OSError, ValueError) as error:
@@ -106,7 +105,7 @@ def read_card(folder: Path) -> Card:
 
 
 def _load(config: Config, folder: Path, artifacts: Path, baselines: pd.DataFrame) -> Submission:
-    card = read_card(folder)
+    card = read_submission_card(folder)
     if card.name != folder.name:
         raise UserError(f"{folder / CARD}: names {card.name!r}: rename the folder to that")
     if card.name in config.runs:
@@ -119,11 +118,16 @@ def _load(config: Config, folder: Path, artifacts: Path, baselines: pd.DataFrame
         reason = f"submitted for another test set (profile {card.profile}): submit it again"
         return Submission(card, None, None, reason)
     for name in scores.columns.intersection([n for n in card.blurred if n.startswith("d_vgg")]):
-        if not _near(card, blurred, name, TRAINED["d_vgg"] * card.blurred[name]):
+        if not _agrees(card, blurred, name, TRAINED["d_vgg"] * card.blurred[name]):
             scores[name] = np.nan
     if card.protocol != RECOGNITION.protocol:
         return Submission(card, scores, None, "")
     recognition = _read(read_recognition, folder / OBSERVED, card.name)
+    seen = recognition["image"].tolist()
+    if seen and seen != table3_rows(scores)["image"].tolist():
+        raise UserError(
+            f"{folder / OBSERVED}: not of the images of {PER_IMAGE}: submit {card.name} again"
+        )
     if (card.pairs, card.embedder) != reference_hashes(artifacts / "references"):
         return Submission(card, scores, None, "verified with another network or other pairs")
     return Submission(card, scores, recognition, "")
@@ -140,14 +144,14 @@ def _read(reader: object, path: Path, name: str) -> pd.DataFrame:
     return frame.sort_values("image").reset_index(drop=True)
 
 
-def _same_testset(scores: pd.DataFrame, blurred: pd.DataFrame, card: Card) -> bool:
+def _same_testset(scores: pd.DataFrame, blurred: pd.DataFrame, card: SubmissionCard) -> bool:
     one, two = (
         frame.sort_values("image")[SAME_IMAGES].to_numpy().tolist() for frame in (scores, blurred)
     )
-    return bool(one == two and _near(card, blurred, "psnr", UNTRAINED["psnr"]))
+    return bool(one == two and _agrees(card, blurred, "psnr", UNTRAINED["psnr"]))
 
 
-def _near(card: Card, blurred: pd.DataFrame, name: str, tolerance: float) -> bool:
+def _agrees(card: SubmissionCard, blurred: pd.DataFrame, name: str, tolerance: float) -> bool:
     """Whether the blurred images score as they did then, as far as machines agree."""
     return name in blurred and bool(abs(blurred[name].mean() - card.blurred[name]) <= tolerance)
 
@@ -159,13 +163,13 @@ def reference_hashes(references: Path) -> tuple[str, str]:
         UserError: the stage ``baselines`` has not run.
     """
     try:
-        card = json.loads((references / EMBEDDER_CARD).read_text(encoding="utf-8"))
+        card = read_json(references / EMBEDDER_CARD)
         return sha256(references / PAIRS), str(card.get("sha256"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{references}: no references; run `dfpg evaluate baselines`") from error
 
 
-def with_rows(table: Table, submissions: Sequence[Submission]) -> Table:
+def add_submission_rows(table: Table, submissions: Sequence[Submission]) -> Table:
     """The table with a row for every submission to its protocol, below the paper's."""
     if not table.appends:
         return table
@@ -183,13 +187,13 @@ def with_rows(table: Table, submissions: Sequence[Submission]) -> Table:
     return dataclasses.replace(table, rows=(*table.rows, *rows))
 
 
-def with_scores(scores: pd.DataFrame, submissions: Sequence[Submission]) -> pd.DataFrame:
+def add_submission_scores(scores: pd.DataFrame, submissions: Sequence[Submission]) -> pd.DataFrame:
     """Per-image scores of runs and submissions, one frame."""
     added = [submission.scores for submission in submissions if submission.scores is not None]
     return pd.concat([scores, *added], ignore_index=True)
 
 
-def with_observations(
+def add_submission_observations(
     observations: Observations, submissions: Sequence[Submission]
 ) -> Observations:
     """Table 3's rows of runs and submissions."""

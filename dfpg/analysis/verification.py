@@ -1,4 +1,4 @@
-"""What detectors and embedder saw -> Table 3, verification in both modes, ROC and histogram.
+"""Face verification from what detector and embedder saw: accuracy in both modes, ROC, histogram.
 
 ``lab`` is the protocol behind the published figures: images without exactly one face are dropped,
 all positive pairs are listed before all negative ones, and ten folds are cut in that order, so
@@ -13,7 +13,7 @@ negative pair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.analysis.estimates import Bounds, Estimate
-from dfpg.analysis.people_bootstrap import (
-    Interval,
-    draw_people,
-    make_stratum,
-    mean_interval,
-    paired_p,
-    rate_interval,
-)
+from dfpg.analysis.estimates import NO_ESTIMATE, Estimate
+from dfpg.analysis.people_bootstrap import Interval, draw_people, make_stratum, rate_interval
+from dfpg.analysis.result_records import HistogramRecord, RocRecord, VerificationRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import read_recognition
@@ -39,21 +33,18 @@ from dfpg.metrics.verification import (
     FOLDS,
     Flags,
     Floats,
-    cross_validated,
+    cross_validate,
     lab_folds,
     roc,
     roc_measures,
 )
-from dfpg.paper.tables import BASELINES
+from dfpg.paper.tables import BASELINES, Row
 
 MODES, ALIGNMENTS = ("lab", "strict"), ("detected", "sharp")
-DETECTORS = ("dlib_hog", "scrfd")
 MEASURES = ("accuracy_pct", "eer_pct", "auc", "tar_at_far_1pct")
 CHUNK = 100  # resamples at a time: bounds memory to CHUNK x pairs
-CURVE_POINTS = 100  # of a ROC in results/
+ROC_POINTS = 100  # of a ROC in results/
 BIN = 0.1  # width of the histogram's bins of squared distance
-
-NOTHING = Bounds(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class Observations:
 
 
 @dataclass(frozen=True)
-class Comparisons:
+class VerificationPairs:
     """Pairs of one method and alignment, all positive ones first, images in order.
 
     Attributes:
@@ -113,14 +104,26 @@ def load_observations(config: Config, artifacts: Path) -> Observations:
                 f"recognition CSV of {method!r}: its images are not those of the other runs; "
                 "run evaluate again"
             )
-    pairs: Sequence[Pair] = read_pairs(artifacts / "references" / PAIRS)
+    path = artifacts / "references" / PAIRS
+    pairs: Sequence[Pair] = read_pairs(path)
     groups = groups_of(pairs)
+    compared = {
+        str(person)
+        for part in rows.values()
+        for person in part.loc[part["sharp_positive"].notna(), "person"]
+    }
+    missing = compared - {pair.person for pair in pairs}
+    if missing:
+        raise UserError(
+            f"{path}: no pair of {min(missing)}, who was compared with others; "
+            "run `dfpg evaluate baselines`"
+        )
     return Observations(rows, groups, deal_folds(groups, FOLDS, config.seed))
 
 
-def compare_with_references(
+def verification_pairs(
     observations: Observations, method: str, mode: str, alignment: str
-) -> Comparisons:
+) -> VerificationPairs:
     """Pairs of one method; in mode ``lab`` without the images that the lab drops."""
     rows = observations.rows[method]
     rows = rows[rows["person"].isin(observations.groups)]
@@ -132,7 +135,7 @@ def compare_with_references(
         kept = rows[~lost]
     people = kept["person"].tolist()
     distances = [kept[f"{alignment}_{kind}"].to_numpy() for kind in ("positive", "negative")]
-    return Comparisons(
+    return VerificationPairs(
         np.concatenate(distances),
         np.repeat([True, False], len(kept)),
         np.array([observations.groups[person] for person in people] * 2, np.int64),
@@ -142,14 +145,14 @@ def compare_with_references(
     )
 
 
-def accuracy(config: Config, pairs: Comparisons, mode: str) -> Bounds:
+def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
     """Accuracy, 0 to 1; not finite where there are too few people or pairs for two folds.
 
     ``lab``: mean over the folds. ``strict``: over all pairs.
     """
-    right = judged(pairs, mode)
+    right = correct_decisions(pairs, mode)
     if right is None:
-        return NOTHING
+        return NO_ESTIMATE
     weights = np.ones(len(right))
     if mode == "lab":
         fold = lab_folds(len(right))
@@ -157,23 +160,25 @@ def accuracy(config: Config, pairs: Comparisons, mode: str) -> Bounds:
     people = [str(group) for group in pairs.group]
     stratum = make_stratum((right * weights)[:, None], people, 1, config.seed)
     interval = rate_interval(stratum, config.statistics.level)
-    return _first(interval)
+    return first_column(interval)
 
 
-def judged(pairs: Comparisons, mode: str) -> Flags | None:
+def correct_decisions(pairs: VerificationPairs, mode: str) -> Flags | None:
     """Whether each pair is judged rightly, [N]; None where there are too few for folds."""
     enough = len(pairs.same) >= FOLDS if mode == "lab" else len(np.unique(pairs.fold)) > 1
     if not enough:
         return None
     folds = lab_folds(len(pairs.same)) if mode == "lab" else pairs.fold
-    return cross_validated(pairs.distances, pairs.same, folds)
+    return cross_validate(pairs.distances, pairs.same, folds)
 
 
-def measures(config: Config, pairs: Comparisons, mode: str) -> dict[str, Bounds]:
+def verification_measures(
+    config: Config, pairs: VerificationPairs, mode: str
+) -> dict[str, Estimate]:
     """Every measure of ``MEASURES`` with its interval; ``*_pct`` and TAR in percent."""
-    found = {"accuracy_pct": scaled(accuracy(config, pairs, mode))}
+    found = {"accuracy_pct": scale(accuracy(config, pairs, mode))}
     if len(pairs.same) == 0:
-        return found | dict.fromkeys(MEASURES[1:], NOTHING)
+        return found | dict.fromkeys(MEASURES[1:], NO_ESTIMATE)
     value = roc_measures(pairs.distances, pairs.same)
     _, place = np.unique(pairs.group, return_inverse=True)
     draws = draw_people(
@@ -191,74 +196,79 @@ def measures(config: Config, pairs: Comparisons, mode: str) -> dict[str, Bounds]
     ):
         samples = np.concatenate([getattr(part, field) for part in drawn])
         low, high = np.nanquantile(samples, [tail, 1 - tail]).tolist()
-        found[name] = scaled(Bounds(float(getattr(value, field)[0]), low, high), factor)
+        found[name] = scale(Estimate(float(getattr(value, field)[0]), low, high), factor)
     return found
 
 
-def estimate_table3(config: Config, observations: Observations) -> Estimate | None:
-    """Table 3's estimates in percent; None where the profile has no such test images."""
-    rows = observations.rows
-    if not rows:
-        return None
-    first = rows[BASELINES[0]]
-    people = first["person"].tolist()
-    paired = paired_scores(observations)
-    values: dict[tuple[str, str], Bounds] = {}
-    for method in rows:
-        for detector in DETECTORS:
-            found, _ = paired[method, detector]
-            stratum = make_stratum(found[:, None] / 100, people, 1, config.seed)
-            interval = rate_interval(stratum, config.statistics.level)
-            values[method, detector] = scaled(_first(interval))
-        for mode in MODES:
-            pairs = compare_with_references(observations, method, mode, "detected")
-            values[method, f"{mode}_detected"] = scaled(accuracy(config, pairs, mode))
-    gains, p = _gains(config, paired)
-    return Estimate(values, gains, p, len(first), len(set(people)))
-
-
-def paired_scores(observations: Observations) -> dict[tuple[str, str], tuple[Floats, list[str]]]:
-    """Scores 0 or 100 by (method, convention), and the person or group of people of each.
-
-    Only what is counted over all images is paired between methods: detection and ``strict``.
-    """
-    paired: dict[tuple[str, str], tuple[Floats, list[str]]] = {}
-    for method, rows in observations.rows.items():
-        people = rows["person"].tolist()
-        for detector in DETECTORS:
-            found = np.asarray(rows[f"{detector}_score"].notna(), np.float64)
-            paired[method, detector] = (100 * found, people)
-        pairs = compare_with_references(observations, method, "strict", "detected")
-        right = judged(pairs, "strict")
-        if right is not None:
-            groups = [str(group) for group in pairs.group]
-            paired[method, "strict_detected"] = (100 * right.astype(np.float64), groups)
-    return paired
-
-
-def _gains(
-    config: Config, paired: Mapping[tuple[str, str], tuple[Floats, list[str]]]
-) -> tuple[dict[tuple[str, str], Bounds], dict[tuple[str, str], float]]:
-    gains, p = {}, {}
-    for (method, convention), (scores, people) in paired.items():
-        difference = scores - paired["blurred", convention][0]
-        stratum = make_stratum(
-            difference[:, None], people, config.statistics.resamples, config.seed, "recognition"
+def verification_records(
+    config: Config, observations: Observations, rows: Sequence[Row]
+) -> list[VerificationRecord]:
+    """Every measure of every row, in both modes and with both alignments, side by side."""
+    return [
+        VerificationRecord(
+            row=row,
+            run=run,
+            mode=mode,
+            alignment=alignment,
+            measure=measure,
+            value=bounds.mean,
+            ci_low=bounds.low,
+            ci_high=bounds.high,
+            n_images=pairs.images,
+            n_dropped=pairs.dropped,
+            n_pairs=len(pairs.same),
+            n_people=len(observations.groups),
+            profile=config.profile,
         )
-        interval = mean_interval([stratum], config.statistics.level)
-        gains[method, convention] = _first(interval)
-        p[method, convention] = float(paired_p([stratum])[0])
-    return gains, p
+        for row, run in _observed_rows(observations, rows)
+        for mode in MODES
+        for alignment in ALIGNMENTS
+        for pairs in [verification_pairs(observations, run, mode, alignment)]
+        for measure, bounds in verification_measures(config, pairs, mode).items()
+    ]
 
 
-def curve(pairs: Comparisons) -> tuple[Floats, Floats]:
-    """FAR and TAR of at most ``CURVE_POINTS`` points of the ROC, ends included."""
+def roc_records(observations: Observations, rows: Sequence[Row]) -> list[RocRecord]:
+    """Points of the ROC of every row, mode ``strict``, both alignments."""
+    return [
+        RocRecord(row=row, alignment=alignment, far=far, tar=tar)
+        for row, run in _observed_rows(observations, rows)
+        for alignment in ALIGNMENTS
+        for pairs in [verification_pairs(observations, run, "strict", alignment)]
+        if len(pairs.same)
+        for far, tar in zip(*(rates.tolist() for rates in roc_points(pairs)), strict=True)
+    ]
+
+
+def histogram_records(observations: Observations, rows: Sequence[Row]) -> list[HistogramRecord]:
+    """Counts of squared distances by kind of pair, mode ``strict``, alignment ``detected``.
+
+    What is missing from the number of images was not detected.
+    """
+    return [
+        HistogramRecord(row=row, kind=kind, distance=BIN * (place + 0.5), count=count)
+        for row, run in _observed_rows(observations, rows)
+        for pairs in [verification_pairs(observations, run, "strict", "detected")]
+        for kind, counts in distance_histogram(pairs).items()
+        for place, count in enumerate(counts.tolist())
+    ]
+
+
+def _observed_rows(observations: Observations, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Row and run of the rows whose images were observed."""
+    for row in rows:
+        if row.run is not None and row.run in observations.rows:
+            yield row.key, row.run
+
+
+def roc_points(pairs: VerificationPairs) -> tuple[Floats, Floats]:
+    """FAR and TAR of at most ``ROC_POINTS`` points of the ROC, ends included."""
     far, tar = (rates[0] for rates in roc(pairs.distances, pairs.same))
-    chosen = np.unique(np.linspace(0, len(far) - 1, CURVE_POINTS).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(far) - 1, ROC_POINTS).round().astype(int))
     return far[chosen], tar[chosen]
 
 
-def histogram(pairs: Comparisons) -> dict[str, NDArray[np.int64]]:
+def distance_histogram(pairs: VerificationPairs) -> dict[str, NDArray[np.int64]]:
     """Counts of squared distances in bins of width ``BIN`` from 0 to 4, by kind of pair."""
     edges = np.linspace(0, 4, round(4 / BIN) + 1)
     found = ~np.isnan(pairs.distances)
@@ -268,11 +278,11 @@ def histogram(pairs: Comparisons) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def _first(interval: Interval) -> Bounds:
-    """Bounds of the interval's only column."""
-    return Bounds(float(interval.mean[0]), float(interval.low[0]), float(interval.high[0]))
+def first_column(interval: Interval) -> Estimate:
+    """Estimate of an interval's first column."""
+    return Estimate(float(interval.mean[0]), float(interval.low[0]), float(interval.high[0]))
 
 
-def scaled(bounds: Bounds, factor: float = 100.0) -> Bounds:
-    """Bounds in another unit; percent by default."""
-    return Bounds(*(factor * value for value in bounds))
+def scale(bounds: Estimate, factor: float = 100.0) -> Estimate:
+    """Estimate in another unit; percent by default."""
+    return Estimate(*(factor * value for value in bounds))

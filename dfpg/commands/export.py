@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dfpg.core.config import ProtocolName
+from dfpg.core.config import ProtocolName, protocol_name
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
+from dfpg.core.paths import TESTSETS
 from dfpg.core.progress import Progress
-
-if TYPE_CHECKING:
-    from dfpg.data.testsets import TestSet
+from dfpg.data.testsets import TestSet, open_testset
+from dfpg.paper.tables import SUBSET_TITLES
 
 INDEX = "index.csv"
-SUBSET_LABELS = {"helen": "Helen", "celeba": "CelebA", "celeba_hq": "CelebA-HQ", "ffhq": "FFHQ"}
 # MSPL's rule is "the stem without its last 15 characters", which is this for two-digit numbers.
 BLUR = re.compile(r"_ker\d+_blur_k\d+$")
 
@@ -31,9 +29,9 @@ def sharp_stem(stem: str) -> str:
     return BLUR.sub("", stem)
 
 
-def folders(protocol: ProtocolName, subset: str, mode: str) -> tuple[str, str]:
+def image_folders(protocol: ProtocolName, subset: str, mode: str) -> tuple[str, str]:
     """Folders of the sharp and of the blurred images of one subset and mode."""
-    label = SUBSET_LABELS.get(subset, subset)
+    label = SUBSET_TITLES.get(subset, subset)
     if protocol == "a":
         return f"Test_data_{label}/final_{label}_gt", f"Test_data_{label}/final_{label}_blur"
     return f"MSPL_{mode.capitalize()}/{label}/gt", f"MSPL_{mode.capitalize()}/{label}/blur"
@@ -52,7 +50,7 @@ def file_names(protocol: ProtocolName, index: pd.DataFrame) -> pd.DataFrame:
     stems = _stems(index)
     rows = []
     for row, stem in zip(index.itertuples(), stems, strict=True):
-        sharp, blurred = folders(protocol, str(row.subset), str(row.mode))
+        sharp, blurred = image_folders(protocol, str(row.subset), str(row.mode))
         name = f"{stem}_ker{int(str(row.kernel)) + 1:02d}_blur_k{row.size}.png"
         rows.append((f"{blurred}/{name}", f"{sharp}/{stem}.png"))
     return pd.DataFrame(rows, columns=["blurred", "sharp"], index=index.index)
@@ -69,7 +67,17 @@ def _stems(index: pd.DataFrame) -> list[str]:
     ]
 
 
-def export_testset(testset: TestSet, protocol: ProtocolName, out: Path, force: bool) -> str:
+def export_testset(protocol: str, out: Path, force: bool) -> str:
+    """One protocol's test set as PNG folders; says what was written.
+
+    Raises:
+        UserError: as :func:`export_images`; no such protocol, or its test set is not made.
+    """
+    name = protocol_name(protocol)
+    return export_images(open_testset(TESTSETS / name), name, out, force)
+
+
+def export_images(testset: TestSet, protocol: ProtocolName, out: Path, force: bool) -> str:
     """Write the pairs as PNG and ``index.csv``, which comes last; says what was written.
 
     Args:

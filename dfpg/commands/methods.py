@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+import pandas as pd
 
-from dfpg.core.config import Config
-from dfpg.methods.registry import METHODS, build_method
-from dfpg.paper.tables import TABLES, fidelity, rows_of
+from dfpg.core.config import Config, load_config
+from dfpg.core.files import write_text
+from dfpg.core.markdown import markdown_table
+from dfpg.core.profile import resolve_profile
+from dfpg.methods.cost import cost
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import method_class
+from dfpg.paper.tables import TABLES, fidelity, table_rows
 
-SIDE = 128  # px: the paper's image size
-COUNTED = ("convolution", "addmm", "mm")  # convolutions and linear layers; no attention products
 ABSENT = "-"
 
 Record = dict[str, str]
@@ -33,34 +35,6 @@ HEADINGS = {
 }
 
 
-class Cost(NamedTuple):
-    """What restoring one picture of ``SIDE`` x ``SIDE`` px takes.
-
-    ``parameters`` are the generator's, ``macs`` the multiply-accumulates of its convolutions and
-    linear layers.
-    """
-
-    parameters: int
-    macs: int
-
-
-def cost(config: Config, run: str) -> Cost:
-    """Cost of a run's network, without its weights: everything is on the meta device.
-
-    Raises:
-        UserError: no such run, or bad options.
-    """
-    with torch.device("meta"):
-        method = build_method(config.model_copy(update={"image_size": SIDE}), run, prior=None)
-        image = torch.empty(1, 3, SIDE, SIDE)
-    with FlopCounterMode(display=False) as counter:
-        method.restore(image)
-    flops = counter.get_flop_counts().get("Global", {})
-    counted = sum(n for kind, n in flops.items() if str(kind).removeprefix("aten.") in COUNTED)
-    parameters = sum(p.numel() for p in method.networks["generator"].parameters())
-    return Cost(parameters, counted // 2)
-
-
 def overview(config: Config, full: Config) -> list[Record]:
     """One record per registered method, its columns those of ``HEADINGS``.
 
@@ -74,20 +48,21 @@ def overview(config: Config, full: Config) -> list[Record]:
         UserError: bad options of a run.
     """
     records = []
-    for name, entry in METHODS.items():
+    for name in method_names():
+        system = method_class(name).system
         runs = [run for run, settings in config.runs.items() if settings.method == name]
-        rows = [row for table in TABLES for row in rows_of(table, config) if row.run in runs]
+        rows = [row for table in TABLES for row in table_rows(table, config) if row.run in runs]
         records.append(
             {
                 "method": name,
-                "system": entry.title,
-                "paper": entry.paper,
-                "year": str(entry.year),
+                "system": system.title,
+                "paper": system.paper,
+                "year": str(system.year),
                 **dict(zip(("parameters", "gmacs"), _cost(config, name), strict=True)),
                 **dict(zip(("full_parameters", "full_gmacs"), _cost(full, name), strict=True)),
                 "protocols": _list([config.runs[run].protocol for run in runs]),
                 "fidelity": _list([fidelity(config, row) for row in rows]),
-                "weights": entry.weights,
+                "weights": system.weights,
             }
         )
     return records
@@ -95,8 +70,7 @@ def overview(config: Config, full: Config) -> list[Record]:
 
 def markdown(records: Sequence[Record]) -> str:
     """Records of :func:`overview` as a Markdown table."""
-    lines = [HEADINGS.values(), ["---"] * len(HEADINGS), *(r.values() for r in records)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(list(HEADINGS.values()), (list(record.values()) for record in records))
 
 
 def _cost(config: Config, method: str) -> tuple[str, str]:
@@ -110,3 +84,12 @@ def _cost(config: Config, method: str) -> tuple[str, str]:
 
 def _list(values: Sequence[str]) -> str:
     return ", ".join(sorted(set(values))) or ABSENT
+
+
+def methods(csv: Path | None) -> str:
+    """The compared methods as a Markdown table, and into a CSV where one is named."""
+    full, _ = resolve_profile("paper")
+    records = overview(load_config(), full)
+    if csv is not None:
+        write_text(csv, pd.DataFrame(records).to_csv(index=False))
+    return markdown(records)

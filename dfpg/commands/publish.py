@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
-from dfpg.core.files import FOLDER_NAME, atomic_folder, write_text
+from dfpg.core.files import FOLDER_NAME, atomic_folder, read_json, write_text
 
 TEXT = (".csv", ".json", ".md", ".tex")
 PROJECT = ("params.yaml", "dvc.lock")
@@ -80,7 +79,7 @@ def _files(config: Config, root: Path) -> dict[str, Path]:
 
 def _environment(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: missing or damaged; run `dvc repro` first") from error
     return found if isinstance(found, dict) else {}

@@ -27,7 +27,7 @@ PRIORS = Path("artifacts/priors")
 Size = tuple[int, int]  # height, width in px
 
 
-class Pair(NamedTuple):
+class ImagePair(NamedTuple):
     """A restored image and its sharp one."""
 
     restored: Path
@@ -52,31 +52,31 @@ def score(restored: Path, sharp: Path, out: Path, force: bool, vggface: Path | N
     """
     from dfpg.core.device import select_device
     from dfpg.core.profile import resolve_profile
-    from dfpg.metrics import build_metrics
+    from dfpg.metrics.registry import build_metrics
 
     if out.exists() and not force:
         raise UserError(f"{out}: exists: name another file with --out, or replace it with --force")
     config, _ = resolve_profile("paper")
-    pairs, published = match(restored, sharp)
+    pairs, published = match_images(restored, sharp)
     sizes = image_sizes(pairs)
-    prior, sentence = _prior(vggface)
+    prior, sentence = _load_prior(vggface)
     device = select_device()
     metrics = build_metrics(config, prior, device)
     scores = score_pairs(config, pairs, sizes, metrics, device)
     write_text(out, scores.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
     lines = [
-        _matching(pairs, published),
+        _describe_match(pairs, published),
         f"size: {', '.join(f'{width} x {height} px' for height, width in sorted(set(sizes)))}",
         sentence,
         "",
-        summary(config, scores, metrics),
+        summarise(config, scores, metrics),
         "",
         f"{out}: scores of every image",
     ]
     return "\n".join(lines)
 
 
-def match(restored: Path, sharp: Path) -> tuple[list[Pair], int]:
+def match_images(restored: Path, sharp: Path) -> tuple[list[ImagePair], int]:
     """Pairs of the files of two folders, sorted by sharp, then restored name.
 
     A restored image belongs to the sharp one with the same name without suffix; where there is
@@ -99,7 +99,7 @@ def match(restored: Path, sharp: Path) -> tuple[list[Pair], int]:
                 "<stem>_ker<NN>_blur_k<size> for the sharp <stem>"
             )
         published += source != stem
-        pairs.append(Pair(path, wanted[source]))
+        pairs.append(ImagePair(path, wanted[source]))
     idle = sorted(set(wanted.values()) - {pair.sharp for pair in pairs})
     if idle:
         raise UserError(
@@ -127,7 +127,7 @@ def _images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def image_sizes(pairs: Sequence[Pair]) -> list[Size]:
+def image_sizes(pairs: Sequence[ImagePair]) -> list[Size]:
     """Size of each pair, after reading every image once, so that nothing fails later.
 
     Raises:
@@ -156,7 +156,7 @@ def _size(path: Path) -> Size:
 
 def score_pairs(
     config: Config,
-    pairs: Sequence[Pair],
+    pairs: Sequence[ImagePair],
     sizes: Sequence[Size],
     metrics: Mapping[str, Metric],
     device: torch.device | str = "cpu",
@@ -192,7 +192,7 @@ def score_pairs(
     return pd.concat([names, (pd.concat(frames).sort_index().round(6) + 0.0)], axis=1)
 
 
-def summary(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
+def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
     """Mean of every column with its interval over sharp images, and what the column is."""
     names = list(metrics)
     people = scores["sharp"].astype(str).tolist()
@@ -213,7 +213,7 @@ def summary(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric])
     return "\n".join(lines)
 
 
-def _matching(pairs: Sequence[Pair], published: int) -> str:
+def _describe_match(pairs: Sequence[ImagePair], published: int) -> str:
     restored, sharp = len(pairs), len({pair.sharp for pair in pairs})
     ways = []
     if restored > published:
@@ -225,7 +225,7 @@ def _matching(pairs: Sequence[Pair], published: int) -> str:
     return f"matched: {restored} restored with {sharp} sharp images, {', '.join(ways)}"
 
 
-def _prior(vggface: Path | None) -> tuple[PriorNetwork | None, str]:
+def _load_prior(vggface: Path | None) -> tuple[PriorNetwork | None, str]:
     """Network of d_VGG, and a sentence that says which it is."""
     from dfpg.paper.tables import VGGFACE
     from dfpg.pretrained.vggface import WEIGHTS, PriorNetwork, load_prior, read_card, read_vggface

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,27 +10,53 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dfpg.analysis.estimates import SubsetScores, column_scores, load_scores, subset_names
+from dfpg.analysis.estimates import (
+    NO_ESTIMATE,
+    Estimate,
+    SubsetScores,
+    column_scores,
+    load_scores,
+    subset_names,
+)
 from dfpg.analysis.people_bootstrap import Array
+from dfpg.analysis.records import csv_text
+from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.seed_intervals import SeedInterval, SeedScores, seed_interval
 from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.evaluation.per_image import KEYS
-from dfpg.paper.tables import BASELINES, HIGHER_IS_BETTER, TABLES, TEST_SETS, Column, Table, rows_of
+from dfpg.paper.tables import (
+    BASELINES,
+    HIGHER_IS_BETTER,
+    TABLES,
+    TEST_SETS,
+    Column,
+    Table,
+    table_rows,
+)
 
-Record = dict[str, str]
 PER_IMAGE = "per_image"
 SAME = [name for name in KEYS if name != "method"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class SeedRun:
     """One seed's folder: its parameters and its per-image scores."""
 
     folder: Path
     config: Config
     scores: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class SharedFields:
+    """What all records have in common: methods of every folder, and what is said of the seeds."""
+
+    methods: frozenset[str]
+    against: str
+    seeds: str
+    test_images: str
 
 
 def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") -> str:
@@ -54,30 +81,30 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
         raise UserError("seeds: name two or more folders, each of another seed")
     seeds = [_read(folder) for folder in folders]
     _check(seeds)
-    config = seeds[0].config
-    methods = [set(one.scores["method"]) for one in seeds]
-    common = set.intersection(*methods)
+    methods = [frozenset(one.scores["method"]) for one in seeds]
+    common = frozenset.intersection(*methods)
     if against not in common:
-        raise UserError(f"--against {against}: not scored in every folder; {_known(common)}")
+        raise UserError(f"--against {against}: not scored in every folder; {_list_names(common)}")
     numbers = " ".join(str(one.config.seed) for one in seeds)
-    images = "same" if _same_images(seeds) else "different"
-    facts = {"n_seeds": str(len(seeds)), "seeds": numbers, "test_images": images}
+    images = "same" if _have_same_images(seeds) else "different"
+    setting = SharedFields(common, against, numbers, images)
     records = [
-        record | facts | {"profile": config.profile}
+        record
         for table in TABLES
         if not table.recognition
         for column in table.columns
-        for record in _records(seeds, table, column, common, against)
+        for record in _records(seeds, table, column, setting)
     ]
-    write_text(out, pd.DataFrame(records).to_csv(index=False, lineterminator="\n"))
+    write_text(out, csv_text(SeedRecord, records))
     lines = [
-        f"{name}: not in every folder, left out" for name in sorted(set.union(*methods) - common)
+        f"{name}: not in every folder, left out"
+        for name in sorted(frozenset.union(*methods) - common)
     ]
     lines.append(f"{out}: {len(records)} values over seeds {numbers}, {images} test images")
     return "\n".join(lines)
 
 
-def _read(folder: Path) -> Trained:
+def _read(folder: Path) -> SeedRun:
     config = load_config(folder / PARAMS)
     places = [folder / PER_IMAGE, folder / "artifacts" / PER_IMAGE]
     place = next((place for place in places if place.is_dir()), None)
@@ -86,10 +113,10 @@ def _read(folder: Path) -> Trained:
             f"{folder}: no scores of single images ({PER_IMAGE}): "
             "name a folder that `dfpg publish` wrote, or a project folder after `dvc repro`"
         )
-    return Trained(folder, config, load_scores(config, place))
+    return SeedRun(folder, config, load_scores(config, place))
 
 
-def _check(seeds: Sequence[Trained]) -> None:
+def _check(seeds: Sequence[SeedRun]) -> None:
     """Refuse what is no set of trainings that differ in their seed alone."""
     first = seeds[0]
     for number, one in enumerate(seeds):
@@ -108,7 +135,7 @@ def _check(seeds: Sequence[Trained]) -> None:
             )
 
 
-def _same_images(seeds: Sequence[Trained]) -> bool:
+def _have_same_images(seeds: Sequence[SeedRun]) -> bool:
     """Whether all folders hold the same blurred images: their scores say so, too."""
     blurred = [
         one.scores[one.scores["method"] == "blurred"].sort_values(["protocol", "image"])
@@ -119,8 +146,8 @@ def _same_images(seeds: Sequence[Trained]) -> bool:
 
 
 def _records(
-    seeds: Sequence[Trained], table: Table, column: Column, common: set[str], against: str
-) -> Iterator[Record]:
+    seeds: Sequence[SeedRun], table: Table, column: Column, setting: SharedFields
+) -> Iterator[SeedRecord]:
     """Records of one column group; none where it has no images in some folder."""
     config = seeds[0].config
     names = subset_names(config, column)
@@ -128,48 +155,53 @@ def _records(
     if not all(parts):
         return
     scored = [set(part.methods) for found in parts for part in found]
-    present = set.intersection(common, *scored)
-    rows = [row for row in rows_of(table, config) if row.run in present]
+    present = set.intersection(set(setting.methods), *scored)
+    rows = [row for row in table_rows(table, config) if row.run in present]
     runs = [str(row.run) for row in rows]
     signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
     found = _interval(seeds, names, parts, runs, column)
     gains = (
-        _interval(seeds, names, parts, runs, column, (against, signs))
-        if against in present
+        _interval(seeds, names, parts, runs, column, (setting.against, signs))
+        if setting.against in present
         else None
     )
     people = {person for part in parts for one in part for person in one.people}
-    cell = 0
-    for row, run in zip(rows, runs, strict=True):
-        for metric, convention in table.conventions.items():
-            record = {
-                "table": table.name,
-                "row": row.key,
-                "run": run,
-                "protocol": column.protocol,
-                "subset": column.subset,
-                "metric": metric,
-                "convention": convention,
-                **_numbers(found, cell, ("value", "ci_low", "ci_high")),
-                "seed_sd": _number(float(found.spread[cell])) if run not in BASELINES else "",
-            }
-            none = dict.fromkeys(("gain", "gain_low", "gain_high"), "")
-            if gains is not None and run not in (against, "sharp"):
-                none = _numbers(gains, cell, ("gain", "gain_low", "gain_high"))
-            yield (
-                record
-                | none
-                | {
-                    "gain_over": against,
-                    "n_images": str(sum(len(part.people) for part in parts[0])),
-                    "n_people": str(len(people)),
-                }
-            )
-            cell += 1
+    cells = [
+        (row.key, run, metric, convention)
+        for row, run in zip(rows, runs, strict=True)
+        for metric, convention in table.conventions.items()
+    ]
+    for number, (row, run, metric, convention) in enumerate(cells):
+        value, gain = _bounds(found, number), NO_ESTIMATE
+        if gains is not None and run not in (setting.against, "sharp"):
+            gain = _bounds(gains, number)
+        yield SeedRecord(
+            table=table.name,
+            row=row,
+            run=run,
+            protocol=column.test_set,
+            subset=column.subset,
+            metric=metric,
+            convention=convention,
+            value=value.mean,
+            ci_low=value.low,
+            ci_high=value.high,
+            seed_sd=math.nan if run in BASELINES else found.spread[number],
+            gain=gain.mean,
+            gain_low=gain.low,
+            gain_high=gain.high,
+            gain_over=setting.against,
+            n_images=sum(len(part.people) for part in parts[0]),
+            n_people=len(people),
+            n_seeds=len(seeds),
+            seeds=setting.seeds,
+            test_images=setting.test_images,
+            profile=config.profile,
+        )
 
 
 def _interval(
-    seeds: Sequence[Trained],
+    seeds: Sequence[SeedRun],
     names: Sequence[str],
     parts: Sequence[Sequence[SubsetScores]],
     runs: Sequence[str],
@@ -178,7 +210,7 @@ def _interval(
 ) -> SeedInterval:
     """Interval of every run and convention, or of its gain over another run."""
     config = seeds[0].config
-    subsets = config.protocols[TEST_SETS[column.protocol][0]].test.subsets
+    subsets = config.protocols[TEST_SETS[column.test_set].protocol].test.subsets
     scores = []
     for found in parts:
         values = []
@@ -201,14 +233,10 @@ def _interval(
     )
 
 
-def _numbers(found: SeedInterval, cell: int, names: tuple[str, str, str]) -> Record:
-    bounds = (found.interval.mean[cell], found.interval.low[cell], found.interval.high[cell])
-    return {name: _number(float(value)) for name, value in zip(names, bounds, strict=True)}
+def _bounds(found: SeedInterval, cell: int) -> Estimate:
+    interval = found.interval
+    return Estimate(interval.mean[cell], interval.low[cell], interval.high[cell])
 
 
-def _number(value: float) -> str:
-    return f"{round(value, 5) + 0.0:.5f}" if np.isfinite(value) else ""
-
-
-def _known(names: set[str]) -> str:
+def _list_names(names: frozenset[str]) -> str:
     return f"there are {', '.join(sorted(names))}"

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dfpg.analysis.submissions import CARD, FOLDER, OBSERVED, PER_IMAGE, Card, reference_hashes
+from dfpg.analysis.submissions import (
+    CARD,
+    FOLDER,
+    OBSERVED,
+    PER_IMAGE,
+    SubmissionCard,
+    reference_hashes,
+)
 from dfpg.commands.export import INDEX, file_names
 from dfpg.core.config import Config, ProtocolName, load_config
 from dfpg.core.errors import UserError
-from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, write_text
+from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, read_json, write_text
 from dfpg.evaluation.per_image import KEYS, read_per_image
 from dfpg.paper.tables import BASELINES, RECOGNITION, TABLES
 
@@ -43,10 +50,10 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
         UserError: bad name or protocol, an image is missing, unreadable or of another size, or a
             stage has not run. Nothing is stored then.
     """
+    from dfpg.core.config import protocol_name
     from dfpg.core.paths import ARTIFACTS, PRIORS, REFERENCES, TESTSETS
     from dfpg.data.testsets import MANIFEST, TestSet, open_testset
     from dfpg.pretrained.vggface import read_card
-    from dfpg.stages.pipeline import protocol_name
 
     config = load_config()
     check_name(config, name)
@@ -58,7 +65,7 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
     images = read_submission(testset, chosen, restored)
     recognised = chosen == RECOGNITION.protocol
     pairs, embedder = reference_hashes(REFERENCES) if recognised else (None, None)
-    card = Card(
+    card = SubmissionCard(
         name=name,
         protocol=chosen,
         paper=paper,
@@ -66,7 +73,7 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
         profile=config.profile,
         image_size=config.image_size,
         images=len(images),
-        testset=json.loads((TESTSETS / chosen / MANIFEST).read_text())["sha256"],
+        testset=read_json(TESTSETS / chosen / MANIFEST)["sha256"],
         restored=hashlib.sha256(images.tobytes()).hexdigest(),
         prior=str(read_card(PRIORS)["sha256"]),
         pairs=pairs,
@@ -154,16 +161,16 @@ def blurred_means(path: Path, protocol: str) -> dict[str, float]:
     return {str(name): float(value) for name, value in means.items()}
 
 
-def _store(config: Config, card: Card, restored: TestSet, target: Path) -> None:
+def _store(config: Config, card: SubmissionCard, restored: TestSet, target: Path) -> None:
     """Score and write all files into a hidden folder, which then takes its place as a whole."""
     from dfpg.core.device import select_device
     from dfpg.core.paths import PRIORS
-    from dfpg.evaluation.score import evaluate
-    from dfpg.metrics import build_metrics
+    from dfpg.evaluation.recognition.observe import build_recogniser
+    from dfpg.evaluation.score import score_testsets
+    from dfpg.metrics.registry import build_metrics
     from dfpg.pretrained.vggface import load_prior
-    from dfpg.stages.results import build_recogniser
 
-    def as_it_is(images: Tensor) -> Tensor:
+    def identity(images: Tensor) -> Tensor:
         return images
 
     device = select_device()
@@ -172,7 +179,7 @@ def _store(config: Config, card: Card, restored: TestSet, target: Path) -> None:
     with atomic_folder(target) as new:
         sets: dict[str, TestSet] = {card.protocol: restored}
         scores = new / PER_IMAGE
-        evaluate(config, card.name, as_it_is, sets, metrics, scores, str(device), recogniser)
+        score_testsets(config, card.name, identity, sets, metrics, scores, str(device), recogniser)
         if recogniser is not None:
             recogniser.write(new / OBSERVED)
         write_text(new / CARD, json.dumps(card.model_dump(), indent=2) + "\n")

@@ -69,6 +69,11 @@ def _bf16(device: torch.device, native: bool) -> bool:
     return False
 
 
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Context in which forward passes on ``device`` compute in ``precision``."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def set_deterministic() -> None:
     """Make equal inputs give equal bits on one machine: what exact resume rests on.
 

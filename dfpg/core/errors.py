@@ -1,4 +1,13 @@
-"""The one exception that a user sees as a sentence."""
+"""The one exception that a user sees as a sentence, and how the system's own become it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -8,3 +17,82 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+ADVICE = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, or have your quota raised",
+    errno.EACCES: "you may not: name another place, or have its permissions changed",
+    errno.EPERM: "you may not: name another place, or have its permissions changed",
+    errno.EROFS: "nothing can be written there: name another place",
+    errno.ENOTDIR: "a file is where a folder should be: move it, or name another place",
+    errno.EEXIST: "a file is where a folder should be: move it, or name another place",
+    errno.EISDIR: "a folder is where a file should be: move it, or name another place",
+    errno.ENAMETOOLONG: "name it shorter",
+    errno.ENOENT: "it is not there: look at its name, or make it first",
+    errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
+}
+
+
+def advice(error: OSError) -> str:
+    """What the user can do about a system error."""
+    return ADVICE.get(error.errno or 0, "look at the disk and its permissions, then run again")
+
+
+def os_error_line(error: OSError) -> str:
+    """One line for a system error that nobody said more about: file, reason, what to do."""
+    named = error.filename2 or error.filename
+    where = os.fsdecode(named) if isinstance(named, str | bytes | Path) else "input or output"
+    return f"{where}: {error.strerror or error or type(error).__name__}: {advice(error)}"
+
+
+# What NumPy, PyTorch (CPU and GPU), OpenCV, ONNX Runtime and C++ say where memory is lacking.
+_NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|failed to allocate|unable to allocate"
+    r"|bad_alloc|bad allocation|insufficient memory",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(r"allocate (\d[\d.]* ?(?:[KMGTPE]i?B|bytes))")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that an allocation failed."""
+    if isinstance(error, MemoryError):
+        return True
+    return not isinstance(error, UserError) and bool(_NO_MEMORY.search(str(error)))
+
+
+def asked_for(error: BaseException) -> str:
+    """``, 12.0 GiB asked for`` where an exception says how much could not be had; else nothing."""
+    found = _ASKED.search(str(error))
+    return f", {found[1]} asked for" if found else ""
+
+
+def line_of(error: BaseException) -> str | None:
+    """What a command says instead of a traceback; None where the fault is the program's own."""
+    if isinstance(error, UserError):
+        return str(error)
+    if lacks_memory(error):
+        return f"not enough memory{asked_for(error)}: end other programs, or ask for less"
+    return os_error_line(error) if isinstance(error, OSError) else None
+
+
+@contextmanager
+def within_memory(parameters: str) -> Iterator[None]:
+    """Turn an allocation that fails inside into one line; a decorator of functions, too.
+
+    Args:
+        parameters: those that decide how much is needed, e.g. ``"training.batch_size"``.
+
+    Raises:
+        UserError: an allocation failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(
+            f"not enough memory{asked_for(error)}: lower {parameters} in params.yaml, "
+            "or end other programs"
+        ) from error

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, advice
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -36,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror}); free space there") from error
+        raise UserError(f"{path}: cannot write ({error.strerror}); {advice(error)}") from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -53,7 +54,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise UserError(
             f"{path}: cannot write ({error.strerror}); the file is as it was before: "
-            "free space or check permissions, then run again"
+            f"{advice(error)}"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -61,13 +62,21 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder to fill, not made yet; on success it replaces ``target`` as a whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        new = Path(folder) / "new"
+    """A hidden folder to fill, not made yet; on success it replaces ``target`` as a whole.
+
+    Raises:
+        UserError: the file system refuses the folder.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise UserError(f"{target}: cannot write ({error.strerror}); {advice(error)}") from error
+    with folder as name:
+        new = Path(name) / "new"
         yield new
         if target.exists():
-            target.rename(Path(folder) / "old")
+            target.rename(Path(name) / "old")
         new.rename(target)
 
 
@@ -77,10 +86,31 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
+def in_home(path: Path) -> Path:
+    """The path with ``~`` as the user's home; as it is for a user without one."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, no UTF-8, or nested more deeply than any file of this suite.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 ARTIFACTS = Path("artifacts")
 SCRATCH = Path("scratch")
 RESULTS = Path("results")
+CODE = ARTIFACTS / "code"
 KERNELS = ARTIFACTS / "kernels"
 TESTSETS = ARTIFACTS / "testsets"
 PRIORS = ARTIFACTS / "priors"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import Config, ProtocolName
-from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.errors import UserError, within_memory
+from dfpg.core.files import atomic_write, read_json, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.augmentation import face_views
@@ -60,6 +60,7 @@ class TestSet:
     index: pd.DataFrame
 
 
+@within_memory("faces_per_subset, images_per_subset or image_size")
 def build_testset(
     config: Config,
     protocol: ProtocolName,
@@ -87,6 +88,13 @@ def build_testset(
     for number, (name, subset) in enumerate(settings.subsets.items()):
         source = faces[subset.source]
         first = first_kernel(config, protocol, number)
+        made = min(map(len, kernels.test.values()))
+        if made < first + settings.kernels_per_size:
+            raise UserError(
+                f"the {kernels.family} kernels at hand are {made} per size, subset {name} of "
+                f"protocol {protocol} needs {first + settings.kernels_per_size}: "
+                "run `dvc repro kernels`"
+            )
         stream = generator(config.seed, "testset", protocol, name)
         rows = choose_faces(source, people[name], settings.faces_per_subset, stream)
         pairs = choose_pairs(
@@ -190,7 +198,7 @@ def open_testset(path: Path) -> TestSet:
     remedy = "delete the folder and run `dvc repro testsets` to make it again"
     manifest = path / MANIFEST
     try:
-        expected = json.loads(manifest.read_text())["sha256"]
+        expected = read_json(manifest)["sha256"]
         for name in SHARDS:
             if sha256(path / name) != expected[name]:
                 raise UserError(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.evaluation.score_schema import check_recognition, check_scores
 
 # `image` numbers the images of one protocol's test set: the same number is the same image.
 KEYS = ("method", "protocol", "image", "mode", "subset", "person", "face", "kernel", "size")
@@ -49,41 +50,33 @@ def read_recognition(path: Path) -> pd.DataFrame:
     """Read what :func:`write_recognition` wrote; NaN where a detector found nothing.
 
     Raises:
-        UserError: the file is missing, is no such CSV, or holds a value that is no number.
+        UserError: the file is missing, is no such CSV, or holds a value that cannot be
+            (:func:`dfpg.evaluation.score_schema.check_recognition`).
     """
     rows = _read(path)
+    observed = list(RECOGNITION_COLUMNS)
     absent = [name for name in RECOGNITION_COLUMNS if name not in rows.columns]
     if absent:
         raise UserError(f"{path}: no column {absent[0]!r}; run the evaluate stage again")
-    try:
-        for name in RECOGNITION_COLUMNS:
-            rows[name] = rows[name].replace("", "nan").astype(np.float64)
-    except ValueError as error:
-        raise UserError(f"{path}: a value is no number ({error}); run evaluate again") from error
-    return rows
+    rows[observed] = rows[observed].replace("", np.nan)
+    return check_recognition(rows, RECOGNITION_COLUMNS, path)
 
 
 def read_per_image(path: Path) -> pd.DataFrame:
     """Read what :func:`write_per_image` wrote.
 
     Raises:
-        UserError: the file is missing, is no such CSV, or holds a value that is no number.
+        UserError: the file is missing, is no such CSV, or holds a value that cannot be
+            (:func:`dfpg.evaluation.score_schema.check_scores`).
     """
-    scores = _read(path)
-    metrics = scores.drop(columns=list(KEYS))
-    for name in metrics.columns:
-        if metrics[name].dtype.kind not in "fi" or metrics[name].isna().any():
-            raise UserError(
-                f"{path}: column {name!r} holds a value that is no number; run evaluate again"
-            )
-    return scores
+    return check_scores(_read(path), path)
 
 
 def _read(path: Path) -> pd.DataFrame:
     try:
         scores = pd.read_csv(
             path,
-            dtype={name: str for name in KEYS if name not in ("image", "kernel", "size")},
+            dtype=dict.fromkeys(KEYS, str),
             float_precision="round_trip",
             keep_default_na=False,  # a face may be called "nan"
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dfpg.core.config import Config
-from dfpg.core.device import Precision, resolve_precision
+from dfpg.core.device import Precision, autocast, resolve_precision
 from dfpg.methods.base import Method
 from dfpg.methods.registry import build_restorer
 
@@ -47,7 +47,7 @@ def in_precision(method: Method, device: torch.device, precision: Precision) -> 
     """
 
     def restore(blurred: Tensor, /) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(device, precision):
             return method.restore(blurred)
 
     return restore

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.progress import Progress
 from dfpg.evaluation.per_image import write_per_image
 from dfpg.paper.tables import BASELINES
@@ -42,7 +42,8 @@ class Observe(Protocol):
         ...
 
 
-def evaluate(
+@within_memory("evaluation.batch_size")
+def score_testsets(
     config: Config,
     name: str,
     restore: Restore | None,

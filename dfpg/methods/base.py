@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen
 from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write
-from dfpg.core.seeds import derive_seed
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
 
 PriorInput = Literal["canonical", "lab"]
-
-
-class Batch(Protocol):
-    """What a method may read of a training batch (``dfpg.training.batches.Batch``)."""
-
-    @property
-    def sharp(self) -> Tensor:
-        """Ground truth I_GT, float [N, 3, H, W] in [-1, 1]."""
-
-    @property
-    def blurred(self) -> Tensor:
-        """Input I_blur, float [N, 3, H, W] in [-1, 1]."""
+Terms = Mapping[str, tuple[float, Tensor]]  # of a loss: name -> weight and value, a scalar
 
 
 class PriorFeatures(Protocol):
@@ -65,27 +49,44 @@ class Setting:
 class Phase:
     """One optimiser step: the loop back-propagates ``loss`` and steps the optimiser so named.
 
-    ``figures`` are detached scalars for the run's history.
+    ``figures`` are detached scalars for the run's history; ``terms`` are the parts of the loss with
+    their weights and their graph, where they are known.
     """
 
     optimiser: str
     loss: Tensor
     figures: dict[str, Tensor]
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, optimiser: str, terms: Terms) -> Self:
+        """Phase whose loss is the weighted sum of ``terms``, and whose figures are the terms.
+
+        A term of weight 0 counts among the figures alone.
+        """
+        weighted = {name: weight * term for name, (weight, term) in terms.items()}
+        figures = {name: term.detach() for name, (_, term) in terms.items()}
+        parts = {name: weighted[name] for name, (weight, _) in terms.items() if weight}
+        return cls(optimiser, torch.stack([*weighted.values()]).sum(), figures, parts)
 
 
 class Method(ABC):
     """Networks and training objective of one system.
 
-    A subclass sets ``Options`` and ``multiple`` and fills ``networks`` in its constructor, which
-    takes its name in the registry, validated options and a :class:`Setting`. Everything that
-    ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
+    A subclass sets ``system``, ``contract``, ``Options`` and ``multiple`` and fills ``networks`` in
+    its constructor, which takes its name, validated options and a :class:`Setting`. Everything
+    that ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
     Published weights are read by ``load_official`` where a subclass has one.
     """
 
+    system: ClassVar[System]
+    contract: ClassVar[Contract]
     Options: ClassVar[type[Frozen]]
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
     view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
+    # Modules of the generator whose gradient the history shares out among the loss terms, by part.
+    gradient_parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"generator": ("",)}
 
     def __init__(self, name: str, options: Frozen, setting: Setting) -> None:
         self.name = name
@@ -105,6 +106,15 @@ class Method(ABC):
     @abstractmethod
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image of [N, 3, H, W] in [-1, 1], H and W multiples of ``multiple``."""
+
+    def discriminator_scores(self, _batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """How real the discriminator finds what is real and what the generator made.
+
+        Returns:
+            Mean logits [N] of the real and of the made inputs of the batch's images, higher for
+            real ones; None without a discriminator.
+        """
+        return None
 
     def load_official(self, path: Path) -> None:
         """Load the authors' published weights into ``networks["generator"]``.
@@ -177,150 +187,3 @@ class Method(ABC):
         finally:
             generator.train(training)
         return restored.float().clamp(-1, 1)
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Losses built inside give no gradient to the network's parameters, only to its inputs."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-
-
-def initialise(network: nn.Module, seed: int, scale: float) -> None:
-    """Kaiming normal (fan_in, a = 0) times ``scale`` for convolutions and linear layers, zero bias.
-
-    Each layer draws from a stream named by its own name, so that two networks that share a layer
-    (the ablations) start from the same weights there.
-    """
-    for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            stream = torch.Generator().manual_seed(derive_seed(seed, "init", name))
-            nn.init.kaiming_normal_(layer.weight, a=0, mode="fan_in", generator=stream)
-            with torch.no_grad():
-                layer.weight.mul_(scale)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
-def zero(layer: nn.Module) -> None:
-    """Set all parameters of a layer to zero."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-
-
-def orthonormal_ends(first: nn.Conv2d, last: nn.Conv2d, seed: int, share: float = 1.0) -> None:
-    """Make ``last(first(x)) = share * x``: orthonormal columns in the centre tap, then transposed.
-
-    Args:
-        first: convolution 3 -> n with odd kernel.
-        last: 1x1 convolution n -> 3.
-        seed: the run's seed.
-        share: factor of the product.
-    """
-    stream = torch.Generator().manual_seed(derive_seed(seed, "init", "orthonormal"))
-    columns = nn.init.orthogonal_(first.weight.new_empty(first.out_channels, 3), generator=stream)
-    centre = first.kernel_size[0] // 2
-    zero(first)
-    zero(last)
-    with torch.no_grad():
-        first.weight[:, :, centre, centre] = columns
-        last.weight[:, :, 0, 0] = share * columns.T
-
-
-@dataclass(frozen=True)
-class WeightsCard:
-    """What a weights file says of itself.
-
-    ``official`` is the SHA-256 of the published file or folder that the weights come from
-    (``dfpg.methods.official.digest``), None where they were trained here.
-    """
-
-    method: str
-    options: dict[str, Any]
-    image_size: int
-    steps: int
-    official: str | None = None
-
-
-def save_weights(
-    path: Path,
-    method: Method,
-    steps: int,
-    state: Mapping[str, Tensor] | None = None,
-    official: str | None = None,
-) -> None:
-    """Store a generator as safetensors, atomically; equal weights give equal bytes.
-
-    Args:
-        path: file to write.
-        method: whose generator it is.
-        steps: training steps behind the weights.
-        state: the generator's state if not the current one (e.g. its moving average).
-        official: see :class:`WeightsCard`.
-    """
-    if state is None:
-        state = method.networks["generator"].state_dict()
-    card = {
-        "method": method.name,
-        "options": method.options.model_dump(mode="json"),
-        "image_size": method.setting.image_size,
-        "steps": steps,
-        "official": official,
-    }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    # One metadata key: safetensors writes several in arbitrary order, and DVC compares bytes.
-    # The order of the options' keys is kept: networks are built in it.
-    data = save(tensors, metadata={"dfpg": json.dumps(card)})
-    with atomic_write(path) as stream:
-        stream.write(data)
-
-
-def read_card(path: Path) -> WeightsCard:
-    """Read what :func:`save_weights` recorded beside the weights.
-
-    Raises:
-        UserError: missing, damaged, or not written by this suite.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return WeightsCard(**json.loads(metadata["dfpg"]))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such weights; train the run first") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged weights ({error}); train the run again") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not weights of this suite; train the run again") from error
-
-
-def load_weights(path: Path, method: Method) -> WeightsCard:
-    """Load a generator stored by :func:`save_weights` into ``method``, strictly.
-
-    Raises:
-        UserError: as :func:`read_card`; or the file holds another method or other layers, or
-            values that are not finite.
-    """
-    card = read_card(path)
-    if card.method != method.name:
-        raise UserError(f"{path}: weights of {card.method}, not of {method.name}")
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    network = method.networks["generator"]
-    expected = network.state_dict()
-    for name in sorted(expected.keys() | state.keys()):
-        if name not in state or name not in expected:
-            where = "missing from" if name not in state else "unexpected in"
-            raise UserError(f"{path}: {name} is {where} the file: its options do not fit")
-        if state[name].shape != expected[name].shape:
-            found, wanted = list(state[name].shape), list(expected[name].shape)
-            raise UserError(f"{path}: {name} is {found}, expected {wanted}: its options do not fit")
-        if not math.isfinite(float(state[name].abs().sum())):
-            raise UserError(f"{path}: {name} is not finite; train the run again")
-    network.load_state_dict(state)
-    return card

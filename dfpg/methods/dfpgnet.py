@@ -7,33 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import (
-    Batch,
-    Method,
-    Phase,
-    PriorInput,
-    Setting,
-    frozen,
-    initialise,
-    orthonormal_ends,
-    zero,
-)
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
 
-Weight = Annotated[float, Field(ge=0)]
 PriorFusion = Literal["add", "concat"]
 Output = Literal["tanh", "linear"]
 
@@ -73,9 +65,9 @@ class DFPGNetOptions(Frozen):
     """Block ``methods.dfpgnet`` of params.yaml, overridden by a run's ``options``."""
 
     variant: Literal["b1", "b2", "b3", "b4", "b5", "b6"]
-    width: Annotated[int, Field(ge=4)]
-    blocks: Positive
-    prior_blocks: Positive
+    width: Annotated[Width, Field(ge=4)]
+    blocks: Depth
+    prior_blocks: Depth
     init: Literal["released", "identity"]
     output: Output
     lambda_prior: Weight
@@ -271,6 +263,32 @@ class DFPGNet(Method):
     Options = DFPGNetOptions
     options: DFPGNetOptions
     multiple = 4
+    gradient_parts: ClassVar = {
+        "encoder": ("from_rgb", "en1", "down1", "en2", "down2", "en3"),
+        "prior": ("prior",),
+    }
+    system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published")
+    contract = Contract(
+        small={
+            "variant": "b6",
+            "width": 8,
+            "blocks": 1,
+            "prior_blocks": 1,
+            "init": "identity",
+            "output": "linear",
+            "lambda_prior": 1.0,
+            "lambda_adversarial": 0.05,
+            "lambda_perceptual": 0.05,
+            "perceptual_input": "lab",
+            "prior_reduction": "mean_chw",
+            "prior_scale": "rms",
+            "prior_fusion": "add",
+        },
+        full={"width": 64, "blocks": 5, "prior_blocks": 10, "init": "released", "output": "tanh"},
+        parameters={"generator": 44_661_379, "discriminator": 4_148_188},
+        l1={"variant": "b1"},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: DFPGNetOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -311,18 +329,29 @@ class DFPGNet(Method):
         restored: Restored = self.networks["generator"](batch.blurred)
         target = self.target_prior(batch.sharp) if self.variant.prior_stream else []
         if self.variant.discriminator != "none":
-            # No layer mixes the images of a batch: one pass over both is two passes.
-            pairs = zip(target, restored.prior, strict=True)
-            both = [torch.cat([real, fake.detach().float()]) for real, fake in pairs]
-            real, fake = self.networks["discriminator"](both).float().chunk(2)
+            real, fake = self._discriminate(target, [level.detach() for level in restored.prior])
             figures = {
                 "d_real": real.detach().sigmoid().mean(),
                 "d_fake": fake.detach().sigmoid().mean(),
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
-        parts = self.generator_losses(batch, restored, target)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self.generator_losses(batch, restored, target))
+
+    def _discriminate(self, target: list[Tensor], prior: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits of D(P) and D(P-hat), [N, 1, h, w] each."""
+        # No layer mixes the images of a batch: one pass over both is two passes.
+        pairs = zip(target, prior, strict=True)
+        both = [torch.cat([real, fake.float()]) for real, fake in pairs]
+        real, fake = self.networks["discriminator"](both).float().chunk(2)
+        return real, fake
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of D(P) and D(P-hat)."""
+        if "discriminator" not in self.networks:
+            return None
+        prior = self.networks["generator"](batch.blurred).prior
+        real, fake = self._discriminate(self.target_prior(batch.sharp), prior)
+        return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def generator_losses(
         self, batch: Batch, restored: Restored, target: list[Tensor]

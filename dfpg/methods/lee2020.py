@@ -6,7 +6,7 @@ Layer sizes, loss weights and the two defects that are options here are those of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal, Protocol, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -14,46 +14,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import (
-    Batch,
-    Method,
-    Phase,
-    PriorFeatures,
-    PriorInput,
-    Setting,
-    frozen,
-    initialise,
-    orthonormal_ends,
-    zero,
-)
+from dfpg.methods.base import Method, Phase, PriorFeatures, PriorInput, Setting
+from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ResBlock
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 from dfpg.pretrained.parsing import FOUR, one_hot, to_four
 
 STAGES = 4  # skin, hair, inner parts, the whole image
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU (released code)
 
-Weight = Annotated[float, Field(ge=0)]
 Output = Literal["tanh", "linear"]
-
-
-class LabelledBatch(Batch, Protocol):
-    """A batch with the parsing of its sharp faces."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Classes of the sharp faces' pixels, uint8 [N, H, W], 19 classes."""
 
 
 class Lee2020Options(Frozen):
     """Block ``methods.lee2020`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=4)]
-    blocks: Positive
-    middle_blocks: Positive
-    discriminator_width: Positive
+    width: Annotated[Width, Field(ge=4)]
+    blocks: Depth
+    middle_blocks: Depth
+    discriminator_width: Width
     init: Literal["released", "identity"]
     output: Output
     objective: Literal["native", "l1"]
@@ -209,6 +192,38 @@ class Lee2020(Method):
     options: Lee2020Options
     multiple = 4
     view: ClassVar[str] = "labelled"
+    gradient_parts: ClassVar = {
+        "encoder": ("from_rgb", *(f"stages.0.{part}" for part in ("en1", "down1", "en2", "down2")))
+    }
+    system = System(
+        "MSPL-GAN", "Lee et al., IEEE Access", 2020, weights="no licence stated; not read"
+    )
+    contract = Contract(
+        small={
+            "width": 8,
+            "blocks": 1,
+            "middle_blocks": 1,
+            "discriminator_width": 4,
+            "init": "identity",
+            "output": "linear",
+            "objective": "native",
+            "lambda_adversarial": 0.05,
+            "lambda_perceptual": 0.05,
+            "perceptual_input": "lab",
+            "released_detach": False,
+            "released_double_sigmoid": False,
+        },
+        full={
+            "width": 128,
+            "blocks": 2,
+            "middle_blocks": 4,
+            "discriminator_width": 64,
+            "init": "released",
+            "output": "tanh",
+        },
+        parameters={"generator": 18_471_308, "discriminator": 3_148_544},
+        lr=5e-3,
+    )
 
     def __init__(self, name: str, options: Lee2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -242,7 +257,7 @@ class Lee2020(Method):
         images: list[Tensor] = self.networks["generator"](batch.blurred)
         if self.options.objective == "l1":
             pixel = losses.pixel_loss(images[-1], batch.sharp)
-            yield Phase("generator", pixel, {"pixel": pixel.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, pixel)})
             return
         if "discriminator" not in self.networks:
             raise ValueError(f"{self.name} was built for inference: it has no prior network")
@@ -258,9 +273,7 @@ class Lee2020(Method):
             "d_fake": fake.detach().sigmoid().mean(),
         }
         yield Phase("discriminator", losses.discriminator_loss(real, fake) / 2, figures)
-        parts = self._generator_losses(truth, restored)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self._generator_losses(truth, restored))
 
     def _generator_losses(
         self, truth: list[Tensor], restored: list[Tensor]

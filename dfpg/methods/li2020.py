@@ -23,11 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dfpg.core.config import Frozen, Positive, Share
+from dfpg.core.config import MAX_SIDE, Frozen, Name, PositiveSteps, Share, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import Batch, Method, Phase, Setting, frozen, initialise, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, zero
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
 
 SLOPE = 0.2
@@ -37,8 +40,8 @@ STRIDES = (2, 4, 8, 16)
 DILATIONS = (1, 2, 3, 4)
 LEAST = 2  # cells: side of the smallest component, below which it has no deviation to match
 EPSILON = 1e-5
+SMALLEST_SCALE = 8  # px: the discriminators halve three times
 
-Weight = Annotated[float, Field(ge=0)]
 Four = Annotated[list[Weight], Field(min_length=4, max_length=4)]
 Place = Annotated[list[Share], Field(min_length=3, max_length=3)]
 
@@ -54,15 +57,20 @@ class Li2020Options(Frozen):
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
     output: Literal["tanh", "residual"]
-    size: Annotated[int, Field(ge=16, multiple_of=16)] | None
-    width: Annotated[int, Field(ge=4)]
-    atoms: Positive
-    dictionary_steps: Positive
-    components: dict[str, Place]
-    discriminator_width: Annotated[int, Field(ge=4)]
+    size: (
+        Annotated[
+            int, Field(ge=16, le=MAX_SIDE, multiple_of=16, description="px: published at 512")
+        ]
+        | None
+    )
+    width: Annotated[Width, Field(ge=4)]
+    atoms: Width
+    dictionary_steps: PositiveSteps
+    components: Annotated[dict[Name, Place], Field(min_length=1, max_length=16)]
+    discriminator_width: Annotated[Width, Field(ge=4)]
     lambda_pixel: Weight
     lambda_perceptual: Four
-    lambda_adversarial: Annotated[list[Weight], Field(min_length=1)]
+    lambda_adversarial: Annotated[list[Weight], Field(min_length=1, max_length=8)]
 
     @field_validator("output")
     @classmethod
@@ -270,7 +278,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(4 * width, 1, 1, bias=False))
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W], sides of at least 8 px, to logits [N, 1, h, w]."""
+        """[N, 3, H, W], sides of at least ``SMALLEST_SCALE``, to logits [N, 1, h, w]."""
         out: Tensor = self.layers(image)
         return out.float()
 
@@ -282,6 +290,33 @@ class Li2020(Method):
     options: Li2020Options
     multiple = 1
     view: ClassVar[str] = "blind"
+    system = System(
+        "DFDNet", "Li et al., ECCV", 2020, weights="CC BY-NC-SA 4.0; not read: other networks"
+    )
+    contract = Contract(
+        small={
+            "objective": "native",
+            "init": "identity",
+            "output": "residual",
+            "size": None,
+            "width": 8,
+            "atoms": 8,
+            "dictionary_steps": 2,
+            "components": {
+                "left_eye": [0.354, 0.468, 0.179],
+                "right_eye": [0.644, 0.469, 0.179],
+                "nose": [0.497, 0.643, 0.112],
+                "mouth": [0.5, 0.762, 0.246],
+            },
+            "discriminator_width": 8,
+            "lambda_pixel": 100.0,
+            "lambda_perceptual": [0.5, 1.0, 2.0, 4.0],
+            "lambda_adversarial": [1.0, 1.0],
+        },
+        full={"width": 64},
+        parameters={},
+        lr=5e-3,
+    )
 
     def __init__(self, name: str, options: Li2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -291,16 +326,21 @@ class Li2020(Method):
                 f"methods.{name}.size: the picture's side of {size} px is no multiple of "
                 f"{STRIDES[-1]}: give one, pictures are then resized to it and back"
             )
+        scales = len(options.lambda_adversarial)
+        if size >> (scales - 1) < SMALLEST_SCALE:
+            raise UserError(
+                f"methods.{name}.lambda_adversarial: the last of {scales} discriminators sees "
+                f"{size >> (scales - 1)} px, less than {SMALLEST_SCALE}: give fewer weights"
+            )
         generator = Generator(options, size, setting.seed)
         prior = setting.prior
         # A weights file brings its own encoder; this one is then only its place.
         generator.attach(prior if isinstance(prior, PriorNetwork) else random_trunk(setting.seed))
         self.networks["generator"] = generator
         if options.objective == "native" and prior is not None:
-            scales = [
+            judges = nn.ModuleList(
                 Discriminator(options.discriminator_width) for _ in options.lambda_adversarial
-            ]
-            judges = nn.ModuleList(scales)
+            )
             initialise(judges, setting.seed, scale=1.0)
             normalise_spectra([judges], setting.seed)
             self.networks["discriminator"] = judges
@@ -338,7 +378,7 @@ class Li2020(Method):
         fake = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = losses.pixel_loss(fake, sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         judges = cast(nn.ModuleList, self.networks["discriminator"])
         hinge = torch.stack(
@@ -349,7 +389,7 @@ class Li2020(Method):
                 )
             ]
         ).sum()
-        yield Phase("discriminator", hinge, {"d_hinge": hinge.detach()})
+        yield Phase.of("discriminator", {"d_hinge": (1.0, hinge)})
         with frozen(judges):
             scales = zip(self.options.lambda_adversarial, judges, halved(fake, judges), strict=True)
             adversarial = torch.stack([-w * judge(x).mean() for w, judge, x in scales]).sum()
@@ -360,8 +400,26 @@ class Li2020(Method):
             "perceptual": torch.stack([w * F.mse_loss(a, b) for w, a, b in levels]).sum(),
             "adversarial": adversarial,
         }
-        total = torch.stack(list(parts.values())).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, loss in parts.items()})
+        yield Phase.of("generator", {name: (1.0, loss) for name, loss in parts.items()})
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and restored images, summed over the scales."""
+        if "discriminator" not in self.networks:
+            return None
+        generator = cast(Generator, self.networks["generator"])
+        judges = cast(nn.ModuleList, self.networks["discriminator"])
+        size = (generator.size, generator.size)
+        images = (resized(batch.sharp, size), generator(batch.blurred))
+        real, fake = (
+            torch.stack(
+                [
+                    judge(image).mean(dim=(1, 2, 3))
+                    for judge, image in zip(judges, halved(whole, judges), strict=True)
+                ]
+            ).sum(dim=0)
+            for whole in images
+        )
+        return real, fake
 
     def load_official(self, path: Path) -> None:
         """Refuses: no released file of DFDNet fits, as other networks are in it.

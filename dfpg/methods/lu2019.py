@@ -16,26 +16,31 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Frozen, PositiveSteps, Weight, Width
+from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen
 
 SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
 BLUR_SLOPE = 0.2  # there
 PERCEPTUAL_TAP = "conv3_3"  # layer 14 of the network, before its ReLU
 DOMAINS = ("sharp", "blurred")  # I and B
-
-Weight = Annotated[float, Field(ge=0)]
+SMALLEST_SCALE = 16  # px: the discriminators halve four times
 
 
 class Lu2019Options(Frozen):
     """Block ``methods.lu2019`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=4, multiple_of=2)]
-    latent: Positive
-    discriminator_width: Annotated[int, Field(ge=4)]
-    discriminator_scales: Positive
-    generator_every: Positive
+    width: Annotated[Width, Field(ge=4, multiple_of=2)]
+    latent: Width
+    discriminator_width: Annotated[Width, Field(ge=4)]
+    discriminator_scales: Annotated[
+        int, Field(ge=1, le=7, description="the last scale of 1024 px has 16")
+    ]
+    generator_every: PositiveSteps
     lambda_adversarial: Weight
     lambda_kl: Weight
     lambda_cycle: Weight
@@ -199,7 +204,7 @@ class Discriminator(nn.Module):
         return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 1))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Logits [N, 1, h, w] per scale; the smallest scale needs sides of 16 px."""
+        """Logits [N, 1, h, w] per scale; the smallest scale needs ``SMALLEST_SCALE``."""
         logits = []
         for scale in self.scales:
             logits.append(scale(image).float())
@@ -244,9 +249,49 @@ class Lu2019(Method):
     options: Lu2019Options
     multiple = 16
     view: ClassVar[str] = "unpaired"
+    gradient_parts: ClassVar = {"encoder": ("content",)}
+    system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; not read")
+    contract = Contract(
+        small={
+            "width": 8,
+            "latent": 8,
+            "discriminator_width": 8,
+            "discriminator_scales": 2,
+            "generator_every": 1,
+            "lambda_adversarial": 1.0,
+            "lambda_kl": 0.01,
+            "lambda_cycle": 10.0,
+            "lambda_reconstruction": 10.0,
+            "lambda_latent": 10.0,
+            "lambda_perceptual": 0.1,
+            "perceptual_input": "lab",
+            "weight_decay": 1e-4,
+        },
+        full={"width": 64, "discriminator_width": 64, "discriminator_scales": 3},
+        parameters={
+            "generator.content": 9_018_112,
+            "generator.blur": 1_344_080,
+            "generator": 9_018_112 + 1_344_080 + 9_563_878 + 832,
+            "discriminator.sharp_encoded": 8_271_171,
+            "discriminator": 4 * 8_271_171,
+        },
+        identity=None,
+        l1=None,
+        sees_sharp=False,
+        falling=("cycle", "reconstruction"),
+        lr=1e-3,
+        steps=40,
+    )
 
     def __init__(self, name: str, options: Lu2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
+        smallest = setting.image_size >> (options.discriminator_scales - 1)
+        if smallest < SMALLEST_SCALE:
+            raise UserError(
+                f"methods.{name}.discriminator_scales: the last of {options.discriminator_scales} "
+                f"scales of {setting.image_size} px has {smallest} px, less than {SMALLEST_SCALE}: "
+                "use fewer"
+            )
         self.networks["generator"] = Generator(options.width, options.latent)
         if setting.prior is not None:
             self.networks["discriminator"] = Discriminators(
@@ -306,6 +351,17 @@ class Lu2019(Method):
             yield self._encoded(generator, discriminators, real, fakes, z, kl)
             yield self._random(generator, discriminators, real, drawn)
 
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and deblurred faces, summed over the scales."""
+        if "discriminator" not in self.networks:
+            return None
+        judge = cast(Discriminators, self.networks["discriminator"])["sharp_encoded"]
+        real, fake = (
+            torch.stack([logits.mean(dim=(1, 2, 3)) for logits in judge(images)]).sum(dim=0)
+            for images in (batch.sharp, self.infer(batch.blurred))
+        )
+        return real, fake
+
     @staticmethod
     def _fakes(generator: Generator, real: dict[str, Tensor], z: Tensor, drawn: Tensor) -> Fakes:
         """Pictures of the other domain, named by the domain that they imitate."""
@@ -323,7 +379,7 @@ class Lu2019(Method):
         other: dict[str, Tensor],
         fakes: Fakes,
     ) -> Phase:
-        terms, figures = [], {}
+        terms = {}
         for domain in DOMAINS:
             for kind, true, false in (
                 ("encoded", real, fakes.encoded),
@@ -332,9 +388,8 @@ class Lu2019(Method):
                 judge = discriminators[f"{domain}_{kind}"]
                 loss = adversarial(judge(true[domain]), real=True)
                 loss = loss + adversarial(judge(false[domain].detach()), real=False)
-                figures[f"d_{domain}_{kind}"] = loss.detach()
-                terms.append(loss)
-        return Phase("discriminator", torch.stack(terms).sum(), figures)
+                terms[f"d_{domain}_{kind}"] = (1.0, loss)
+        return Phase.of("discriminator", terms)
 
     def _encoded(
         self,
@@ -371,7 +426,7 @@ class Lu2019(Method):
                 self._perceptual(fakes.encoded["sharp"], real["blurred"]),
             ),
         }
-        return _phase(parts)
+        return Phase.of("generator", parts)
 
     def _random(
         self,
@@ -398,7 +453,7 @@ class Lu2019(Method):
                 self._perceptual(sharp, real["blurred"]),
             ),
         }
-        return _phase(parts)
+        return Phase.of("generator", parts)
 
     def _perceptual(self, deblurred: Tensor, blurred: Tensor) -> Tensor:
         """Mean squared distance of features: the deblurred face shows what its input shows."""
@@ -423,8 +478,3 @@ def _initialise(network: nn.Module, seed: int) -> None:
 def _l1(images: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
     terms = [(image.float() - targets[name]).abs().mean() for name, image in images.items()]
     return torch.stack(terms).sum()
-
-
-def _phase(parts: dict[str, tuple[float, Tensor]]) -> Phase:
-    total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-    return Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})

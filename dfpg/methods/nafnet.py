@@ -15,26 +15,29 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 4
-Blocks = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]
+Blocks = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-8  # added to the mean squared error under the logarithm
 
 
 class NAFNetOptions(Frozen):
     """Block ``methods.nafnet`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Positive
+    width: Width
     encoder_blocks: Blocks
-    middle_blocks: Positive
+    middle_blocks: Depth
     decoder_blocks: Blocks
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Weight
 
 
 class ChannelNorm(nn.Module):
@@ -143,6 +146,22 @@ class NAFNet(Method):
     Options = NAFNetOptions
     options: NAFNetOptions
     multiple = 1 << LEVELS
+    system = System("NAFNet", "Chen et al., ECCV", 2022, weights="MIT; not read")
+    contract = Contract(
+        small={
+            "width": 8,
+            "encoder_blocks": [1, 1, 1, 2],
+            "middle_blocks": 1,
+            "decoder_blocks": [1, 1, 1, 1],
+            "objective": "native",
+            "init": "identity",
+            "weight_decay": 1e-3,
+        },
+        full={"width": 32, "encoder_blocks": [1, 1, 1, 28], "init": "released"},
+        parameters={"generator": 17_111_907},
+        lr=3e-3,
+        quick=True,
+    )
 
     def __init__(self, name: str, options: NAFNetOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -174,14 +193,12 @@ class NAFNet(Method):
         """One phase."""
         restored = self.networks["generator"](batch.blurred)
         if self.options.objective == "l1":
-            loss = pixel_loss(restored, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, pixel_loss(restored, batch.sharp))})
         else:
-            loss = psnr_loss(restored, batch.sharp)
-            yield Phase("generator", loss, {"psnr": -loss.detach()})
+            yield Phase.of("generator", {"psnr": (-1.0, psnr(restored, batch.sharp))})
 
 
-def psnr_loss(restored: Tensor, sharp: Tensor) -> Tensor:
-    """Minus the mean PSNR in dB of images [N, 3, H, W] in [-1, 1], not quantised."""
+def psnr(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Mean PSNR in dB of images [N, 3, H, W] in [-1, 1], not quantised."""
     squared = ((restored.float() - sharp) / 2).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(squared + EPSILON).mean()
+    return -10 * torch.log10(squared + EPSILON).mean()

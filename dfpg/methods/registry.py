@@ -1,80 +1,61 @@
-"""The table of methods, and how a run's block of params.yaml becomes one."""
+"""Methods by name, and how a run's block of params.yaml becomes one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
-from dfpg.core.config import PARAMS, Config, Frozen, validation_message
-from dfpg.core.errors import UserError
+from dfpg.core.config import (
+    PARAMS,
+    Config,
+    Frozen,
+    first_problem,
+    key_path,
+    validation_message,
+)
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Method, PriorFeatures, Setting, load_weights, read_card
-from dfpg.methods.dfpgnet import DFPGNet
-from dfpg.methods.lee2020 import Lee2020
-from dfpg.methods.li2020 import Li2020
-from dfpg.methods.lu2019 import Lu2019
-from dfpg.methods.nafnet import NAFNet
-from dfpg.methods.restormer import Restormer
-from dfpg.methods.shen2018 import Shen2018
-from dfpg.methods.wang2021 import Wang2021
-from dfpg.methods.xia2019 import Xia2019
-from dfpg.methods.yasarla2020 import Yasarla2020
-from dfpg.methods.zhang2019 import Zhang2019
+from dfpg.methods.base import Method, PriorFeatures, Setting
+from dfpg.methods.names import check_name
+from dfpg.methods.weights import load_weights, read_card
 from dfpg.pretrained.vggface import prior_taps
 
+NEEDED = ("system", "contract", "Options", "multiple")  # of a method's class
 
-@dataclass(frozen=True)
-class MethodEntry:
-    """One compared system: its class, its name, and the paper it comes from.
 
-    ``weights`` says under which licence its authors published trained weights (their
-    repository's), and whether a run's ``weights`` can name them.
+def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
+    """The class of a method; its module is imported now, and only it.
+
+    Args:
+        name: ``dfpg/methods/<name>.py`` defines it.
+        where: what asked for it, for the message.
+
+    Raises:
+        UserError: there is no such file, or it does not define exactly one whole method.
     """
-
-    method: type[Method]
-    title: str
-    paper: str
-    year: int
-    weights: str
-
-
-METHODS: dict[str, MethodEntry] = {
-    "dfpgnet": MethodEntry(DFPGNet, "DFPGnet", "Jung et al., WACV", 2022, "none published"),
-    "lee2020": MethodEntry(
-        Lee2020, "MSPL-GAN", "Lee et al., IEEE Access", 2020, "no licence stated; not read"
-    ),
-    "li2020": MethodEntry(
-        Li2020, "DFDNet", "Li et al., ECCV", 2020, "CC BY-NC-SA 4.0; not read: other networks"
-    ),
-    "lu2019": MethodEntry(
-        Lu2019, "UID-GAN", "Lu et al., CVPR", 2019, "no licence stated; not read"
-    ),
-    "nafnet": MethodEntry(NAFNet, "NAFNet", "Chen et al., ECCV", 2022, "MIT; not read"),
-    "restormer": MethodEntry(
-        Restormer, "Restormer", "Zamir et al., CVPR", 2022, "the repository's own licence; not read"
-    ),
-    "shen2018": MethodEntry(
-        Shen2018, "Deep semantic deblurring", "Shen et al., CVPR", 2018, "none in the repository"
-    ),
-    "wang2021": MethodEntry(
-        Wang2021, "GFPGAN", "Wang et al., CVPR", 2021, "Apache-2.0; v1.2 to v1.4 are read"
-    ),
-    "xia2019": MethodEntry(
-        Xia2019,
-        "Unsupervised pairs",
-        "Xia and Chakrabarti, NeurIPS",
-        2019,
-        "no licence stated; not read",
-    ),
-    "yasarla2020": MethodEntry(Yasarla2020, "UMSN", "Yasarla et al., TIP", 2020, "MIT; not read"),
-    "zhang2019": MethodEntry(
-        Zhang2019, "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, "no licence stated; GoPro's are read"
-    ),
-}
+    check_name(name, where)
+    module = import_module(f"dfpg.methods.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Method)
+        and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        classes = ", ".join(sorted(value.__name__ for value in found))
+        raise UserError(f"dfpg/methods/{name}.py: one class of Method is wanted, found {classes}")
+    lacks = [key for key in NEEDED if not hasattr(found[0], key)]
+    if lacks := lacks + sorted(found[0].__abstractmethods__):
+        raise UserError(
+            f"dfpg/methods/{name}.py: {found[0].__name__} lacks {', '.join(lacks)}: "
+            "see docs/add_a_method.md"
+        )
+    return found[0]
 
 
 def run_options(config: Config, run_name: str) -> Frozen:
@@ -86,23 +67,37 @@ def run_options(config: Config, run_name: str) -> Frozen:
     if run_name not in config.runs:
         raise UserError(f"{PARAMS}: runs.{run_name}: no such run; there are {_list(config.runs)}")
     run = config.runs[run_name]
-    entry = _entry(run.method, f"{PARAMS}: runs.{run_name}.method")
+    method_type = method_class(run.method, f"{PARAMS}: runs.{run_name}.method")
     shared = config.methods.get(run.method, {})
     try:
-        return entry.method.Options.model_validate(shared | run.options)
+        return method_type.Options.model_validate(shared | run.options)
     except ValidationError as error:
-        own = error.errors()[0]["loc"][:1] in [(key,) for key in run.options]
-        section = f"runs.{run_name}.options" if own else f"methods.{run.method}"
-        message = validation_message(section, error).replace(": ", ".", 1)
-        raise UserError(f"{PARAMS}: {message}") from error
+        place, text = first_problem(error)
+        own = place[:1] in [(key,) for key in run.options]
+        section = ("runs", run_name, "options") if own else ("methods", run.method)
+        whose = "" if own else f" (for runs.{run_name})"
+        raise UserError(f"{PARAMS}: {key_path((*section, *place))}: {text}{whose}") from error
+
+
+def check_options(config: Config) -> None:
+    """Refuse a run whose options do not fit, and a block of ``methods`` that no method has.
+
+    Raises:
+        UserError: as :func:`run_options`, or a block's name is unknown.
+    """
+    for name in config.methods:
+        method_class(name, f"{PARAMS}: methods.{name}")
+    for run_name in config.runs:
+        run_options(config, run_name)
 
 
 def needs_prior(config: Config, run_name: str) -> bool:
     """Whether training the run uses the prior network."""
     options = run_options(config, run_name)
-    return METHODS[config.runs[run_name].method].method.needs_prior(options)
+    return method_class(config.runs[run_name].method).needs_prior(options)
 
 
+@within_memory("the method's width and depth or image_size")
 def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> Method:
     """The untrained method of a run, on the CPU; equal configurations give equal weights.
 
@@ -112,7 +107,7 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
         prior: the prior network if :func:`needs_prior` says so.
 
     Raises:
-        UserError: as :func:`run_options`.
+        UserError: as :func:`run_options`; or images of this size cannot pass the networks.
     """
     options = run_options(config, run_name)
     name = config.runs[run_name].method
@@ -123,7 +118,13 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
         prior_taps=tuple(prior_taps(config.prior)),
         prior_input=config.prior.input,
     )
-    return _construct(name, options, setting)
+    method = _construct(name, options, setting)
+    if config.runs[run_name].weights is None and config.image_size % method.multiple:
+        raise UserError(
+            f"{PARAMS}: image_size: {config.image_size} px is no multiple of {method.multiple}, "
+            f"without which {name} cannot be trained (runs.{run_name})"
+        )
+    return method
 
 
 def build_restorer(weights: Path, device: torch.device) -> Method:
@@ -133,9 +134,9 @@ def build_restorer(weights: Path, device: torch.device) -> Method:
         UserError: not readable, not of this suite, or its method or options are unknown here.
     """
     card = read_card(weights)
-    entry = _entry(card.method, str(weights))
+    method_type = method_class(card.method, str(weights))
     try:
-        options = entry.method.Options.model_validate(card.options)
+        options = method_type.Options.model_validate(card.options)
     except ValidationError as error:
         raise UserError(validation_message(weights, error)) from error
     setting = Setting(card.image_size, 0, prior=None, prior_taps=(), prior_input="canonical")
@@ -148,13 +149,7 @@ def _construct(name: str, options: Frozen, setting: Setting) -> Method:
     # PyTorch's layers draw from the global stream when constructed; it is put back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(setting.seed, "construct"))
-        return METHODS[name].method(name, options, setting)
-
-
-def _entry(name: str, where: str) -> MethodEntry:
-    if name not in METHODS:
-        raise UserError(f"{where}: unknown method {name!r}; there are {_list(METHODS)}")
-    return METHODS[name]
+        return method_class(name)(name, options, setting)
 
 
 def _list(names: dict[str, Any]) -> str:

@@ -14,28 +14,31 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive
+from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 4
-PerLevel = Annotated[list[Positive], Field(min_length=LEVELS, max_length=LEVELS)]
+PerLevel = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-12  # smallest norm that a query or key is divided by
 
 
 class RestormerOptions(Frozen):
     """Block ``methods.restormer`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=2, multiple_of=2)]
+    width: Annotated[Width, Field(ge=2, multiple_of=2)]
     blocks: PerLevel
-    refinement_blocks: Positive
+    refinement_blocks: Depth
     heads: PerLevel
-    expansion: Annotated[float, Field(ge=1)]
+    expansion: Annotated[float, Field(ge=1, le=16, description="published: 2.66")]
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)]
+    weight_decay: Weight
+    clip_norm: Annotated[Weight, Field(ge=1e-6)]
 
     @field_validator("heads")
     @classmethod
@@ -194,6 +197,25 @@ class Restormer(Method):
     Options = RestormerOptions
     options: RestormerOptions
     multiple = 1 << (LEVELS - 1)
+    system = System(
+        "Restormer", "Zamir et al., CVPR", 2022, weights="the repository's own licence; not read"
+    )
+    contract = Contract(
+        small={
+            "width": 8,
+            "blocks": [1, 1, 1, 1],
+            "refinement_blocks": 1,
+            "heads": [1, 2, 4, 8],
+            "expansion": 2.66,
+            "objective": "native",
+            "init": "identity",
+            "weight_decay": 1e-4,
+            "clip_norm": 0.01,
+        },
+        full={"width": 48, "blocks": [4, 6, 6, 8], "refinement_blocks": 4, "init": "released"},
+        parameters={"generator": 26_126_644},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: RestormerOptions, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -229,4 +251,4 @@ class Restormer(Method):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase."""
         loss = pixel_loss(self.networks["generator"](batch.blurred), batch.sharp)
-        yield Phase("generator", loss, {"pixel": loss.detach()})
+        yield Phase.of("generator", {"pixel": (1.0, loss)})

@@ -10,26 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Share
+from dfpg.core.config import Frozen, Share, Steps, Weight, Width
 from dfpg.methods import losses
-from dfpg.methods.base import (
-    Batch,
-    Method,
-    Phase,
-    PriorInput,
-    Setting,
-    frozen,
-    initialise,
-    zero,
-)
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise, zero
 from dfpg.pretrained.parsing import SHEN11, one_hot, to_shen11
 
 COLOURS = 3
@@ -42,25 +36,15 @@ PARSING_WIDTHS = (1, 2, 4, 8, 8, 8)  # times the width (assumed)
 UNITS = 5  # residual units per scale
 TAPS = ("pool2", "pool5")
 
-Steps = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0)]
-Width = Annotated[int, Field(ge=4)]
-
-
-class LabelledBatch(Batch, Protocol):
-    """What this method reads of a batch of the view ``growing``."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Face parsing of the sharp images, uint8 [N, H, W], 19 classes."""
+Channels = Annotated[Width, Field(ge=4)]
 
 
 class Shen2018Options(Frozen):
     """Block ``methods.shen2018`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Width
-    parsing_width: Width
-    discriminator_width: Width
+    width: Channels
+    parsing_width: Channels
+    discriminator_width: Channels
     parsing_steps: Steps
     parsing_sharp: Share
     objective: Literal["native", "l1"]
@@ -251,6 +235,40 @@ class Shen2018(Method):
     options: Shen2018Options
     multiple = 32
     view: ClassVar[str] = "growing"
+    gradient_parts: ClassVar = {"encoder": ("coarse",)}
+    system = System(
+        "Deep semantic deblurring", "Shen et al., CVPR", 2018, weights="none in the repository"
+    )
+    contract = Contract(
+        small={
+            "width": 16,
+            "parsing_width": 4,
+            "discriminator_width": 4,
+            "parsing_steps": 1,
+            "parsing_sharp": 0.5,
+            "objective": "native",
+            "output": "residual",
+            "pixels": "centred",
+            "lambda_structural": 1.0,  # components: 38 % of these images, 5 % of a face
+            "lambda_perceptual": 1e-5,
+            "lambda_adversarial": 5e-5,
+            "perceptual_input": "canonical",
+        },
+        full={
+            "width": 64,
+            "parsing_width": 64,
+            "discriminator_width": 64,
+            "output": "image",
+            "pixels": "unit",
+        },
+        parameters={
+            "generator": 3_118_937 + 23_444_939,
+            "generator.parsing": 23_444_939,
+            "discriminator": 2_762_945,
+        },
+        identity={},
+        l1={"objective": "l1", "parsing_steps": 0},
+    )
 
     def __init__(self, name: str, options: Shen2018Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -305,13 +323,13 @@ class Shen2018(Method):
             image = batch.sharp if first else batch.blurred
             logits = generator.parsing(generator.pixels(image)).float()
             loss = F.cross_entropy(logits, labels.long())
-            yield Phase("parsing", loss, {"parsing": loss.detach()})
+            yield Phase.of("parsing", {"parsing": (1.0, loss)})
             return
         generator.parsing.eval()
         restored: Restored = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = losses.pixel_loss(restored.image, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         if "discriminator" in self.networks:
             discriminator = self.networks["discriminator"]
@@ -322,9 +340,16 @@ class Shen2018(Method):
                 "d_fake": fake.detach().sigmoid().mean(),
             }
             yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
-        parts = self._losses(batch.sharp, restored, labels)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", self._losses(batch.sharp, restored, labels))
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Mean logits of sharp and restored images."""
+        if "discriminator" not in self.networks:
+            return None
+        judge = self.networks["discriminator"]
+        real = judge(batch.sharp).float()
+        fake = judge(self.infer(batch.blurred)).float()
+        return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def _losses(
         self, sharp: Tensor, restored: Restored, labels: Tensor

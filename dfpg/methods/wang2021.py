@@ -23,11 +23,14 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Positive, Share
+from dfpg.core.config import MAX_SIDE, Frozen, PositiveSteps, Steps, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
-from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, frozen, initialise
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import frozen, initialise
 
 SLOPE = 0.2  # of every LeakyReLU
 MLP_LAYERS = 8  # z to w
@@ -37,9 +40,8 @@ PERCEPTUAL = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_3": 1.0, "conv4_3": 1.0, "c
 IDENTITY_TAP = "conv5_3"
 LAYOUT = "params_ema or params of GFPGANCleanv1-NoCE-C2.pth, GFPGANv1.3.pth or GFPGANv1.4.pth"
 
-Weight = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Channels = Annotated[int, Field(ge=4, multiple_of=4)]
+Channels = Annotated[Width, Field(ge=4, multiple_of=4)]
+Beta = Annotated[float, Field(ge=0, lt=1, description="of Adam: at 1 its averages never move")]
 
 
 class Wang2021Options(Frozen):
@@ -51,17 +53,17 @@ class Wang2021Options(Frozen):
     """
 
     objective: Literal["native", "l1"]
-    size: Annotated[int, Field(ge=8)] | None
+    size: Annotated[int, Field(ge=8, le=MAX_SIDE, description="px: published at 512")] | None
     channels: Channels
-    multiplier: Positive
-    style: Positive
+    multiplier: Annotated[int, Field(ge=1, le=4, description="published: 1 and 2")]
+    style: Width
     discriminator_channels: Channels
-    prior_steps: Count
+    prior_steps: Steps
     fix_prior: bool
-    pyramid_steps: Count
+    pyramid_steps: Steps
     r1: Weight
-    r1_every: Positive
-    betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    r1_every: PositiveSteps
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)]
     lambda_pixel: Weight
     lambda_perceptual: Weight
     lambda_style: Weight
@@ -342,6 +344,38 @@ class Wang2021(Method):
     options: Wang2021Options
     multiple = 1
     view: ClassVar[str] = "blind"
+    gradient_parts: ClassVar = {"encoder": ("conv_body_first", "conv_body_down")}
+    system = System(
+        "GFPGAN", "Wang et al., CVPR", 2021, weights="Apache-2.0; v1.2 to v1.4 are read"
+    )
+    contract = Contract(
+        small={
+            "objective": "native",
+            "size": None,
+            "channels": 32,
+            "multiplier": 1,
+            "style": 32,
+            "discriminator_channels": 16,
+            "prior_steps": 1,
+            "fix_prior": False,
+            "pyramid_steps": 1000,
+            "r1": 10.0,
+            "r1_every": 16,
+            "betas": [0.9, 0.99],
+            "lambda_pixel": 10.0,
+            "lambda_perceptual": 0.01,
+            "lambda_style": 0.0,
+            "lambda_adversarial": 0.01,
+            "lambda_identity": 0.0,
+            "lambda_pyramid": 1.0,
+            "perceptual_input": "lab",
+        },
+        full={"channels": 512, "style": 512, "size": 512},
+        parameters={"generator": 76_207_244},
+        image_size=512,
+        identity=None,
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: Wang2021Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -384,7 +418,7 @@ class Wang2021(Method):
         sharp = resized(batch.sharp, (generator.size, generator.size))
         if self.options.objective == "l1":
             loss = losses.pixel_loss(generator(batch.blurred)[0], sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         judge = cast(Discriminator, self.networks["discriminator"])
         step = int(judge.step)
@@ -402,7 +436,7 @@ class Wang2021(Method):
         with frozen(judge):
             adversarial = losses.adversarial_loss(judge(fake))
         if since < 0:
-            yield Phase("generator", adversarial, {"prior_adversarial": adversarial.detach()})
+            yield Phase.of("generator", {"prior_adversarial": (1.0, adversarial)})
             return
         parts = {
             "pixel": (self.options.lambda_pixel, losses.pixel_loss(fake, sharp)),
@@ -412,19 +446,26 @@ class Wang2021(Method):
         if pictures:
             pyramid = pyramid_loss(pictures, sharp)
             parts["pyramid"] = (self.options.lambda_pyramid, pyramid)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", parts)
+
+    def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Logits of sharp and restored images at the networks' size."""
+        if "discriminator" not in self.networks:
+            return None
+        generator = cast(Generator, self.networks["generator"])
+        judge, size = self.networks["discriminator"], (generator.size, generator.size)
+        real, fake = judge(resized(batch.sharp, size)), judge(generator(batch.blurred)[0])
+        return real.flatten(), fake.flatten()
 
     def _discriminate(self, judge: Discriminator, sharp: Tensor, fake: Tensor, step: int) -> Phase:
         """Logistic loss; every ``r1_every`` steps its gradient penalty R1, that many times."""
         loss = losses.discriminator_loss(judge(sharp), judge(fake))
-        figures = {"d_loss": loss.detach()}
+        terms = {"d_loss": (1.0, loss)}
         if step % self.options.r1_every == 0:
             with torch.autocast(sharp.device.type, enabled=False):
                 penalty = gradient_penalty(judge, sharp)
-            loss = loss + 0.5 * self.options.r1 * self.options.r1_every * penalty
-            figures["r1"] = penalty.detach()
-        return Phase("discriminator", loss, figures)
+            terms["r1"] = (0.5 * self.options.r1 * self.options.r1_every, penalty)
+        return Phase.of("discriminator", terms)
 
     def _feature_losses(self, fake: Tensor, sharp: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Perceptual and style loss on five layers, and the identity loss."""

@@ -8,52 +8,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dfpg.core.config import NOMINAL_SIZES, Frozen, Positive
+from dfpg.core.config import NOMINAL_SIZES, Frozen, GreyLevels, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import canvas_size
-from dfpg.methods.base import Batch, Method, Phase, Setting, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch, PairBatch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import zero
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map
-
-NonNegative = Annotated[float, Field(ge=0)]
-
-
-class PairBatch(Batch, Protocol):
-    """A batch with a second measurement of the same sharp faces."""
-
-    @property
-    def kernels(self) -> Tensor:
-        """Kernels [N, K, K] of ``blurred``."""
-
-    @property
-    def blurred2(self) -> Tensor:
-        """The second measurement [N, 3, H, W]."""
-
-    @property
-    def kernels2(self) -> Tensor:
-        """Kernels [N, K, K] of ``blurred2``."""
 
 
 class Xia2019Options(Frozen):
     """Block ``methods.xia2019`` of params.yaml, overridden by a run's ``options``."""
 
     variant: Literal["blind", "nonblind", "supervised"]
-    width: Positive
+    width: Width
     init: Literal["released", "identity"]
-    statistics_decay: Annotated[float, Field(ge=0, lt=1)]
-    lambda_swap: NonNegative
-    lambda_self: NonNegative
-    lambda_proxy: NonNegative
-    proxy_noise: NonNegative
+    statistics_decay: Annotated[
+        float, Field(ge=0, lt=1, description="at 1 the average never moves")
+    ]
+    lambda_swap: Weight
+    lambda_self: Weight
+    lambda_proxy: Weight
+    proxy_noise: GreyLevels
 
 
 class Estimate(NamedTuple):
@@ -192,6 +179,30 @@ class Xia2019(Method):
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
     view: ClassVar[str] = "pairs"
+    gradient_parts: ClassVar = {"encoder": ("encoder",)}
+    system = System(
+        "Unsupervised pairs",
+        "Xia and Chakrabarti, NeurIPS",
+        2019,
+        weights="no licence stated; not read",
+    )
+    contract = Contract(
+        small={
+            "variant": "blind",
+            "width": 8,
+            "init": "identity",
+            "statistics_decay": 0.9,
+            "lambda_swap": 1.0,
+            "lambda_self": 1.0,
+            "lambda_proxy": 1.0,
+            "proxy_noise": 2.0,
+        },
+        full={"width": 64, "init": "released"},
+        parameters={"generator": 41_825_667 + 26_450_049, "generator.kernel": 26_450_049},
+        l1=None,
+        sees_sharp=False,
+        falling=("self", "swap"),
+    )
 
     def __init__(self, name: str, options: Xia2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -227,7 +238,7 @@ class Xia2019(Method):
         estimate: Estimate = self.networks["generator"](measured, with_kernel=blind)
         if options.variant == "supervised":
             loss = distance(estimate.image, torch.cat([pair.sharp, pair.sharp]))
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         # The kernel branch learns from the proxy alone.
         own = cast(Tensor, estimate.kernel).detach() if blind else kernels
@@ -239,8 +250,7 @@ class Xia2019(Method):
         if options.lambda_proxy > 0:
             proxy = self._proxy(estimate.image.detach(), kernels)
             parts |= {name: (options.lambda_proxy, loss) for name, loss in proxy.items()}
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, (_, loss) in parts.items()})
+        yield Phase.of("generator", parts)
 
     def _proxy(self, images: Tensor, kernels: Tensor) -> dict[str, Tensor]:
         """Losses on measurements made of the network's own estimates, whose truth is known.

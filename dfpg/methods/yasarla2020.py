@@ -9,18 +9,21 @@ batch is used.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, Self, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.config import Frozen, Share
+from dfpg.core.config import Frozen, Share, Steps, Weight, Width
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import blur
-from dfpg.methods.base import Batch, Method, Phase, PriorInput, Setting, initialise, zero
+from dfpg.methods.base import Method, Phase, PriorInput, Setting
+from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import perceptual_loss, pixel_loss
 from dfpg.pretrained.parsing import one_hot, to_four
 
@@ -37,28 +40,14 @@ FULL_TAPS, HALF_TAPS = ("relu1_2", "relu2_2", "relu5_3"), ("relu1_2", "relu2_2")
 LABEL_THRESHOLD = 0.49  # of blurred class maps
 BETAS, WEIGHT_DECAY = (0.5, 0.999), 5e-5
 
-Steps = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0)]
-Width = Annotated[int, Field(ge=12, multiple_of=4)]
-
-
-class LabelledBatch(Batch, Protocol):
-    """What this method reads of a batch of the view ``labelled``."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Face parsing of the sharp images, uint8 [N, H, W], 19 classes."""
-
-    @property
-    def kernels(self) -> Tensor:
-        """Blur kernels, float [N, K, K]."""
+Channels = Annotated[Width, Field(ge=12, multiple_of=4)]
 
 
 class Yasarla2020Options(Frozen):
     """Block ``methods.yasarla2020`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Width
-    segmentation_width: Width
+    width: Channels
+    segmentation_width: Channels
     segmentation_steps: Steps
     segmentation_sharp: Share
     segmentation_blurred: Share
@@ -442,6 +431,33 @@ class Yasarla2020(Method):
     options: Yasarla2020Options
     multiple = 4
     view: ClassVar[str] = "labelled"
+    gradient_parts: ClassVar = {"encoder": ("block1", "block2")}
+    system = System("UMSN", "Yasarla et al., TIP", 2020, weights="MIT; not read")
+    contract = Contract(
+        small={
+            "width": 12,
+            "segmentation_width": 12,
+            "segmentation_steps": 1,
+            "segmentation_sharp": 0.5,
+            "segmentation_blurred": 0.34,
+            "stream_steps": 2,
+            "objective": "native",
+            "init": "identity",
+            "output": "linear",
+            "lambda_confidence": 0.06,
+            "lambda_perceptual": 1.8e-4,
+            "perceptual_input": "lab",
+            "confidence_reuse": False,
+        },
+        full={"width": 64, "segmentation_width": 64, "init": "released", "output": "tanh"},
+        parameters={
+            "generator": 13_811_338,
+            "generator.segmentation": 6_190_364,
+            "auxiliary": 567_003,
+        },
+        l1={"objective": "l1", "segmentation_steps": 0},
+        lr=3e-3,
+    )
 
     def __init__(self, name: str, options: Yasarla2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -506,14 +522,13 @@ class Yasarla2020(Method):
         restored: Restored = generator(batch.blurred)
         if self.options.objective == "l1":
             loss = pixel_loss(restored.image, batch.sharp)
-            yield Phase("generator", loss, {"pixel": loss.detach()})
+            yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
         masks = generator.class_maps(batch.sharp).float()
         parts = self._losses(batch.sharp, restored, masks)
         if step < self.options.segmentation_steps + self.options.stream_steps:
             parts["streams"] = self._stream_loss(batch.sharp, restored)
-        total = IMAGE_WEIGHT * torch.stack(list(parts.values())).sum()
-        yield Phase("generator", total, {name: loss.detach() for name, loss in parts.items()})
+        yield Phase.of("generator", {name: (IMAGE_WEIGHT, loss) for name, loss in parts.items()})
 
     def _segmentation_phase(self, generator: Generator, batch: LabelledBatch, step: int) -> Phase:
         """Cross entropy of the class maps; blurred images get blurred, thresholded class maps."""

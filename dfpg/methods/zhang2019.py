@@ -19,10 +19,13 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from dfpg.core.config import Frozen
+from dfpg.core.config import Frozen, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Batch, Method, Phase, Setting, initialise, zero
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.batch import Batch
+from dfpg.methods.card import Contract, System
+from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import pixel_loss
 
 LEVELS = 3  # whole image, halves, quarters
@@ -37,7 +40,7 @@ LAYOUT = "a folder with the released encoder_lv1.pkl ... decoder_lv3.pkl"
 class Zhang2019Options(Frozen):
     """Block ``methods.zhang2019`` of params.yaml, overridden by a run's ``options``."""
 
-    width: Annotated[int, Field(ge=4)]
+    width: Annotated[Width, Field(ge=4)]
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
 
@@ -198,6 +201,14 @@ class Zhang2019(Method):
     Options = Zhang2019Options
     options: Zhang2019Options
     multiple = 8  # quarters of the image, down-sampled twice
+    system = System(
+        "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, weights="no licence stated; GoPro's are read"
+    )
+    contract = Contract(
+        small={"width": 12, "objective": "native", "init": "identity"},
+        full={"width": 32, "init": "released"},
+        parameters={"generator": 5_424_393},
+    )
 
     def __init__(self, name: str, options: Zhang2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
@@ -222,7 +233,7 @@ class Zhang2019(Method):
         else:
             # Of images in [0, 1], as in the released code: a quarter of that in our range.
             loss = ((restored.float() - batch.sharp) / 2).square().mean()
-        yield Phase("generator", loss, {"pixel": loss.detach()})
+        yield Phase.of("generator", {"pixel": (1.0, loss)})
 
     def load_official(self, path: Path) -> None:
         """Load the released weights, of width 32; layout: this module's description.

@@ -1,17 +1,15 @@
 """Import of ``lpips`` where torch and torchvision are of different builds.
 
 ``lpips`` imports torchvision. The CPU build of torch and the index's build of torchvision do not
-load each other's operators ("operator torchvision::nms does not exist"). torchvision only needs
-the names of two operators, which this project never calls, so they are declared first. No other
-module imports torchvision or ``lpips``.
+load each other's operators ("operator torchvision::nms does not exist"). torchvision's Python code
+only needs the names of two operators, which this project never calls. So it is imported as it is
+first; where that fails, the two are declared and it is imported again. No other module imports
+torchvision or ``lpips``.
 """
 
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,40 +22,43 @@ _SCHEMAS = {
 _declared: list[Any] = []  # an operator lives as long as its library
 
 
-def declare_torchvision_operators() -> list[str]:
-    """Declare the operators that torchvision's own library does not bring.
+def import_torchvision() -> list[str]:
+    """Import torchvision, whichever build of it is installed.
 
     Returns:
-        Names that were declared; empty if the two builds fit or torchvision is loaded already.
+        Names of the operators that had to be declared; empty where the two builds fit.
+
+    Raises:
+        ImportError: torchvision is not installed.
+        RuntimeError: it does not load for another reason.
     """
-    if "torchvision" in sys.modules:
-        return []
-    _load_own_operators()
-    missing = [name for name in _SCHEMAS if not _exists(name)]
-    if missing:
-        library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-        _declared.append(library)
-        for name in missing:
-            library.define(_SCHEMAS[name])
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        # What a failed import leaves behind would be taken for the whole.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        missing = _declare_missing()
+        import torchvision  # noqa: F401
+
+        return missing
+    return []
+
+
+def _declare_missing() -> list[str]:
+    missing = [name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name)]
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    _declared.append(library)
+    for name in missing:
+        library.define(_SCHEMAS[name])
     return missing
-
-
-def _load_own_operators() -> None:
-    spec = find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return
-    for library in Path(spec.origin).parent.glob("_C.*"):
-        with suppress(OSError):  # linked against another build of torch
-            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
-
-
-def _exists(name: str) -> bool:
-    return hasattr(torch.ops.torchvision, name)
 
 
 def import_lpips() -> Any:
     """The package ``lpips``, importable whichever build of torchvision is installed."""
-    declare_torchvision_operators()
+    import_torchvision()
     import lpips
 
     return lpips

@@ -36,7 +36,7 @@ def best_threshold(distances: Floats, same: Flags) -> float:
     return float(THRESHOLDS[(accepted_same - accepted_other).argmax()])
 
 
-def cross_validated(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
+def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
     """Whether each pair is judged rightly at the threshold that is best on the other folds.
 
     Args:
@@ -64,6 +64,9 @@ def lab_folds(pairs: int) -> NDArray[np.int64]:
 def roc(distances: Floats, same: Flags, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """FAR and TAR, each [R, K + 1], from accepting nothing to accepting everything.
 
+    For one weighting it is scikit-learn's ``roc_curve``, which takes one at a time and so seventy
+    times as long for the 2,000 resamples of a bootstrap.
+
     Args:
         distances: [N]; NaN counts as infinite.
         same: [N].
@@ -90,7 +93,7 @@ def roc_measures(
     the largest threshold whose FAR is at most ``far``, without interpolation.
     """
     x, y = roc(distances, same, weights)
-    auc = (np.diff(x, axis=1) * (y[:, 1:] + y[:, :-1]) / 2).sum(axis=1)
+    auc = np.trapezoid(y, x, axis=1)
     balance = x + y - 1  # rises from -1 to 1
     after = np.maximum((balance >= 0).argmax(axis=1), 1)[:, None]
     (x0, x1), (b0, b1) = (

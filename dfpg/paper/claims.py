@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dfpg.analysis.comparability import MATCH
-from dfpg.analysis.paired_scores import Cell, printed
-from dfpg.paper.tables import BASELINES, TABLES, Column, Table
+from dfpg.paper.published import MATCH_TOLERANCE, published_value
+from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Table
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Claim:
     caution: str = ""
 
 
-CURVE = "robustness"  # "table" of the cells of dfpg.analysis.robustness; its rows are runs
+ROBUSTNESS = "robustness"  # "table" of the cells of dfpg.analysis.robustness; its rows are runs
 _TABLES = {table.name: table for table in TABLES}
 _CENTER, _RANDOM = "mspl_center", "mspl_random"
 
@@ -52,7 +51,7 @@ def _cells(table: Table, metrics: Iterable[str]) -> list[Cell]:
     return [Cell(table.name, column, metric) for column in table.columns for metric in metrics]
 
 
-def rivals(cell: Cell, row: str) -> list[str]:
+def competitors(cell: Cell, row: str) -> list[str]:
     """Other rows that the paper prints in a cell and that a run can fill."""
     return [
         other.key
@@ -60,19 +59,19 @@ def rivals(cell: Cell, row: str) -> list[str]:
         if other.key != row
         and other.key not in BASELINES
         and other.run is not None
-        and printed(cell, other.key) is not None
+        and published_value(cell, other.key) is not None
     ]
 
 
 def _first(cells: Sequence[Cell], row: str) -> tuple[Comparison, ...]:
-    return tuple(Comparison(cell, row, other) for cell in cells for other in rivals(cell, row))
+    return tuple(Comparison(cell, row, other) for cell in cells for other in competitors(cell, row))
 
 
 def _second(cells: Sequence[Cell], row: str, winner: str) -> tuple[Comparison, ...]:
     return tuple(
         Comparison(cell, winner, row) if other == winner else Comparison(cell, row, other)
         for cell in cells
-        for other in rivals(cell, row)
+        for other in competitors(cell, row)
     )
 
 
@@ -95,7 +94,7 @@ def _misalignment() -> tuple[Comparison, ...]:
     return tuple(
         comparison
         for column in _TABLES["table2"].columns
-        if column.protocol == _RANDOM
+        if column.test_set == _RANDOM
         for comparison in _pairs(
             [Cell("table2", column, metric) for metric in ("psnr", "ssim", "lpips")],
             [("dfpg_b", row) for row in ("shen2018", "yasarla2020", "yasarla2020_retrained")],
@@ -113,7 +112,7 @@ def _moved_by_known_amounts() -> tuple[Comparison, ...]:
     pairs.append((_CENTER, "dfpg_b", "yasarla2020_b"))
     return tuple(
         Comparison(
-            Cell(CURVE, Column(test_set, transformation), metric),
+            Cell(ROBUSTNESS, Column(test_set, transformation), metric),
             better,
             worse,
             against=Column(test_set, "identity"),
@@ -249,7 +248,10 @@ CLAIMS = (
         "perceptual-loss",
         "1 and 4.4, Table 4",
         "perceptual loss alone does not help: B2 gains less than a margin over B1",
-        tuple(Comparison(cell, "b1", "b2", MATCH[cell.metric]) for cell in _cells(_T4, _PIXELS)),
+        tuple(
+            Comparison(cell, "b1", "b2", MATCH_TOLERANCE[cell.metric])
+            for cell in _cells(_T4, _PIXELS)
+        ),
         "short trainings keep all variants close to each other, which favours this claim",
     ),
     Claim(

@@ -34,20 +34,59 @@ HIGHER_IS_BETTER = {
 DECIMALS = {"psnr": 2, "ssim": 3, "d_vgg": 2, "lpips": 4} | dict.fromkeys(
     (name for name in HIGHER_IS_BETTER if name.endswith("_pct")), 2
 )
-# The paper's column groups: protocol of the test set and framing of its faces.
-TEST_SETS: dict[str, tuple[ProtocolName, str]] = {
-    "shen": ("a", "center"),
-    "mspl_center": ("b", "center"),
-    "mspl_random": ("b", "random"),
+HEADINGS = {
+    "psnr": "PSNR (dB) ↑",
+    "ssim": "SSIM ↑",
+    "d_vgg": "d_VGG ↓",
+    "lpips": "LPIPS ↓",
+    "detection_pct": "detection, dlib HOG (%) ↑",
+    "detection_scrfd_pct": "detection, SCRFD (%) ↑",
+    "verification_acc_pct": "verification, lab (%) ↑",
+    "verification_strict_acc_pct": "verification, strict (%) ↑",
+}
+
+
+class PaperTestSet(NamedTuple):
+    """One test set of the paper: protocol of its images, framing of its faces, and its name."""
+
+    protocol: ProtocolName
+    mode: str
+    title: str
+
+
+TEST_SETS = {
+    "shen": PaperTestSet("a", "center", "Shen test set"),
+    "mspl_center": PaperTestSet("b", "center", "MSPL-Center"),
+    "mspl_random": PaperTestSet("b", "random", "MSPL-Random"),
 }
 MEAN = "mean"  # subset name: mean over the subsets of the test set
+SUBSET_TITLES = {
+    "helen": "Helen",
+    "celeba": "CelebA",
+    "celeba_hq": "CelebA-HQ",
+    "ffhq": "FFHQ",
+    MEAN: "mean of the subsets",
+}
 
 
 class Column(NamedTuple):
     """One column group: a test set (key of ``TEST_SETS``) and a subset of it, or ``MEAN``."""
 
-    protocol: str
+    test_set: str
     subset: str
+
+
+class Cell(NamedTuple):
+    """One column group and metric of a table."""
+
+    table: str
+    column: Column
+    metric: str
+
+    @property
+    def sign(self) -> float:
+        """1 where higher is better, -1 where lower is."""
+        return 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
 
 
 class RecognitionSet(NamedTuple):
@@ -208,7 +247,7 @@ TABLES = (
 )
 
 
-def rows_of(table: Table, config: Config) -> tuple[Row, ...]:
+def table_rows(table: Table, config: Config) -> tuple[Row, ...]:
     """Rows of a table: the paper's, then runs of ``params.yaml`` that no table names."""
     if not table.appends:
         return table.rows
@@ -227,11 +266,11 @@ def fidelity(config: Config, row: Row) -> Fidelity:
     return row.fidelity if run is None or run.weights is None else "official weights"
 
 
-def evaluated_on(config: Config, run: str) -> tuple[ProtocolName, ...]:
+def evaluation_protocols(config: Config, run: str) -> tuple[ProtocolName, ...]:
     """Protocols whose test sets a run is scored on: its tables', and the one it trains on."""
     found = {config.runs[run].protocol}
     found |= {
-        TEST_SETS[column.protocol][0]
+        TEST_SETS[column.test_set].protocol
         for table in TABLES
         for row in table.rows
         for column in table.columns

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
+from dfpg.core.files import in_home
 from dfpg.pretrained.assets.store import asset_path
 
 # Where insightface keeps its pack of that name.
-BUFFALO_SC = Path("~/.insightface/models/buffalo_sc/w600k_mbf.onnx").expanduser()
+BUFFALO_SC = Path("~/.insightface/models/buffalo_sc/w600k_mbf.onnx")
 CROP = 112  # px, side of the aligned crop
 # Landmark positions in the aligned 112-px crop of the ArcFace paper (Deng et al. 2019).
 TEMPLATE = np.array(
@@ -52,7 +53,7 @@ def embedder_path(name: str | None) -> Path:
     """
     if name is None:
         return asset_path("mobilefacenet")
-    path = BUFFALO_SC if name == "buffalo_sc" else Path(name).expanduser()
+    path = in_home(BUFFALO_SC if name == "buffalo_sc" else Path(name))
     if not path.is_file():
         raise UserError(
             f"{PARAMS}: recognition.embedder: {path} is missing: put the ONNX file there, "
@@ -71,8 +72,14 @@ class FaceEmbedder:
     def __init__(self, path: Path) -> None:
         from insightface.model_zoo import get_model
 
-        self._model: Any = get_model(str(path), providers=["CPUExecutionProvider"])
-        self._model.prepare(ctx_id=-1)
+        try:
+            self._model: Any = get_model(str(path), providers=["CPUExecutionProvider"])
+            self._model.prepare(ctx_id=-1)
+        except Exception as error:  # a parser of foreign bytes may fail in any way
+            raise UserError(
+                f"{path}: no ArcFace network as ONNX ({type(error).__name__}): give another "
+                f"file as recognition.embedder in {PARAMS}, or use null for the pinned one"
+            ) from error
 
     def __call__(
         self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]

@@ -17,8 +17,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.device import Precision
-from dfpg.core.errors import UserError
+from dfpg.core.device import Precision, autocast
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.bisenet import BiSeNet
@@ -155,6 +155,7 @@ def sided(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result
 
 
+@within_memory("prior.parsing_size")
 def parse_faces(
     pictures: NDArray[np.uint8],
     network: BiSeNet,
@@ -183,7 +184,7 @@ def parse_faces(
             images = F.interpolate(
                 images, (side, side), mode="bilinear", align_corners=False, antialias=True
             )
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(device, precision):
                 found = network((images - mean) / deviation).argmax(1, keepdim=True)
             reduced = F.interpolate(
                 found.to(torch.float32), pictures.shape[1:3], mode="nearest-exact"
@@ -217,7 +218,7 @@ def load_labels(folder: Path, sources: Sequence[str]) -> NDArray[np.uint8]:
             parts.append(np.load(path, mmap_mode="c"))
         except FileNotFoundError as error:
             raise UserError(f"{path}: missing; run `dvc repro parsing`") from error
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise UserError(f"{path}: damaged; run `dvc repro -f parsing`") from error
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

@@ -15,7 +15,6 @@ it must have VGGFace's 2,622 outputs.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,8 +24,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dfpg.core.checked import DamagedError, read_facts
 from dfpg.core.config import Prior
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 MEAN_BGR = (93.5940, 104.7624, 129.1863)  # VGGFace's training mean: blue, green, red
@@ -163,6 +164,10 @@ def load_prior(folder: Path) -> PriorNetwork:
     path = folder / WEIGHTS
     if not path.is_file():
         raise UserError(f"{path}: missing; run `dvc repro priors`")
+    try:
+        read_facts(path)
+    except DamagedError as error:
+        raise UserError(f"{path}: damaged ({error}); run `dvc repro -f priors`") from error
     return PriorNetwork(load_trunk(path))
 
 
@@ -185,7 +190,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        card = json.loads(path.read_text())
+        card = read_json(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; run `dvc repro priors`") from error
     except ValueError as error:

@@ -6,7 +6,7 @@ real people, and megabytes of them. ``results/tables.md`` and ``tables.tex`` are
 
 from __future__ import annotations
 
-import csv
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,21 +14,30 @@ from typing import Any
 
 from dfpg.analysis.comparability import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.records import csv_lines, csv_text, read_records
+from dfpg.analysis.result_records import (
+    ClaimRecord,
+    DeviationRecord,
+    KernelSizeRecord,
+    RankRecord,
+    RocRecord,
+    TableRecord,
+    TrainingRecord,
+    VerificationRecord,
+)
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.paper.tables import TABLES, TEST_SETS
 from dfpg.pretrained.assets.store import licences
-from dfpg.report import curves, gallery
-from dfpg.report.facts import claim_lines, cost_lines, facts, number
-from dfpg.report.latex import latex
-from dfpg.report.markdown import TEST_SETS as TITLES
-from dfpg.report.markdown import render
+from dfpg.report import chart_selection, curves
+from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
+from dfpg.report.latex import latex_tables
+from dfpg.report.markdown import render_table
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.table_layout import lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
 
-Record = dict[str, str]
 VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE)
 # Heading and decimals of the measures in verification.csv.
 MEASURES = {
@@ -55,36 +64,45 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     Raises:
         UserError: a file is missing or damaged.
     """
-    tables = {table.name: read(results / f"{table.name}.csv") for table in TABLES}
-    trained = read(results / "training.csv", "run", "seconds")
-    seconds = {line["run"]: line["seconds"] for line in trained if line["seconds"]}
-    ranks = read(results / "ranks.csv")
-    printed = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
+    tables = {
+        table.name: read_records(TableRecord, results / f"{table.name}.csv") for table in TABLES
+    }
+    trained = read_records(TrainingRecord, results / "training.csv")
+    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
+    ranks = read_records(RankRecord, results / "ranks.csv")
+    laid_out = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
     scores = load_scores(config, artifacts / "per_image")
-    sizes = curves.kernel_sizes(config, scores)
+    sizes = curves.kernel_size_records(config, scores)
     counted = artifacts / "pictures" / "costs.csv"
-    costs = read(counted) if counted.exists() else []
-    roc = read(results / "roc.csv")
-    row_runs = {record["row"]: record["run"] for record in tables["table3"]}
+    costs = read_records(CostRecord, counted) if counted.exists() else []
+    roc = read_records(RocRecord, results / "roc.csv")
+    row_runs = {record.row: record.run for record in tables["table3"]}
     context: dict[str, Any] = {
-        "facts": facts(config, results, trained),
+        "facts": run_facts(config, results, trained),
         "profile": config.profile,
         "level": f"{100 * config.statistics.level:g} %",
-        "tables": printed,
-        "verdicts": _verdicts(read(results / "deviations.csv")),
+        "tables": laid_out,
+        "verdicts": _verdicts(read_records(DeviationRecord, results / "deviations.csv")),
         "verdict_names": VERDICTS,
-        "claims": claim_lines(read(results / "claims.csv")),
-        "ranks": gallery.rankings(ranks),
-        "forests": {table.name: gallery.forests(config, table, tables) for table in TABLES},
-        "ablation": gallery.ablations(config, tables["table4"]),
-        "sizes": {TITLES[name]: curves.size_charts(config, sizes, name) for name in TEST_SETS},
-        "tradeoffs": gallery.tradeoffs(config, scores, costs, seconds),
+        "claims": claim_lines(read_records(ClaimRecord, results / "claims.csv")),
+        "ranks": chart_selection.rankings(ranks),
+        "forests": {
+            table.name: chart_selection.forest_charts(config, table, tables) for table in TABLES
+        },
+        "ablation": chart_selection.ablation_charts(config, tables["table4"]),
+        "sizes": {
+            test_set.title: curves.size_charts(config, sizes, name)
+            for name, test_set in TEST_SETS.items()
+        },
+        "tradeoffs": chart_selection.tradeoff_charts(config, scores, costs, seconds),
         "training": {
             name: curves.training_charts(config, artifacts / "history", name)
             for name in config.protocols
         },
         "roc": curves.roc_charts(config, roc, row_runs),
-        "verification": _verification(read(results / "verification.csv")),
+        "verification": _verification(
+            read_records(VerificationRecord, results / "verification.csv")
+        ),
         "robustness": picture_uri(artifacts / "robustness" / "robustness.png"),
         "pictures": {
             name: read_tiles(artifacts / "pictures" / f"{name}.png") for name in config.protocols
@@ -94,25 +112,12 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "errata": numbered_items(_text(root / ERRATA)),
     }
     write_text(artifacts / "report" / "report.html", render_page(context))
-    write_text(results / "kernel_sizes.csv", to_csv(sizes))
-    for table in printed:
-        write_text(results / "plots" / f"{table.name}.csv", to_csv(_wide(tables[table.name])))
-    parts = [render(results / f"{table.name}.csv") for table in TABLES]
+    write_text(results / "kernel_sizes.csv", csv_text(KernelSizeRecord, sizes))
+    for table in laid_out:
+        write_text(results / "plots" / f"{table.name}.csv", _wide(tables[table.name]))
+    parts = [render_table(table, tables[table.name], seconds) for table in TABLES]
     write_text(results / "tables.md", "\n".join(parts))
-    write_text(results / "tables.tex", latex(printed))
-
-
-def read(path: Path, *columns: str) -> list[Record]:
-    """Records of a CSV that has these columns.
-
-    Raises:
-        UserError: the file is missing or no text, or lacks a column.
-    """
-    reader = csv.DictReader(_text(path).splitlines())
-    lacking = [name for name in columns if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise UserError(f"{path}: no column {lacking[0]!r}; run `dvc repro tables` again")
-    return list(reader)
+    write_text(results / "tables.tex", latex_tables(laid_out))
 
 
 def _text(path: Path) -> str:
@@ -122,43 +127,38 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read; run `dvc repro` first") from error
 
 
-def to_csv(records: Sequence[Record]) -> str:
-    """Records as CSV, in the columns of the first one."""
-    names = list(records[0]) if records else []
-    lines = [names, *([record[name] for name in names] for record in records)]
-    return "".join(",".join(line) + "\n" for line in lines)
-
-
-def _verdicts(deviations: Sequence[Record]) -> dict[str, Counter[str]]:
+def _verdicts(deviations: Sequence[DeviationRecord]) -> dict[str, Counter[str]]:
     """How many published figures of each table got which verdict."""
     found = {table.name: Counter[str]() for table in TABLES}
     for record in deviations:
-        found[record["table"]][record["verdict"] or "no value here"] += 1
+        found[record.table][record.verdict or "no value here"] += 1
     return {
         name.replace("table", "Table\N{NO-BREAK SPACE}"): counts for name, counts in found.items()
     }
 
 
-def _wide(records: Sequence[Record]) -> list[Record]:
-    """One line per row with a value; a column per test set, subset and metric, for DVC's plots."""
-    names = list(dict.fromkeys(f"{r['protocol']}_{r['subset']}_{r['metric']}" for r in records))
-    lines: dict[str, Record] = {}
+def _wide(records: Sequence[TableRecord]) -> str:
+    """CSV for DVC's plots: a line per row with a value, a column per column group and metric."""
+    columns = {"row": None} | {_column(record): None for record in records}
+    lines: dict[str, dict[str, str]] = {}
     for record in records:
-        if record["value"]:
-            line = lines.setdefault(
-                record["row"], {"row": record["row"], **dict.fromkeys(names, "")}
-            )
-            line[f"{record['protocol']}_{record['subset']}_{record['metric']}"] = record["value"]
-    return list(lines.values())
+        if math.isfinite(record.value):
+            line = lines.setdefault(record.row, {"row": record.row})
+            line[_column(record)] = record.model_dump(include={"value"})["value"]
+    return csv_lines(list(columns), lines.values())
 
 
-def _verification(records: Sequence[Record]) -> Mapping[str, Mapping[str, str]]:
+def _column(record: TableRecord) -> str:
+    return f"{record.protocol}_{record.subset}_{record.metric}"
+
+
+def _verification(records: Sequence[VerificationRecord]) -> Mapping[str, Mapping[str, str]]:
     """Measures of the strict mode with detected points, as printed, by row and heading."""
     found: dict[str, dict[str, str]] = {}
     for record in records:
-        if (record["mode"], record["alignment"]) == ("strict", "detected"):
-            heading, digits = MEASURES[record["measure"]]
-            found.setdefault(record["row"], {})[heading] = number(
-                record["value"], record["ci_low"], record["ci_high"], digits
+        if (record.mode, record.alignment) == ("strict", "detected"):
+            heading, digits = MEASURES[record.measure]
+            found.setdefault(record.row, {})[heading] = value_with_interval(
+                record.value, record.ci_low, record.ci_high, digits
             )
     return found

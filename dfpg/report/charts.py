@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from dfpg.analysis.estimates import Bounds
+from markupsafe import Markup
+
+from dfpg.analysis.estimates import Estimate
+from dfpg.analysis.result_records import TableRecord
 from dfpg.core.config import Config
-from dfpg.paper.published import Key, figures
-from dfpg.report.markdown import HEADINGS
+from dfpg.paper.published import PublishedKey, published_values
+from dfpg.paper.tables import HEADINGS, Column
 from dfpg.report.style import BLACK, Style, style_of
-from dfpg.report.svg import Chart, chart
+from dfpg.report.svg import draw_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Record = dict[str, str]
 PER_ROW = 0.19  # inches of a forest's height
 BIG = (3.6, 6.0)  # inches, height and width
 # A run's name beside its point, in shares of the axes: width, height, and distance from the point.
@@ -33,93 +36,95 @@ class Point(NamedTuple):
     high: float
 
 
-def points(records: Sequence[Record], protocol: str, subset: str, metric: str) -> list[Point]:
-    """The finite values of one column of a table, in its order."""
+def column_points(records: Sequence[TableRecord], column: Column, metric: str) -> list[Point]:
+    """The finite values of one column group and metric of a table, in its order."""
     return [
         Point(
-            record["row"],
-            record["run"],
-            float(record["value"]),
-            float(record["ci_low"] or record["value"]),
-            float(record["ci_high"] or record["value"]),
+            record.row,
+            record.run,
+            record.value,
+            record.ci_low if math.isfinite(record.ci_low) else record.value,
+            record.ci_high if math.isfinite(record.ci_high) else record.value,
         )
         for record in records
-        if (record["protocol"], record["subset"], record["metric"]) == (protocol, subset, metric)
-        and record["value"]
+        if (record.protocol, record.subset, record.metric) == (*column, metric)
+        and math.isfinite(record.value)
     ]
 
 
-def forest(config: Config, name: str, title: str, metric: str, found: Sequence[Point]) -> Chart:
+def forest_chart(
+    config: Config, name: str, title: str, metric: str, found: Sequence[Point]
+) -> Markup:
     """Values of one column with their intervals, one line per row."""
 
     def draw(axes: Axes) -> None:
         for place, point in enumerate(found):
-            _bar(axes, (point.value, place), point, style_of(config, point.run), "x")
+            _draw_interval(axes, (point.value, place), point, style_of(config, point.run), "x")
         axes.set_yticks(range(len(found)), [point.row for point in found])
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_xlabel(HEADINGS[metric])
         axes.set_title(title, loc="left", fontweight="bold")
 
     words = f"{title}: {HEADINGS[metric]} with intervals. {_in_words(found)}"
-    return chart(name, words, draw, 0.8 + PER_ROW * len(found))
+    return draw_chart(name, words, draw, 0.8 + PER_ROW * len(found))
 
 
-def ablation(config: Config, metric: str, found: Sequence[Point]) -> Chart:
+def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Markup:
     """Values of Table 4's models with their intervals, from B1 to B6."""
 
     def draw(axes: Axes) -> None:
         for place, point in enumerate(found):
-            _bar(axes, (place, point.value), point, style_of(config, point.run), "y")
-        _models(axes, [point.row for point in found], metric)
+            _draw_interval(axes, (place, point.value), point, style_of(config, point.run), "y")
+        _label_models(axes, [point.row for point in found], metric)
         axes.set_title("this run", loc="left", fontweight="bold")
 
     words = f"Ablation, this run: {HEADINGS[metric]} with intervals. {_in_words(found)}"
-    return chart(f"ablation-{metric}", words, draw)
+    return draw_chart(f"ablation-{metric}", words, draw)
 
 
-def published_ablation(metric: str) -> Chart:
+def published_ablation_chart(metric: str) -> Markup:
     """The paper's values of Table 4, on an axis of their own: its images are others."""
     found = {
-        key.row: figure.value
-        for key, figure in figures().items()
-        if key == Key("table4", key.row, "mspl_center", "mean", metric)
+        key.row: published.value
+        for key, published in published_values().items()
+        if key == PublishedKey("table4", key.row, "mspl_center", "mean", metric)
     }
 
     def draw(axes: Axes) -> None:
         axes.plot(range(len(found)), list(found.values()), "o", color=BLACK, fillstyle="none")
-        _models(axes, list(found), metric)
+        _label_models(axes, list(found), metric)
         axes.set_title("published, no intervals", loc="left", fontweight="bold")
 
     values = ", ".join(f"{row} {value:g}" for row, value in found.items())
-    return chart(f"ablation-paper-{metric}", f"Ablation, published: {metric}: {values}.", draw)
+    return draw_chart(f"ablation-paper-{metric}", f"Ablation, published: {metric}: {values}.", draw)
 
 
-def _models(axes: Axes, names: Sequence[str], metric: str) -> None:
+def _label_models(axes: Axes, names: Sequence[str], metric: str) -> None:
     axes.set_xticks(range(len(names)), [name.upper() for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel(HEADINGS[metric])
     axes.margins(y=0.15)
 
 
-class Against(NamedTuple):
+class CostAxis(NamedTuple):
     """A quantity that PSNR is drawn against, on a logarithmic axis."""
 
     name: str
     label: str
 
 
-GMACS = Against("gmacs", "GMACs for one picture of 128 x 128 px")
-SECONDS = Against("seconds", "training time (s)")
+GMACS = CostAxis("gmacs", "GMACs for one picture of 128 x 128 px")
+SECONDS = CostAxis("seconds", "training time (s)")
 
 
-def tradeoff(
+def tradeoff_chart(
     config: Config,
     name: str,
     title: str,
-    psnr: Mapping[str, Bounds],
+    psnr: Mapping[str, Estimate],
     costs: Mapping[str, float],
-    against: Against,
-) -> Chart:
+    against: CostAxis,
+) -> Markup:
     """PSNR with its interval against what it costs; points carry their names.
 
     Args:
@@ -130,7 +135,7 @@ def tradeoff(
         costs: by run; runs without one are left out.
         against: what the costs are.
     """
-    shown = [run for run in psnr if costs.get(run, 0) > 0]
+    drawn = [run for run in psnr if costs.get(run, 0) > 0]
 
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -138,9 +143,9 @@ def tradeoff(
         if "blurred" in psnr:
             style = style_of(config, "blurred")
             axes.axhline(psnr["blurred"].mean, color=style.colour, linestyle=style.line)
-        for run in shown:
+        for run in drawn:
             place = (costs[run], psnr[run].mean)
-            _bar(axes, place, Point(run, run, *psnr[run]), style_of(config, run), "y")
+            _draw_interval(axes, place, Point(run, run, *psnr[run]), style_of(config, run), "y")
         axes.set_xscale("log")
         axes.margins(x=0.15, y=0.12)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -148,14 +153,14 @@ def tradeoff(
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=against.label, ylabel="PSNR (dB)")
         axes.set_title(title, loc="left", fontweight="bold")
-        _name(axes, {run: (costs[run], psnr[run].mean) for run in shown})
+        _label_points(axes, {run: (costs[run], psnr[run].mean) for run in drawn})
 
-    values = "; ".join(f"{run} {psnr[run].mean:.2f} dB at {costs[run]:.4g}" for run in shown)
+    values = "; ".join(f"{run} {psnr[run].mean:.2f} dB at {costs[run]:.4g}" for run in drawn)
     words = f"{title}: PSNR in dB against {against.label}. {values}. Dotted: blurred images."
-    return chart(name, words, draw, *BIG)
+    return draw_chart(name, words, draw, *BIG)
 
 
-def _name(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
+def _label_points(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
     """Write each run's name near its point, no name over another or over a point."""
     cast("Figure", axes.figure).draw_without_rendering()  # settles limits and layout
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -199,7 +204,9 @@ def _is_free(
     )
 
 
-def _bar(axes: Axes, place: tuple[float, float], point: Point, style: Style, along: str) -> None:
+def _draw_interval(
+    axes: Axes, place: tuple[float, float], point: Point, style: Style, along: str
+) -> None:
     """A marker with the interval's whiskers along an axis."""
     errors = [[point.value - point.low], [point.high - point.value]]
     axes.errorbar(

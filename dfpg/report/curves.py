@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
+from markupsafe import Markup
 
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import BASELINES, TEST_SETS
 from dfpg.report.style import PALE, style_of
-from dfpg.report.svg import Chart, chart
+from dfpg.report.svg import draw_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Record = dict[str, str]
 
 
 class Curve(NamedTuple):
@@ -35,7 +35,7 @@ class Curve(NamedTuple):
     steps: bool = False  # drawn as stairs
 
 
-class Labels(NamedTuple):
+class AxisLabels(NamedTuple):
     """What the axes are called, with units, and what a chart is said to show."""
 
     x: str
@@ -44,8 +44,12 @@ class Labels(NamedTuple):
 
 
 def small_multiples(
-    config: Config, name: str, curves: Mapping[str, Curve], runs: Mapping[str, str], labels: Labels
-) -> list[Chart]:
+    config: Config,
+    name: str,
+    curves: Mapping[str, Curve],
+    runs: Mapping[str, str],
+    labels: AxisLabels,
+) -> list[Markup]:
     """One chart per curve.
 
     Args:
@@ -56,7 +60,7 @@ def small_multiples(
         labels: of the axes.
     """
     return [
-        chart(
+        draw_chart(
             f"{name}-{row}",
             f"{labels.shows} of {row} against {labels.x}, all others in grey. {_in_words(curve)}",
             lambda axes, row=row: _highlight(axes, config, curves, row, runs[row], labels),  # type: ignore[misc]
@@ -70,7 +74,7 @@ def _in_words(curve: Curve) -> str:
 
 
 def _highlight(
-    axes: Axes, config: Config, curves: Mapping[str, Curve], row: str, run: str, labels: Labels
+    axes: Axes, config: Config, curves: Mapping[str, Curve], row: str, run: str, labels: AxisLabels
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
@@ -106,7 +110,7 @@ def _limits(curves: Mapping[str, Curve]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[Record]:
+def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSizeRecord]:
     """Mean PSNR in dB per nominal kernel size, of all subsets together, with intervals.
 
     Args:
@@ -114,7 +118,7 @@ def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[Record]:
         scores: see :func:`dfpg.analysis.estimates.load_scores`.
     """
     records = []
-    for test_set, (protocol, mode) in TEST_SETS.items():
+    for test_set, (protocol, mode, _) in TEST_SETS.items():
         part = scores[(scores["protocol"] == protocol) & (scores["mode"] == mode)]
         for size, rows in part.groupby("size", sort=True):
             table = rows.pivot(index=["image", "person"], columns="method", values="psnr")
@@ -131,41 +135,46 @@ def kernel_sizes(config: Config, scores: pd.DataFrame) -> list[Record]:
             )
             found = mean_interval([stratum], config.statistics.level)
             for number, name in enumerate(names):
-                bounds = (found.mean[number], found.low[number], found.high[number])
-                cells = [f"{value:.5f}" if math.isfinite(value) else "" for value in bounds]
                 records.append(
-                    {
-                        "test_set": test_set,
-                        "run": name,
-                        "size": str(size),
-                        **dict(zip(("psnr", "ci_low", "ci_high"), cells, strict=True)),
-                        "n_images": str(len(people)),
-                        "n_people": str(len(set(people))),
-                    }
+                    KernelSizeRecord(
+                        test_set=test_set,
+                        run=name,
+                        size=int(str(size)),
+                        psnr=found.mean[number],
+                        ci_low=found.low[number],
+                        ci_high=found.high[number],
+                        n_images=len(people),
+                        n_people=len(set(people)),
+                    )
                 )
     return records
 
 
-def size_charts(config: Config, records: Sequence[Record], test_set: str) -> list[Chart]:
-    """Small multiples of :func:`kernel_sizes` for one test set; empty without such records."""
+def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: str) -> list[Markup]:
+    """Small multiples of ``kernel_sizes.csv`` for one test set; none without records of it."""
     curves = {}
     for run in (*BASELINES, *config.runs):
-        points = [r for r in records if (r["test_set"], r["run"]) == (test_set, run) and r["psnr"]]
+        points = [
+            record
+            for record in records
+            if (record.test_set, record.run) == (test_set, run) and math.isfinite(record.psnr)
+        ]
         if points:
-            bounded = all(point["ci_low"] for point in points)
-            x, y, low, high = (
-                [float(point[key] or "nan") for point in points]
-                for key in ("size", "psnr", "ci_low", "ci_high")
-            )
+            x = [float(point.size or 0) for point in points]
+            y = [point.psnr for point in points]
+            low, high = [point.ci_low for point in points], [point.ci_high for point in points]
+            bounded = all(map(math.isfinite, low))
             curves[run] = Curve(x, y, low if bounded else (), high if bounded else ())
-    labels = Labels("nominal kernel size (px at 128 px)", "PSNR (dB)", "PSNR in dB")
+    labels = AxisLabels("nominal kernel size (px at 128 px)", "PSNR (dB)", "PSNR in dB")
     return small_multiples(
         config, f"sizes-{test_set}", curves, {run: run for run in curves}, labels
     )
 
 
-def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]:
-    """Validation PSNR of a protocol's runs against the images trained on, as far as recorded.
+def training_charts(config: Config, history: Path, protocol: str) -> list[Markup]:
+    """Validation gain of a protocol's runs against the images trained on, as far as recorded.
+
+    The band is one standard error to either side, where that is recorded.
 
     Raises:
         UserError: a history is damaged.
@@ -176,25 +185,35 @@ def training_charts(config: Config, history: Path, protocol: str) -> list[Chart]
         if settings.protocol != protocol or not path.exists():
             continue
         try:
-            rows = pd.read_csv(path)[["step", "validation_psnr"]].astype(float).dropna()
+            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
         except (OSError, KeyError, ValueError) as error:
             raise UserError(f"{path}: no history of a training; run train again") from error
         if len(rows):
             images = rows["step"] * config.training.batch_size
-            curves[run] = Curve(images.tolist(), rows["validation_psnr"].tolist())
-    labels = Labels("training images", "validation PSNR (dB)", "Validation PSNR in dB")
+            gain, spread = rows["validation_gain"], rows.get("validation_gain_se")
+            curves[run] = Curve(
+                images.tolist(),
+                gain.tolist(),
+                low=() if spread is None else (gain - spread).tolist(),
+                high=() if spread is None else (gain + spread).tolist(),
+            )
+    labels = AxisLabels(
+        "training images", "validation gain (dB)", "Validation gain over blurred in dB"
+    )
     return small_multiples(
         config, f"training-{protocol}", curves, {run: run for run in curves}, labels
     )
 
 
-def roc_charts(config: Config, records: Sequence[Record], runs: Mapping[str, str]) -> list[Chart]:
+def roc_charts(
+    config: Config, records: Sequence[RocRecord], runs: Mapping[str, str]
+) -> list[Markup]:
     """ROC of every row of ``roc.csv``, probes aligned by the points detected in them."""
     curves: dict[str, Curve] = {}
-    for row in dict.fromkeys(record["row"] for record in records):
-        points = [r for r in records if r["row"] == row and r["alignment"] == "detected"]
+    for row in dict.fromkeys(record.row for record in records):
+        points = [r for r in records if r.row == row and r.alignment == "detected"]
         if points:
-            far, tar = ([float(point[key]) for point in points] for key in ("far", "tar"))
+            far, tar = [point.far for point in points], [point.tar for point in points]
             curves[row] = Curve(far, tar, steps=True)
-    labels = Labels("false acceptance rate", "true acceptance rate", "Acceptance rates")
+    labels = AxisLabels("false acceptance rate", "true acceptance rate", "Acceptance rates")
     return small_multiples(config, "roc", curves, runs, labels)

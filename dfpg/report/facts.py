@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dfpg.analysis.comparability import prior_network, slots
+from dfpg.analysis.comparability import prior_network, slot_labels
+from dfpg.analysis.records import Count, Fixed4, Record
+from dfpg.analysis.result_records import ClaimRecord, TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 from dfpg.paper.tables import DECIMALS, TEST_SETS, Column
-from dfpg.report.table_layout import NONE
+from dfpg.report.table_layout import NO_VALUE
 
-Record = dict[str, str]
 UNKNOWN = "not recorded"
+
+
+class CostRecord(Record):
+    """``artifacts/pictures/costs.csv``: what restoring one picture takes, by run."""
+
+    run: str
+    method: str
+    system: str
+    paper: str
+    published_weights: str  # their licence
+    parameters: Count
+    gmacs: Fixed4
+    side: Count  # of the picture, px
 
 
 class CostLine(NamedTuple):
@@ -44,7 +59,9 @@ class ClaimLine(NamedTuple):
     data: str
 
 
-def facts(config: Config, results: Path, trained: Sequence[Record]) -> list[tuple[str, str]]:
+def run_facts(
+    config: Config, results: Path, trained: Sequence[TrainingRecord]
+) -> list[tuple[str, str]]:
     """What was run, as (what, value).
 
     Raises:
@@ -57,8 +74,8 @@ def facts(config: Config, results: Path, trained: Sequence[Record]) -> list[tupl
     packages = found.get("packages") or {}
     versions = [f"Python {found['python']}"] if found.get("python") else []
     versions += [f"{name} {packages[name]}" for name in ("torch", "lpips") if packages.get(name)]
-    given = sorted({int(line["images"]) for line in trained if line["images"]})
-    seconds = sum(float(line["seconds"]) for line in trained if line["seconds"])
+    given = sorted({line.images for line in trained if line.images is not None})
+    seconds = sum(line.seconds for line in trained if math.isfinite(line.seconds))
     return [
         ("profile", config.profile),
         ("image size", f"{config.image_size} px"),
@@ -80,7 +97,7 @@ def facts(config: Config, results: Path, trained: Sequence[Record]) -> list[tupl
 def _environment(path: Path) -> dict[str, Any]:
     """The recorded environment; empty where the stage has not run."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -89,9 +106,9 @@ def _environment(path: Path) -> dict[str, Any]:
 
 
 def _slots(config: Config, protocol: str) -> str:
-    test_set = next(name for name, (own, _) in TEST_SETS.items() if own == protocol)
+    test_set = next(name for name, own in TEST_SETS.items() if own.protocol == protocol)
     subsets = config.protocols[protocol].test.subsets  # type: ignore[index]
-    return "; ".join(slots(config, Column(test_set, name))[0] for name in subsets)
+    return "; ".join(slot_labels(config, Column(test_set, name))[0] for name in subsets)
 
 
 def _range(values: Sequence[int]) -> str:
@@ -101,63 +118,63 @@ def _range(values: Sequence[int]) -> str:
     return " to ".join(f"{value:,}" for value in ends)
 
 
-def cost_lines(costs: Sequence[Record], trained: Sequence[Record]) -> list[CostLine]:
+def cost_lines(costs: Sequence[CostRecord], trained: Sequence[TrainingRecord]) -> list[CostLine]:
     """One line per run of ``training.csv``; sizes where the stage ``pictures`` has counted them."""
-    sizes = {record["run"]: record for record in costs}
+    sizes = {record.run: record for record in costs}
     lines = []
     for record in trained:
-        size = sizes.get(record["run"], {})
+        size = sizes.get(record.run)
         lines.append(
             CostLine(
-                record["run"],
-                size.get("system", record["method"]),
-                size.get("paper", ""),
-                f"{int(size['parameters']) / 1e6:.2f}" if size else "",
-                f"{float(size['gmacs']):.2f}" if size else "",
-                f"{int(record['images'] or 0):,}",
-                record["steps"],
-                f"{float(record['seconds']):,.1f}" if record["seconds"] else "",
-                size.get("published_weights", ""),
+                record.run,
+                size.system if size else record.method,
+                size.paper if size else "",
+                f"{(size.parameters or 0) / 1e6:.2f}" if size else "",
+                f"{size.gmacs:.2f}" if size else "",
+                f"{record.images or 0:,}",
+                f"{record.steps or 0}",
+                f"{record.seconds:,.1f}" if math.isfinite(record.seconds) else "",
+                size.published_weights if size else "",
             )
         )
     return lines
 
 
-def claim_lines(claims: Sequence[Record]) -> list[ClaimLine]:
+def claim_lines(claims: Sequence[ClaimRecord]) -> list[ClaimLine]:
     """One line per record of ``claims.csv``."""
     return [
         ClaimLine(
-            record["meaning"],
-            record["where"],
-            record["verdict"],
-            record["reason"],
-            f"{record['n_hold']} of {record['n_comparisons']} here; in print "
-            f"{record['n_printed_hold']} of {record['n_printed']}",
+            record.meaning,
+            record.where,
+            record.verdict,
+            record.reason,
+            f"{record.n_hold} of {record.n_comparisons} here; in print "
+            f"{record.n_printed_hold} of {record.n_printed}",
             _weakest(record),
-            record["caution"],
-            record["data"],
+            record.caution,
+            record.data,
         )
         for record in claims
     ]
 
 
-def _weakest(record: Record) -> str:
+def _weakest(record: ClaimRecord) -> str:
     """Which comparison is the weakest, and its effect, positive where the claim is right."""
-    if not record["weakest_better"]:
+    if not record.weakest_better:
         return ""
-    metric = record["weakest_metric"]
+    metric = record.weakest_metric
     return (
-        f"{record['weakest_better']} over {record['weakest_worse']}, "
-        f"{record['weakest_protocol']} {record['weakest_subset']} {metric}: "
-        + number(record["effect"], record["ci_low"], record["ci_high"], DECIMALS[metric] + 1)
+        f"{record.weakest_better} over {record.weakest_worse}, "
+        f"{record.weakest_protocol} {record.weakest_subset} {metric}: "
+        + value_with_interval(record.effect, record.ci_low, record.ci_high, DECIMALS[metric] + 1)
     )
 
 
-def number(value: str, low: str, high: str, digits: int) -> str:
+def value_with_interval(value: float, low: float, high: float, digits: int) -> str:
     """A value and its interval, as printed; a dash where there is none."""
-    if not value:
-        return NONE
-    text = f"{float(value):.{digits}f}"
-    if not low:
+    if not math.isfinite(value):
+        return NO_VALUE
+    text = f"{value:.{digits}f}"
+    if not math.isfinite(low):
         return text
-    return f"{text} ({float(low):.{digits}f} to {float(high):.{digits}f})"
+    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"

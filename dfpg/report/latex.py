@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dfpg.report.table_layout import MINUS, NONE, Cell, Line, Panel, Printed
+from dfpg.report.table_layout import (
+    MINUS,
+    NO_VALUE,
+    PrintedCell,
+    PrintedPanel,
+    PrintedRow,
+    PrintedTable,
+)
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -17,18 +24,18 @@ SPECIAL = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     MINUS: "$-$",
-    NONE: "--",
+    NO_VALUE: "--",
 }
 
 
-def latex(tables: Iterable[Printed]) -> str:
+def latex_tables(tables: Iterable[PrintedTable]) -> str:
     """All tables, one ``table*`` per test set; below each value its interval, then the paper's."""
     parts = ["% Made by `dfpg report`; needs \\usepackage{booktabs}."]
     parts += [_panel(table, panel) for table in tables for panel in table.panels]
     return "\n\n".join(parts) + "\n"
 
 
-def _panel(table: Printed, panel: Panel) -> str:
+def _panel(table: PrintedTable, panel: PrintedPanel) -> str:
     width = len(panel.metrics)
     head = [f"\\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name in panel.groups]
     names = [escape(name) for _ in panel.groups for name in panel.metrics]
@@ -51,7 +58,7 @@ def _panel(table: Printed, panel: Panel) -> str:
     return "\n".join(lines)
 
 
-def _lines(line: Line) -> list[str]:
+def _lines(line: PrintedRow) -> list[str]:
     rows = [
         [escape(line.key), *(_value(cell) for cell in line.cells)],
         ["", *(f"[{escape(cell.interval)}]" if cell.interval else "" for cell in line.cells)],
@@ -60,7 +67,7 @@ def _lines(line: Line) -> list[str]:
     return [_row(row) for number, row in enumerate(rows) if number == 0 or any(row)]
 
 
-def _value(cell: Cell) -> str:
+def _value(cell: PrintedCell) -> str:
     text = escape(cell.value)
     return f"\\textbf{{{text}}}" if cell.best else text
 

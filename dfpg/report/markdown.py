@@ -1,101 +1,88 @@
-"""A table's CSV as Markdown in the paper's layout, for terminals and the README."""
+"""Results tables as Markdown in the paper's layout, for terminals and the README."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
-from dfpg.core.errors import UserError
-from dfpg.paper.tables import DECIMALS, TABLES
-
-HEADINGS = {
-    "psnr": "PSNR (dB) ↑",
-    "ssim": "SSIM ↑",
-    "d_vgg": "d_VGG ↓",
-    "lpips": "LPIPS ↓",
-    "detection_pct": "detection, dlib HOG (%) ↑",
-    "detection_scrfd_pct": "detection, SCRFD (%) ↑",
-    "verification_acc_pct": "verification, lab (%) ↑",
-    "verification_strict_acc_pct": "verification, strict (%) ↑",
-}
-TEST_SETS = {
-    "shen": "Shen test set",
-    "mspl_center": "MSPL-Center",
-    "mspl_random": "MSPL-Random",
-}
+from dfpg.analysis.records import read_records
+from dfpg.analysis.result_records import TableRecord, TrainingRecord
+from dfpg.core.markdown import markdown_table
+from dfpg.core.paths import RESULTS
+from dfpg.paper.tables import DECIMALS, HEADINGS, TABLES, TEST_SETS, Table
 
 
-def render(path: Path) -> str:
-    """Markdown of one results table: a part per column group, one line per row.
-
-    A cell reads ``value [low, high] (published)``; a row without values gives its reason. Trained
-    rows say with how many images and, from ``training.csv`` beside the table, in how many seconds.
+def show_tables(results: Path = RESULTS) -> str:
+    """All tables of a results folder.
 
     Raises:
-        UserError: the file is missing or is no table of results.
+        UserError: a table, or ``training.csv``, is missing or damaged.
     """
-    groups: dict[tuple[str, str], dict[str, dict[str, dict[str, str]]]] = {}
-    try:
-        for record in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
-            rows = groups.setdefault((record["protocol"], record["subset"]), {})
-            rows.setdefault(record["row"], {})[record["metric"]] = record
-        titles = {table.name: table.title for table in TABLES}
-        parts = [f"**{titles[path.stem]}** (value [interval] (published value))"]
-        seconds = _seconds(path.with_name("training.csv"))
-        parts += [_group(*group, rows, seconds) for group, rows in groups.items()]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: no table of results; run the tables stage first") from error
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(render_tables(results).values())
 
 
-def _seconds(training: Path) -> dict[str, str]:
-    """Training time of each run that has one, in seconds."""
-    records = csv.DictReader(training.read_text(encoding="utf-8").splitlines())
+def render_tables(results: Path) -> dict[str, str]:
+    """The tables of a results folder by name.
+
+    Raises:
+        UserError: a table, or ``training.csv``, is missing or damaged.
+    """
+    trained = read_records(TrainingRecord, results / "training.csv")
+    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
     return {
-        record["run"]: f"{float(record['seconds']):.0f}" for record in records if record["seconds"]
+        table.name: render_table(
+            table, read_records(TableRecord, results / f"{table.name}.csv"), seconds
+        )
+        for table in TABLES
     }
 
 
+def render_table(table: Table, records: Sequence[TableRecord], seconds: Mapping[str, float]) -> str:
+    """One results table: a part per column group, one line per row.
+
+    A cell reads ``value [low, high] (published)``; a row without values gives its reason. Trained
+    rows say with how many images, and in how many seconds.
+
+    Args:
+        table: its definition.
+        records: of its CSV.
+        seconds: training time of the runs that have one.
+    """
+    parts = [f"**{table.title}** (value [interval] (published value))"]
+    for column in dict.fromkeys((record.protocol, record.subset) for record in records):
+        own = [record for record in records if (record.protocol, record.subset) == column]
+        parts.append(_group(*column, own, seconds))
+    return "\n\n".join(parts) + "\n"
+
+
 def _group(
-    protocol: str,
-    subset: str,
-    rows: dict[str, dict[str, dict[str, str]]],
-    seconds: dict[str, str],
+    protocol: str, subset: str, records: Sequence[TableRecord], seconds: Mapping[str, float]
 ) -> str:
-    metrics = list(next(iter(rows.values())))
-    sources = {cell["source"] for cells in rows.values() for cell in cells.values()} - {""}
-    title = f"{TEST_SETS[protocol]}, {'; '.join(sorted(sources)) or subset}"
-    lines = [
-        _line(["row", *(HEADINGS[metric] for metric in metrics), "trained on", "note"]),
-        _line(["---"] * (len(metrics) + 3)),
-    ]
+    rows = {row: list(cells) for row, cells in groupby(records, lambda record: record.row)}
+    sources = {record.source for record in records} - {""}
+    title = f"{TEST_SETS[protocol].title}, {'; '.join(sorted(sources)) or subset}"
+    headings = [HEADINGS[cell.metric] for cell in next(iter(rows.values()))]
+    lines = []
     for name, cells in rows.items():
-        notes = {cell["reason"] for cell in cells.values() if not cell["value"]}
-        notes |= {cell.get("note", "") for cell in cells.values()} - {""}
-        shown = [_cell(cells[metric]) for metric in metrics]
-        lines.append(_line([name, *shown, _trained(cells, seconds), "; ".join(sorted(notes))]))
-    return f"{title}\n\n" + "\n".join(lines)
+        notes = {cell.reason for cell in cells if math.isnan(cell.value)}
+        notes |= {cell.note for cell in cells} - {""}
+        values = [_cell(cell) for cell in cells]
+        lines.append([name, *values, _training(cells[0], seconds), "; ".join(sorted(notes))])
+    return f"{title}\n\n" + markdown_table(["row", *headings, "trained on", "note"], lines)
 
 
-def _trained(cells: dict[str, dict[str, str]], seconds: dict[str, str]) -> str:
-    cell = next(iter(cells.values()))
-    if not cell["train_images"]:
+def _training(cell: TableRecord, seconds: Mapping[str, float]) -> str:
+    if cell.train_images is None:
         return ""
-    images = f"{int(cell['train_images']):,} images"
-    return f"{images}, {seconds[cell['run']]} s" if cell["run"] in seconds else images
+    images = f"{cell.train_images:,} images"
+    return f"{images}, {seconds[cell.run]:.0f} s" if cell.run in seconds else images
 
 
-def _cell(record: dict[str, str]) -> str:
-    digits = DECIMALS[record["metric"]]
-    text = "-"
-    if record["value"]:
-        text = f"{float(record['value']):.{digits}f}"
-    if record["ci_low"]:
-        low, high = float(record["ci_low"]), float(record["ci_high"])
-        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{text} ({record['published']})" if record["published"] else text
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _cell(cell: TableRecord) -> str:
+    digits = DECIMALS[cell.metric]
+    text = "-" if math.isnan(cell.value) else f"{cell.value:.{digits}f}"
+    if math.isfinite(cell.ci_low):
+        text += f" [{cell.ci_low:.{digits}f}, {cell.ci_high:.{digits}f}]"
+    return f"{text} ({cell.published})" if cell.published else text

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from dfpg.commands.methods import SIDE, cost
+from dfpg.analysis.records import csv_text
 from dfpg.core.config import Config
 from dfpg.core.files import write_image, write_text
-from dfpg.methods.registry import METHODS
-from dfpg.report.sheet import Column, Example, scores
+from dfpg.methods.cost import SIDE, cost
+from dfpg.methods.registry import method_class
+from dfpg.report.facts import CostRecord
+from dfpg.report.sheet import Example, SheetColumn, image_psnr
 
 
-def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[Column]) -> None:
+def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[SheetColumn]) -> None:
     """Write pictures side by side as PNG, one row per example, and a JSON that names them.
 
     Args:
@@ -30,7 +31,7 @@ def write_pictures(path: Path, chosen: Sequence[Example], shown: Sequence[Column
             for row in range(len(chosen))
         ]
     )
-    psnr = [scores(column.pictures, shown[-1].pictures) for column in shown[:-1]]
+    psnr = [image_psnr(column.pictures, shown[-1].pictures) for column in shown[:-1]]
     content = {
         "side": shown[0].pictures.shape[1],
         "columns": [column.heading for column in shown],
@@ -51,17 +52,17 @@ def write_costs(config: Config, path: Path) -> None:
     """Write system, parameters and GMACs of every run, for one picture of 128 x 128 px, as CSV."""
     records = []
     for run, settings in config.runs.items():
-        entry, found = METHODS[settings.method], cost(config, run)
+        system, found = method_class(settings.method).system, cost(config, run)
         records.append(
-            {
-                "run": run,
-                "method": settings.method,
-                "system": entry.title,
-                "paper": f"{entry.paper} {entry.year}",
-                "published_weights": entry.weights,
-                "parameters": found.parameters,
-                "gmacs": f"{found.macs / 1e9:.4f}",
-                "side": SIDE,
-            }
+            CostRecord(
+                run=run,
+                method=settings.method,
+                system=system.title,
+                paper=f"{system.paper} {system.year}",
+                published_weights=system.weights,
+                parameters=found.parameters,
+                gmacs=found.macs / 1e9,
+                side=SIDE,
+            )
         )
-    write_text(path, pd.DataFrame(records).to_csv(index=False))
+    write_text(path, csv_text(CostRecord, records))

@@ -26,7 +26,7 @@ CELL = 128  # px: larger pictures are reduced on the sheet
 GAP, LINE, FONT = 4, 16, 11  # px
 IGNORED = ("artifacts", "scratch")  # folders of the project that git ignores
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 
 
 def real_blur_sheet(
@@ -52,7 +52,7 @@ def real_blur_sheet(
     Raises:
         UserError: no pictures, no weights, or the sheet would lie in the repository.
     """
-    check_place(out)
+    check_output_path(out)
     files = list_pictures(folder)
     if not files:
         raise UserError(f"{folder}: no pictures: name a folder of blurred faces")
@@ -62,16 +62,16 @@ def real_blur_sheet(
     blurred = [read_image(folder / file) for file in files]
     columns = {"blurred": blurred}
     for heading, other in beside.items():
-        columns[heading] = same_stems(other, files)
+        columns[heading] = read_same_stems(other, files)
     with Progress("real blur", len(runs), "run") as progress:
         for run in runs:
-            columns[run] = restored(config, blurred, weights / f"{run}.safetensors")
+            columns[run] = restore_images(config, blurred, weights / f"{run}.safetensors")
             progress.advance()
     write_image(out, draw(columns, [Path(file).stem for file in files]))
     return len(files)
 
 
-def check_place(out: Path) -> None:
+def check_output_path(out: Path) -> None:
     """Refuse a file in the working tree outside of the folders that git ignores."""
     root, place = Path.cwd().resolve(), out.resolve()
     if place.is_relative_to(root) and place.relative_to(root).parts[0] not in IGNORED:
@@ -81,7 +81,7 @@ def check_place(out: Path) -> None:
         )
 
 
-def same_stems(folder: Path, files: Sequence[str]) -> Pictures:
+def read_same_stems(folder: Path, files: Sequence[str]) -> Images:
     """Pictures of a folder with the file stems of others, in their order.
 
     Raises:
@@ -94,7 +94,7 @@ def same_stems(folder: Path, files: Sequence[str]) -> Pictures:
     return [read_image(found[Path(file).stem]) for file in files]
 
 
-def restored(config: Config, blurred: Sequence[NDArray[np.uint8]], weights: Path) -> Pictures:
+def restore_images(config: Config, blurred: Sequence[NDArray[np.uint8]], weights: Path) -> Images:
     """Pictures RGB uint8 [H, W, 3] restored one by one, at their own size."""
     device = select_device()
     restore = load_restore(config, weights, device)
@@ -106,7 +106,7 @@ def restored(config: Config, blurred: Sequence[NDArray[np.uint8]], weights: Path
     return found
 
 
-def draw(columns: Mapping[str, Pictures], names: Sequence[str]) -> NDArray[np.uint8]:
+def draw(columns: Mapping[str, Images], names: Sequence[str]) -> NDArray[np.uint8]:
     """Sheet with a heading over each column and a name below each row's first picture."""
     font = ImageFont.load_default(FONT)
     step = CELL + GAP

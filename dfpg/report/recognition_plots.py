@@ -7,18 +7,38 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfpg.analysis.records import read_records
+from dfpg.analysis.result_records import HistogramRecord, RocRecord, TableRecord
+from dfpg.core.config import Config
 from dfpg.core.files import atomic_write
-from dfpg.report.style import NEGATIVE, POSITIVE, Style
+from dfpg.report.style import NEGATIVE, POSITIVE, Style, style_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Record = dict[str, str]
 DOTS = 120  # per inch
 COLUMNS = 3  # of the histogram's panels
 
 
-def draw_roc(records: Sequence[Record], styles: Mapping[str, Style], path: Path) -> None:
+def draw_recognition(config: Config, results: Path, figures: Path) -> None:
+    """Draw ``roc.png`` and ``verification_histogram.png``.
+
+    Args:
+        config: gives each run its style.
+        results: what the stage ``tables`` wrote.
+        figures: folder of the plots.
+
+    Raises:
+        UserError: a file of ``results`` is missing or damaged.
+    """
+    rows = read_records(TableRecord, results / "table3.csv")
+    styles = {record.row: style_of(config, record.run) for record in rows if record.run}
+    draw_roc(read_records(RocRecord, results / "roc.csv"), styles, figures / "roc.png")
+    counts = read_records(HistogramRecord, results / "verification_histogram.csv")
+    draw_histogram(counts, figures / "verification_histogram.png")
+
+
+def draw_roc(records: Sequence[RocRecord], styles: Mapping[str, Style], path: Path) -> None:
     """ROC of every row, mode strict, probes aligned by the points detected in them.
 
     Args:
@@ -30,12 +50,12 @@ def draw_roc(records: Sequence[Record], styles: Mapping[str, Style], path: Path)
 
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     axes = figure.subplots()
-    chosen = [record for record in records if record["alignment"] == "detected"]
-    for name in dict.fromkeys(record["row"] for record in chosen):
-        points = [record for record in chosen if record["row"] == name]
+    chosen = [record for record in records if record.alignment == "detected"]
+    for name in dict.fromkeys(record.row for record in chosen):
+        points = [record for record in chosen if record.row == name]
         axes.step(
-            [float(point["far"]) for point in points],
-            [float(point["tar"]) for point in points],
+            [point.far for point in points],
+            [point.tar for point in points],
             where="post",
             label=name,
             color=styles[name].colour,
@@ -55,7 +75,7 @@ def draw_roc(records: Sequence[Record], styles: Mapping[str, Style], path: Path)
     _save(figure, path)
 
 
-def draw_histogram(records: Sequence[Record], path: Path) -> None:
+def draw_histogram(records: Sequence[HistogramRecord], path: Path) -> None:
     """Squared distances of positive and negative pairs, one panel per row.
 
     Args:
@@ -64,15 +84,15 @@ def draw_histogram(records: Sequence[Record], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(record["row"] for record in records))
+    names = list(dict.fromkeys(record.row for record in records))
     lines = max(1, -(-len(names) // COLUMNS))
     figure = Figure(figsize=(9, 2 * lines), layout="constrained")
     panels = figure.subplots(lines, COLUMNS, sharex=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         for kind, color in (("positive", POSITIVE), ("negative", NEGATIVE)):
-            bins = [r for r in records if r["row"] == name and r["kind"] == kind]
-            places = [float(record["distance"]) for record in bins]
-            counts = [int(record["count"]) for record in bins]
+            bins = [r for r in records if (r.row, r.kind) == (name, kind)]
+            places = [record.distance for record in bins]
+            counts = [record.count or 0 for record in bins]
             panel.fill_between(places, counts, step="mid", color=color, alpha=0.5, label=kind)
         panel.set_title(name, fontsize=8)
         panel.tick_params(labelsize=7)

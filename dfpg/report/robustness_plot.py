@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.core.config import Config
 from dfpg.core.files import atomic_write
-from dfpg.paper.tables import BASELINES
-from dfpg.report.style import drawing, style_of
+from dfpg.paper.tables import BASELINES, TEST_SETS
+from dfpg.report.style import plot_settings, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Record = dict[str, str]
 DOTS = 130  # per inch
 BANDS = ("dfpg_a", "dfpg_b")  # twenty bands would hide each other
 NOTE = (
@@ -23,10 +23,9 @@ NOTE = (
     "full models alone; all intervals are in results/robustness.csv."
 )
 FLOOR = -1.5  # dB; a run that stays below it is named, since it would flatten all others
-TITLES = {"shen": "Shen test set, protocol A", "mspl_center": "MSPL-Center, protocol B"}
 
 
-def draw_robustness(config: Config, records: Sequence[Record], path: Path) -> None:
+def draw_robustness(config: Config, records: Sequence[RobustnessRecord], path: Path) -> None:
     """One row of charts per test set, one chart per transformation, all runs in each.
 
     Args:
@@ -36,10 +35,10 @@ def draw_robustness(config: Config, records: Sequence[Record], path: Path) -> No
     """
     from matplotlib.figure import Figure
 
-    chosen = [r for r in records if r["metric"] == "psnr" and r["run"] not in BASELINES]
-    test_sets = list(dict.fromkeys(record["protocol"] for record in chosen))
-    transformations = list(dict.fromkeys(record["transformation"] for record in chosen))
-    with drawing():
+    chosen = [r for r in records if r.metric == "psnr" and r.run not in BASELINES]
+    test_sets = list(dict.fromkeys(record.protocol for record in chosen))
+    transformations = list(dict.fromkeys(record.transformation for record in chosen))
+    with plot_settings():
         figure = Figure(figsize=(10.5, 3.6 * len(test_sets) + 0.3))
         grid = figure.subplots(len(test_sets), len(transformations), sharey="row", squeeze=False)
         for line, test_set in zip(grid, test_sets, strict=True):
@@ -47,12 +46,13 @@ def draw_robustness(config: Config, records: Sequence[Record], path: Path) -> No
                 points = [
                     r
                     for r in chosen
-                    if (r["protocol"], r["transformation"]) == (test_set, transformation)
+                    if (r.protocol, r.transformation) == (test_set, transformation)
                 ]
                 _draw(axes, config, points)
             line[0].set_ylabel("PSNR gain over the blurred input (dB)")
+            title, protocol = TEST_SETS[test_set].title, TEST_SETS[test_set].protocol
             line[0].set_title(
-                f"{TITLES.get(test_set, test_set)}: {points[0]['n_people']} people",
+                f"{title}, protocol {protocol.upper()}: {points[0].n_people} people",
                 loc="left",
                 fontweight="bold",
             )
@@ -64,17 +64,15 @@ def draw_robustness(config: Config, records: Sequence[Record], path: Path) -> No
         target.write(stream.getvalue())
 
 
-def _draw(axes: Axes, config: Config, points: Sequence[Record]) -> None:
+def _draw(axes: Axes, config: Config, points: Sequence[RobustnessRecord]) -> None:
     """Curves of one test set and transformation; amounts at equal distances."""
-    amounts = list(dict.fromkeys(point["amount"] for point in points))
+    amounts = list(dict.fromkeys(f"{point.amount:g}" for point in points))
     below = []
-    for run in (name for name in config.runs if any(point["run"] == name for point in points)):
-        own = [point for point in points if point["run"] == run]
+    for run in (name for name in config.runs if any(point.run == name for point in points)):
+        own = [point for point in points if point.run == run]
         style = style_of(config, run)
-        gain, low, high = (
-            [float(point[key] or "nan") for point in own]
-            for key in ("gain", "gain_low", "gain_high")
-        )
+        gain = [point.gain for point in own]
+        low, high = [point.gain_low for point in own], [point.gain_high for point in own]
         if max(gain) < FLOOR:
             below.append(f"{run} {min(gain):.1f} to {max(gain):.1f} dB")
             continue
@@ -96,4 +94,4 @@ def _draw(axes: Axes, config: Config, points: Sequence[Record]) -> None:
         axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=6.5, va="bottom")
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set_xticks(range(len(amounts)), amounts)
-    axes.set_xlabel(f"{points[0]['transformation']} ({points[0]['unit']})")
+    axes.set_xlabel(f"{points[0].transformation} ({points[0].unit})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +11,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dfpg.core.config import Config, ProtocolName
+from dfpg.core.device import select_device
+from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
+from dfpg.core.paths import ARTIFACTS, TESTSETS
 from dfpg.data.blur.degrade import quantise
-from dfpg.data.testsets import TestSet
+from dfpg.data.testsets import TestSet, open_testset
+from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import Restore
 from dfpg.metrics.psnr import psnr
+from dfpg.paper.tables import evaluation_protocols
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -33,7 +39,7 @@ class Example(NamedTuple):
     label: str
 
 
-class Column(NamedTuple):
+class SheetColumn(NamedTuple):
     """One picture per example, uint8 RGB [N, H, W, 3], under a heading."""
 
     heading: str
@@ -50,7 +56,7 @@ def examples(testset: TestSet) -> list[Example]:
     for mode, index in testset.index.groupby("mode", sort=True):
         images, sharp = index["image"].to_numpy(), index["sharp"].to_numpy()
         parts = [
-            scores(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
+            image_psnr(testset.blurred[images[i : i + CHUNK]], testset.sharp[sharp[i : i + CHUNK]])
             for i in range(0, len(images), CHUNK)
         ]
         order = images[np.lexsort((images, np.concatenate(parts)))]
@@ -64,20 +70,20 @@ def columns(
     chosen: Sequence[Example],
     restores: Mapping[str, Restore],
     device: torch.device,
-) -> list[Column]:
+) -> list[SheetColumn]:
     """Blurred, restored by every method on ``device``, and sharp pictures of the chosen images."""
     images = [example.image for example in chosen]
     rows = testset.index.set_index("image").loc[images, "sharp"].to_numpy()
     blurred, sharp = testset.blurred[images], testset.sharp[rows]
-    found = [Column("blurred", blurred)]
+    found = [SheetColumn("blurred", blurred)]
     for name, restore in restores.items():
         restored = restore(_tensor(blurred).to(device).float() / 127.5 - 1)
         pictures = quantise(restored).permute(0, 2, 3, 1).cpu().numpy()
-        found.append(Column(name, pictures))
-    return [*found, Column("sharp", sharp)]
+        found.append(SheetColumn(name, pictures))
+    return [*found, SheetColumn("sharp", sharp)]
 
 
-def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Column]) -> None:
+def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[SheetColumn]) -> None:
     """Draw the columns as PNG, with the PSNR of every picture below it.
 
     Args:
@@ -90,7 +96,7 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     factor = max(1, SIDE // side)
     cell, font = factor * side, ImageFont.load_default(FONT)
     width = LABELS + len(shown) * (cell + GAP)
-    lines = wrapped(title, width - 2 * GAP, font)
+    lines = wrap_text(title, width - 2 * GAP, font)
     head = (len(lines) + 1) * LINE
     sheet = Image.new("RGB", (width, head + len(chosen) * (cell + LINE + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
@@ -101,7 +107,7 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     for number, column in enumerate(shown):
         left = LABELS + number * (cell + GAP)
         pen.text((left + cell / 2, head - LINE), column.heading, "black", font, anchor="ma")
-        values = scores(column.pictures, shown[-1].pictures)
+        values = image_psnr(column.pictures, shown[-1].pictures)
         for row, (picture, score) in enumerate(zip(column.pictures, values, strict=True)):
             top = head + row * (cell + LINE + GAP)
             enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -112,7 +118,7 @@ def draw(path: Path, title: str, chosen: Sequence[Example], shown: Sequence[Colu
     write_image(path, np.asarray(sheet))
 
 
-def wrapped(text: str, width: float, font: Font) -> list[str]:
+def wrap_text(text: str, width: float, font: Font) -> list[str]:
     """Lines of whole words, each at most ``width`` px wide unless one word is wider."""
     lines = [""]
     for word in text.split():
@@ -124,7 +130,7 @@ def wrapped(text: str, width: float, font: Font) -> list[str]:
     return lines
 
 
-def scores(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
+def image_psnr(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.float64]:
     """PSNR in dB of images [N, H, W, 3], float64 [N]."""
     values: NDArray[np.float64] = psnr(_tensor(restored), _tensor(sharp)).numpy()
     return values
@@ -133,3 +139,26 @@ def scores(restored: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> NDArray[np.
 def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     """[N, H, W, 3] as a tensor [N, 3, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def restored_examples(
+    config: Config,
+) -> Iterator[tuple[ProtocolName, list[Example], list[SheetColumn]]]:
+    """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
+
+    Raises:
+        UserError: no run has weights.
+    """
+    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
+    weights = {run: path for run, path in weights.items() if path.exists()}
+    if not weights:
+        raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")
+    device = select_device()
+    restores = {run: load_restore(config, path, device) for run, path in weights.items()}
+    for name in config.protocols:
+        testset = open_testset(TESTSETS / name)
+        chosen = examples(testset)
+        scored = {
+            run: r for run, r in restores.items() if name in evaluation_protocols(config, run)
+        }
+        yield name, chosen, columns(testset, chosen, scored, device)

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from dfpg.core.config import Config
-from dfpg.paper.tables import BASELINES, Table, rows_of
+from dfpg.paper.tables import BASELINES
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#666666", "#C4C4C4"
 PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 # (colour, marker) of a method; no two are alike.
-METHODS = {
+METHOD_STYLES = {
     "sharp": (BLACK, "*"),
     "blurred": (GREY, "x"),
     "dfpgnet": (VERMILLION, "o"),
@@ -35,7 +35,7 @@ METHODS = {
     "nafnet": (PURPLE, "h"),
     "restormer": (SKY, "p"),
 }
-ADDED = "d"  # marker of a method that is not in the list
+OTHER_MARKER = "d"  # marker of a method that is not in the list
 LINES = ("solid", "dashed", "dashdot", "dotted", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 POSITIVE, NEGATIVE = BLUE, VERMILLION
 
@@ -55,22 +55,17 @@ def style_of(config: Config, run: str) -> Style:
     every figure.
     """
     if run in BASELINES:
-        return Style(*METHODS[run], "solid" if run == "sharp" else "dotted")
+        return Style(*METHOD_STYLES[run], "solid" if run == "sharp" else "dotted")
     if run not in config.runs:
-        return Style(_colour(run), ADDED, "solid")
+        return Style(_colour(run), OTHER_MARKER, "solid")
     method = config.runs[run].method
-    colour, marker = METHODS.get(method, (_colour(method), ADDED))
+    colour, marker = METHOD_STYLES.get(method, (_colour(method), OTHER_MARKER))
     alike = [name for name, settings in config.runs.items() if settings.method == method]
     return Style(colour, marker, LINES[alike.index(run) % len(LINES)])
 
 
-def row_styles(config: Config, table: Table) -> dict[str, Style]:
-    """Styles of a table's rows that a run, baseline or submission fills, by row key."""
-    return {row.key: style_of(config, row.run) for row in rows_of(table, config) if row.run}
-
-
 @contextmanager
-def drawing() -> Iterator[None]:
+def plot_settings() -> Iterator[None]:
     """Matplotlib's settings for small figures; text in an SVG stays text, bytes stay the same."""
     import matplotlib as mpl
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import re
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from dfpg.report.style import drawing
+from markupsafe import Markup
+
+from dfpg.report.style import plot_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,21 +19,14 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 3.0, 2.2  # inches
 
 
-class Chart(NamedTuple):
-    """One drawing of the report: SVG element, and what it shows in words."""
-
-    svg: str
-    description: str
-
-
-def chart(
+def draw_chart(
     name: str,
     description: str,
     draw: Callable[[Axes], None],
     height: float = HEIGHT,
     width: float = WIDTH,
-) -> Chart:
-    """Draw one pair of axes.
+) -> Markup:
+    """Draw one pair of axes; the SVG element.
 
     Args:
         name: prefix of the ids inside the SVG, unique in the page.
@@ -43,15 +38,15 @@ def chart(
     from matplotlib.figure import Figure
 
     stream = io.StringIO()
-    with drawing():
+    with plot_settings():
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
-    return Chart(_embedded(stream.getvalue(), name, description), description)
+    return Markup(_embed(stream.getvalue(), name, description))
 
 
-def _embedded(text: str, name: str, description: str) -> str:
+def _embed(text: str, name: str, description: str) -> str:
     """The ``svg`` element alone: no address in it, ids of its own, as wide as its place."""
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)

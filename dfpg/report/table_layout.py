@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
-from dfpg.paper.published import ERRATA, Key
-from dfpg.paper.tables import BASELINES, DECIMALS, HIGHER_IS_BETTER, Table
-from dfpg.report.markdown import HEADINGS, TEST_SETS
+from dfpg.analysis.result_records import RankRecord, TableRecord
+from dfpg.paper.published import ERRATA, PublishedKey
+from dfpg.paper.tables import (
+    BASELINES,
+    DECIMALS,
+    HEADINGS,
+    HIGHER_IS_BETTER,
+    SUBSET_TITLES,
+    TEST_SETS,
+    Table,
+)
 
-Record = dict[str, str]
 Place = tuple[str, str, str, str]
 MINUS = "\N{MINUS SIGN}"
-NONE = "\N{EN DASH}"  # no value
-SUBSETS = {
-    "helen": "Helen",
-    "celeba": "CelebA",
-    "celeba_hq": "CelebA-HQ",
-    "ffhq": "FFHQ",
-    "mean": "mean of the subsets",
-}
+NO_VALUE = "\N{EN DASH}"  # no value
 
 
 @dataclass(frozen=True)
-class Cell:
+class PrintedCell:
     """A value as printed; texts are empty where there is nothing to say."""
 
     value: str
@@ -39,14 +40,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row: its key, its run, and its cells in the order of the panel's columns."""
+class PrintedRow:
+    """One row: its key, and its cells in the order of the panel's columns."""
 
     key: str
-    run: str
     trained: str
     fidelity: str
-    cells: tuple[Cell, ...]
+    cells: tuple[PrintedCell, ...]
     notes: tuple[int, ...] = ()
     reason: str = ""  # why no cell has a value
 
@@ -57,17 +57,17 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Panel:
+class PrintedPanel:
     """One test set of a table: its column groups, each with the same metrics."""
 
     title: str
     groups: tuple[str, ...]
     metrics: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[PrintedRow, ...]
 
 
 @dataclass
-class Notes:
+class Footnotes:
     """Numbered remarks of one table, each said once."""
 
     texts: list[str] = field(default_factory=list)
@@ -80,16 +80,16 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Printed:
+class PrintedTable:
     """A whole table."""
 
     name: str
     title: str
-    panels: tuple[Panel, ...]
+    panels: tuple[PrintedPanel, ...]
     notes: tuple[str, ...]
 
 
-class Marks(NamedTuple):
+class CellMarks(NamedTuple):
     """What is marked, by (row, protocol, subset, metric)."""
 
     best: set[Place]
@@ -98,10 +98,10 @@ class Marks(NamedTuple):
 
 def lay_out(
     table: Table,
-    records: Sequence[Record],
-    seconds: Mapping[str, str],
-    ranks: Sequence[Record] = (),
-) -> Printed:
+    records: Sequence[TableRecord],
+    seconds: Mapping[str, float],
+    ranks: Sequence[RankRecord] = (),
+) -> PrintedTable:
     """The table in the paper's layout.
 
     Args:
@@ -110,46 +110,46 @@ def lay_out(
         seconds: training time of the runs that have one.
         ranks: of ``ranks.csv``, whose groups become letters.
     """
-    notes = Notes()
+    notes = Footnotes()
     panels = []
-    letters = {_place(rank): rank["groups"] for rank in ranks if rank["table"] == table.name}
-    marks = Marks(_best(records), letters)
-    for test_set, columns in groupby(table.columns, key=lambda column: column.protocol):
+    letters = {_place(rank): rank.groups for rank in ranks if rank.table == table.name}
+    marks = CellMarks(_best(records), letters)
+    for test_set, columns in groupby(table.columns, key=lambda column: column.test_set):
         subsets = [column.subset for column in columns]
-        own = [record for record in records if record["protocol"] == test_set]
-        keys = dict.fromkeys(record["row"] for record in own)
+        own = [record for record in records if record.protocol == test_set]
+        keys = dict.fromkeys(record.row for record in own)
         lines = [
-            _line(table, [r for r in own if r["row"] == key], subsets, marks, seconds, notes)
+            _line(table, [r for r in own if r.row == key], subsets, marks, seconds, notes)
             for key in keys
         ]
         groups = tuple(_group(own, subset) for subset in subsets)
         metrics = tuple(HEADINGS[metric] for metric in table.conventions)
-        panels.append(Panel(TEST_SETS[test_set], groups, metrics, tuple(lines)))
-    return Printed(table.name, table.title, tuple(panels), tuple(notes.texts))
+        panels.append(PrintedPanel(TEST_SETS[test_set].title, groups, metrics, tuple(lines)))
+    return PrintedTable(table.name, table.title, tuple(panels), tuple(notes.texts))
 
 
-def _group(records: Sequence[Record], subset: str) -> str:
+def _group(records: Sequence[TableRecord], subset: str) -> str:
     """The paper's name of a slot, and how many images fill it."""
-    filled = [r for r in records if r["subset"] == subset and r["n_images"]]
-    name = SUBSETS.get(subset, subset)
+    filled = [r for r in records if r.subset == subset and r.n_images]
+    name = SUBSET_TITLES.get(subset, subset)
     if not filled:
         return name
-    return f"{name} ({filled[0]['n_images']} images, {filled[0]['n_people']} people)"
+    return f"{name} ({filled[0].n_images} images, {filled[0].n_people} people)"
 
 
-def _place(record: Record) -> Place:
-    return record["row"], record["protocol"], record["subset"], record["metric"]
+def _place(record: TableRecord | RankRecord) -> Place:
+    return record.row, record.protocol, record.subset, record.metric
 
 
-def _best(records: Sequence[Record]) -> set[Place]:
+def _best(records: Sequence[TableRecord]) -> set[Place]:
     """The best trained row of each column."""
     found: dict[tuple[str, str, str], tuple[float, str]] = {}
     for record in records:
-        if record["run"] in BASELINES or not record["value"]:
+        if record.run in BASELINES or not math.isfinite(record.value):
             continue
-        column = (record["protocol"], record["subset"], record["metric"])
-        sign = 1 if HIGHER_IS_BETTER[record["metric"]] else -1
-        candidate = (sign * float(record["value"]), record["row"])
+        column = (record.protocol, record.subset, record.metric)
+        sign = 1 if HIGHER_IS_BETTER[record.metric] else -1
+        candidate = (sign * record.value, record.row)
         if column not in found or candidate[0] > found[column][0]:
             found[column] = candidate
     return {(row, *column) for column, (_, row) in found.items()}
@@ -157,66 +157,59 @@ def _best(records: Sequence[Record]) -> set[Place]:
 
 def _line(
     table: Table,
-    records: Sequence[Record],
+    records: Sequence[TableRecord],
     subsets: Sequence[str],
-    marks: Marks,
-    seconds: Mapping[str, str],
-    notes: Notes,
-) -> Line:
+    marks: CellMarks,
+    seconds: Mapping[str, float],
+    notes: Footnotes,
+) -> PrintedRow:
     first = records[0]
-    by_column = {(record["subset"], record["metric"]): record for record in records}
+    by_column = {(record.subset, record.metric): record for record in records}
     ordered = [by_column[subset, metric] for subset in subsets for metric in table.conventions]
     cells = tuple(_cell(table, record, marks, notes) for record in ordered)
-    valued = any(record["value"] for record in ordered)
-    remarks = dict.fromkeys(record["note"] for record in ordered if record["note"])
-    return Line(
-        first["row"],
-        first["run"],
-        _trained(ordered, seconds),
-        first["fidelity"],
+    valued = any(math.isfinite(record.value) for record in ordered)
+    remarks = dict.fromkeys(record.note for record in ordered if record.note)
+    return PrintedRow(
+        first.row,
+        _training(ordered, seconds),
+        first.fidelity,
         cells,
         tuple(notes.number(text) for text in remarks),
-        "" if valued else first["reason"],
+        "" if valued else first.reason,
     )
 
 
-def _trained(records: Sequence[Record], seconds: Mapping[str, str]) -> str:
-    images = next((record["train_images"] for record in records if record["train_images"]), "")
-    if not images:
+def _training(records: Sequence[TableRecord], seconds: Mapping[str, float]) -> str:
+    images = next((record.train_images for record in records if record.train_images), None)
+    if images is None:
         return ""
-    text = f"{int(images):,} images"
-    run = records[0]["run"]
-    return f"{text}, {float(seconds[run]):,.0f} s" if run in seconds else text
+    run = records[0].run
+    return f"{images:,} images" + (f", {seconds[run]:,.0f} s" if run in seconds else "")
 
 
-def _cell(table: Table, record: Record, marks: Marks, notes: Notes) -> Cell:
-    metric = record["metric"]
+def _cell(table: Table, record: TableRecord, marks: CellMarks, notes: Footnotes) -> PrintedCell:
     place = _place(record)
-    remarks = [record["reason"]] if record["reason"] else []
-    erratum = ERRATA.get(Key(table.name, *place))
+    remarks = [record.reason] if record.reason else []
+    erratum = ERRATA.get(PublishedKey(table.name, *place))
     remarks += [f"published value in doubt: {erratum}"] if erratum else []
-    return Cell(
-        _number(record["value"], metric) or NONE,
+    digits = DECIMALS[record.metric]
+    return PrintedCell(
+        _number(record.value, f".{digits}f") or NO_VALUE,
         _interval(record),
-        record["published"],
-        _signed(record["deviation"], metric),
-        record["verdict"],
+        record.published,
+        _number(record.deviation, f"+.{digits}f"),
+        record.verdict,
         place in marks.best,
         marks.letters.get(place, ""),
         tuple(notes.number(text) for text in remarks),
     )
 
 
-def _interval(record: Record) -> str:
-    if not record["ci_low"]:
-        return ""
-    low, high = (_number(record[key], record["metric"]) for key in ("ci_low", "ci_high"))
-    return f"{low} to {high}"
+def _interval(record: TableRecord) -> str:
+    spec = f".{DECIMALS[record.metric]}f"
+    low, high = (_number(bound, spec) for bound in (record.ci_low, record.ci_high))
+    return f"{low} to {high}" if low else ""
 
 
-def _number(text: str, metric: str) -> str:
-    return f"{float(text):.{DECIMALS[metric]}f}".replace("-", MINUS) if text else ""
-
-
-def _signed(text: str, metric: str) -> str:
-    return f"{float(text):+.{DECIMALS[metric]}f}".replace("-", MINUS) if text else ""
+def _number(value: float, spec: str) -> str:
+    return format(value, spec).replace("-", MINUS) if math.isfinite(value) else ""

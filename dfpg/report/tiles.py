@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.core.files import read_image
+from dfpg.core.files import read_image, read_json
 
 # Error maps: mean absolute difference of the channels in grey levels; this and more is brightest.
 LARGEST_ERROR = 64
@@ -31,14 +30,14 @@ class Tile(NamedTuple):
     alt: str
 
 
-class Group(NamedTuple):
+class TileGroup(NamedTuple):
     """One example: blurred, every run's, sharp."""
 
     title: str
     tiles: list[Tile]
 
 
-def read_tiles(path: Path) -> list[Group]:
+def read_tiles(path: Path) -> list[TileGroup]:
     """Examples of one test set; none where the file does not exist.
 
     Args:
@@ -51,7 +50,7 @@ def read_tiles(path: Path) -> list[Group]:
         return []
     mosaic = read_image(path)
     try:
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        content = read_json(path.with_suffix(".json"))
         return [
             _group(content, row, mosaic.reshape(-1, content["side"], *mosaic.shape[1:])[row])
             for row in range(len(content["examples"]))
@@ -62,7 +61,7 @@ def read_tiles(path: Path) -> list[Group]:
 
 def _group(
     content: dict[str, list[dict[str, object]]], row: int, strip: NDArray[np.uint8]
-) -> Group:
+) -> TileGroup:
     """Cut one row of the mosaic, [side, columns * side, 3], into tiles."""
     names = [str(name) for name in content["columns"]]
     pictures = np.split(strip, len(names), axis=1)
@@ -81,12 +80,12 @@ def _group(
         for name, picture, score in zip(names, pictures[:-1], scores, strict=False)
     ]
     sharp = Tile(names[-1], data_uri(pictures[-1]), "", "", f"{where}: sharp")
-    return Group(where[0].upper() + where[1:], [*tiles, sharp])
+    return TileGroup(where[0].upper() + where[1:], [*tiles, sharp])
 
 
 def data_uri(picture: NDArray[np.uint8]) -> str:
     """An RGB picture as PNG in a data URI."""
-    return _uri(Image.fromarray(picture))
+    return _png_uri(Image.fromarray(picture))
 
 
 def error_map(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> str:
@@ -95,7 +94,7 @@ def error_map(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> str:
     levels = np.minimum(np.rint(error * 255 / LARGEST_ERROR), 255).astype(np.uint8)
     image = Image.fromarray(levels, mode="P")
     image.putpalette(_palette())
-    return _uri(image)
+    return _png_uri(image)
 
 
 @cache
@@ -113,7 +112,7 @@ def picture_uri(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _uri(image: Image.Image) -> str:
+def _png_uri(image: Image.Image) -> str:
     stream = io.BytesIO()
     image.save(stream, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""What a result was made with: machine, versions, precision, code. No time, path or host name."""
+"""Stage ``environment``: what made the results. No time, path or host name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, load_config
 from dfpg.core.files import write_text
+from dfpg.core.paths import RESULTS
 
 PACKAGES = (
     "accelerate",
@@ -31,7 +32,12 @@ PACKAGES = (
 NO_CODE = ("results", "dvc.lock", "params.yaml")
 
 
-def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
+def environment() -> None:
+    """Stage ``environment``: what machine and which versions made the results."""
+    write_environment(load_config(), RESULTS / "environment.json")
+
+
+def describe_environment(config: Config, root: Path = Path()) -> dict[str, Any]:
     """Facts about this machine and code, by name.
 
     Args:
@@ -56,7 +62,9 @@ def environment(config: Config, root: Path = Path()) -> dict[str, Any]:
 
 def write_environment(config: Config, out: Path, root: Path = Path()) -> None:
     """Write :func:`environment` as JSON."""
-    write_text(out, json.dumps(environment(config, root), indent=2, allow_nan=False) + "\n")
+    write_text(
+        out, json.dumps(describe_environment(config, root), indent=2, allow_nan=False) + "\n"
+    )
 
 
 def config_hash(config: Config) -> str:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
+from dfpg.core.config import PARAMS, load_config, sources
 from dfpg.core.errors import UserError
-from dfpg.core.files import sha256
+from dfpg.core.files import sha256, write_text
+from dfpg.core.paths import ARTIFACTS
+from dfpg.data.faces.dataset import check_source
+from dfpg.methods.registry import check_options
+from dfpg.pretrained.assets.store import verify_assets
 
 DATA = Path("data")
+
+
+def verify() -> None:
+    """Stage ``verify``: parameters are valid, data and assets are the pinned ones."""
+    config = load_config()
+    for where, source in sources(config).items():
+        check_source(config, source, f"{PARAMS}: {where}")
+    check_options(config)
+    counts = {"data_files": verify_data(), "asset_files": verify_assets()}
+    write_text(ARTIFACTS / "verified.json", json.dumps(counts) + "\n")
+    print(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
 
 
 def read_manifest() -> dict[str, str]:

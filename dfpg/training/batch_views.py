@@ -7,13 +7,11 @@ same order wherever its purpose lets it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
@@ -23,63 +21,18 @@ from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.faces.generic import generic_pictures
 from dfpg.data.label_views import label_views
-from dfpg.training.batches import NO_BLUR, Batch, BatchSource, centred
+from dfpg.methods.batch import (
+    NO_BLUR,
+    BlindBatch,
+    LabelledBatch,
+    PairBatch,
+    UnpairedBatch,
+    contents,
+)
+from dfpg.training.batches import BatchSource, centre_kernels
 
 Labels = NDArray[np.uint8]
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
-
-
-@dataclass(frozen=True)
-class LabelledBatch(Batch):
-    """Batch with parsing maps.
-
-    Attributes:
-        labels: uint8 [N, H, W], classes of :data:`dfpg.pretrained.parsing.CLASSES`, aligned with
-            ``sharp``; left and right are exchanged where it is mirrored, 0 where it is black.
-    """
-
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class PairBatch(Batch):
-    """Batch with a second measurement of the same sharp faces.
-
-    Attributes:
-        blurred2, kernels2, size2: as ``blurred``, ``kernels`` and ``size``, drawn anew.
-    """
-
-    blurred2: Tensor
-    kernels2: Tensor
-    size2: Tensor
-
-
-@dataclass(frozen=True)
-class UnpairedBatch(Batch):
-    """Batch whose ``sharp`` shows other people than ``blurred``; ``faces`` are the blurred ones.
-
-    Attributes:
-        sharp_faces: indices [N] of the sharp faces, int64.
-    """
-
-    sharp_faces: Tensor
-
-
-@dataclass(frozen=True)
-class BlindBatch(Batch):
-    """Batch with the degradation of blind restoration; see :mod:`dfpg.data.blur.blind`.
-
-    ``kernels`` are the Gaussian ones, ``size`` is 0: there is no motion blur.
-
-    Attributes:
-        sides: side [N] of the reduced picture, px, int64.
-        noise: standard deviation [N] in grey levels, float32.
-        quality: of JPEG [N], int64.
-    """
-
-    sides: Tensor
-    noise: Tensor
-    quality: Tensor
 
 
 class Plain(BatchSource):
@@ -179,7 +132,7 @@ class Pairs(Plain):
     def batch(self, step: int) -> PairBatch:
         """Batch of ``step``."""
         plain = super().batch(step)
-        blurred, kernels, size = self.second.measured(plain.sharp, step)
+        blurred, kernels, size = self.second.blur_images(plain.sharp, step)
         return PairBatch(**contents(plain), blurred2=blurred, kernels2=kernels, size2=size)
 
 
@@ -218,7 +171,7 @@ class Unpaired:
     def batch(self, step: int) -> UnpairedBatch:
         """Batch of ``step``."""
         batch = self._blurred.batch(step)
-        indices, sharp = self._sharp.shown(step)
+        indices, sharp = self._sharp.sharp_images(step)
         sharp_faces, faces = (
             rows.to(found.device)[found]
             for rows, found in zip(self._rows, (indices, batch.faces), strict=True)
@@ -232,13 +185,13 @@ class Blind(Plain):
 
     def batch(self, step: int) -> BlindBatch:
         """Batch of ``step``."""
-        faces, sharp = self.shown(step)
+        faces, sharp = self.sharp_images(step)
         drawn = draw_degradation(self._stream(step, "blind"), self.batch_size, self.image_size)
         canvas = max(self.canvas, drawn.kernels.shape[-1])
         return BlindBatch(
             sharp=sharp,
             blurred=degrade(sharp, drawn),
-            kernels=torch.from_numpy(centred(drawn.kernels, canvas)).to(self.device),
+            kernels=torch.from_numpy(centre_kernels(drawn.kernels, canvas)).to(self.device),
             size=torch.full_like(faces, NO_BLUR),
             faces=faces,
             sides=torch.from_numpy(drawn.sides).to(self.device),
@@ -311,11 +264,6 @@ def open_view(
             f"runs.{run_name}: its method asks for batches {name!r}: use {', '.join(VIEWS)}"
         )
     return VIEWS[name](config, run_name, faces, kernels, device, labels)
-
-
-def contents(batch: Batch) -> dict[str, Any]:
-    """Fields of a batch by name, to make a batch with more fields of them."""
-    return {field.name: getattr(batch, field.name) for field in fields(batch)}
 
 
 def _reseeded(config: Config, axis: str) -> Config:

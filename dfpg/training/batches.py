@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,27 +16,7 @@ from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank, canvas_size
 from dfpg.data.faces.dataset import FaceSet
-
-NO_BLUR = 0  # nominal size of an image that is not blurred
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch.
-
-    Attributes:
-        sharp: [N, 3, H, W] in [-1, 1].
-        blurred: same shape, blurred and noisy; noise may leave [-1, 1].
-        kernels: [N, K, K], K the largest canvas; a delta where there is no blur.
-        size: nominal kernel sizes [N], int64; 0 = no blur.
-        faces: indices [N] into the face set, int64.
-    """
-
-    sharp: Tensor
-    blurred: Tensor
-    kernels: Tensor
-    size: Tensor
-    faces: Tensor
+from dfpg.methods.batch import NO_BLUR, Batch
 
 
 class BatchSource:
@@ -82,17 +61,18 @@ class BatchSource:
         self.canvas = max(canvas.values())
         self._pictures = torch.from_numpy(faces.pictures)
         self._kernels = {
-            k: torch.from_numpy(centred(kernels.train[k], self.canvas)) for k in NOMINAL_SIZES
+            k: torch.from_numpy(centre_kernels(kernels.train[k], self.canvas))
+            for k in NOMINAL_SIZES
         }
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
     def batch(self, step: int) -> Batch:
         """Batch of ``step`` (0, 1, ...)."""
-        faces, sharp = self.shown(step)
-        blurred, kernels, size = self.measured(sharp, step)
+        faces, sharp = self.sharp_images(step)
+        blurred, kernels, size = self.blur_images(sharp, step)
         return Batch(sharp=sharp, blurred=blurred, kernels=kernels, size=size, faces=faces)
 
-    def shown(self, step: int) -> tuple[Tensor, Tensor]:
+    def sharp_images(self, step: int) -> tuple[Tensor, Tensor]:
         """Indices [N] and sharp views [N, 3, H, W] of the faces of a step."""
         faces = torch.from_numpy(self.face_indices(step))
         sharp = face_views(
@@ -104,7 +84,7 @@ class BatchSource:
         )
         return faces.to(self.device), sharp
 
-    def measured(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def blur_images(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
         sizes = self.sizes(step)
         kernels = self._draw_kernels(step, sizes).to(self.device)
@@ -147,7 +127,7 @@ class BatchSource:
         return kernels
 
 
-def centred(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.float32]:
+def centre_kernels(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.float32]:
     """Kernels [N, K, K] in the middle of an odd, larger canvas: [N, canvas, canvas]."""
     margin = (canvas - kernels.shape[-1]) // 2
     return np.pad(kernels, ((0, 0), (margin, margin), (margin, margin)))

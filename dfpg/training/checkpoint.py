@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dfpg.core.checked import DamagedError, read_checked, write_checked
 from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write
+from dfpg.training.history import History
 
 KEPT = 2
-
-
-@dataclass
-class History:
-    """Rows of ``history.csv`` and the sums of the row that is being gathered."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-    sums: dict[str, float] = field(default_factory=dict)
-    count: int = 0
-
-    def add(self, losses: Mapping[str, float]) -> None:
-        """Take one step's losses into the current row."""
-        self.count += 1
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-
-    def close_row(self, step: int, lr: float, **figures: float) -> None:
-        """End the row at ``step``: means of the losses since the last row, then ``figures``."""
-        means = {name: total / self.count for name, total in self.sums.items()}
-        self.rows.append({"step": step, "lr": lr, **means, **figures})
-        self.sums, self.count = {}, 0
-
-    def csv(self) -> str:
-        """CSV of all rows: six significant digits and no times, so equal runs give equal bytes."""
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        lines = [
-            ",".join(f"{row[name]:.6g}" if name in row else "" for name in names)
-            for row in self.rows
-        ]
-        return "\n".join([",".join(names), *lines]) + "\n"
 
 
 @dataclass
@@ -74,17 +41,13 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
         UserError: the disk is full or refuses; earlier checkpoints are as they were.
     """
     tensors, values = _flatten(state)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     facts = {
         "step": state.step,
         "seconds": state.seconds,
         "history": vars(state.history),
         "values": values,
-        "crc32": _checksum(tensors),
     }
-    data = save(tensors, metadata={"dfpg": json.dumps(facts)})
-    with atomic_write(folder / f"checkpoint-{state.step:09d}.safetensors") as stream:
-        stream.write(data)
+    write_checked(folder / f"checkpoint-{state.step:09d}.safetensors", tensors, facts)
     for path in _checkpoints(folder)[KEPT:]:
         path.unlink()
 
@@ -94,10 +57,11 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
 
     A damaged file is removed with one line on stderr, and the one before it is taken.
     """
-    for path in _checkpoints(folder):
+    found = _checkpoints(folder)
+    for path in found:
         try:
-            tensors, facts = _read(path)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            tensors, facts = read_checked(path)
+        except DamagedError as error:
             print(f"{path}: damaged checkpoint ({error}); using the one before", file=sys.stderr)
             path.unlink(missing_ok=True)
             continue
@@ -107,34 +71,14 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
         state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])
         return True
+    if found:
+        print(f"{folder}: no checkpoint left; training from the beginning", file=sys.stderr)
     return False
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of a checkpoint, verified.
-
-    Raises:
-        SafetensorError, ValueError, KeyError, TypeError: damaged.
-    """
-    with safe_open(path, framework="pt") as file:
-        facts = json.loads((file.metadata() or {})["dfpg"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if facts["crc32"] != _checksum(tensors):
-        raise ValueError("checksum differs")
-    return tensors, facts
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    """CRC-32 over all values; the file format itself only guards the header and the length."""
-    value = 0
-    for name in sorted(tensors):
-        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
-    return value
 
 
 def _flatten(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:

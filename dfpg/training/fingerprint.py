@@ -10,20 +10,20 @@ from pathlib import Path
 
 import torch
 
+from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config
 from dfpg.core.device import resolve_precision, select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256
-
-PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Sequence[Path]) -> str:
     """SHA-256 (64 hexadecimal digits) of everything that decides a run's weights and history.
 
     Config: the run itself, its method's and its protocol's section, training, seed and image
-    size. ``checkpoint_every`` and the test sets change no weight and are left out. Also the torch
-    version, the resolved precision and the device type; not the paths.
+    size. ``checkpoint_every`` and the test sets, but for their noise, which validation takes over,
+    change neither and are left out. Also the torch version, the resolved precision and the device
+    type; not the paths.
 
     Args:
         config: the whole configuration.
@@ -37,13 +37,14 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
     if run_name not in config.runs:
         raise UserError(f"runs.{run_name}: no such run: choose one of {', '.join(config.runs)}")
     run = config.runs[run_name]
-    device = select_device()
+    protocol, device = config.protocols[run.protocol], select_device()
     facts = {
         "run": [run_name, run.model_dump(mode="json")],
         "seed": config.seed,
         "image_size": config.image_size,
         "method": config.methods.get(run.method, {}),
-        "protocol": config.protocols[run.protocol].model_dump(mode="json", exclude={"test"}),
+        "protocol": protocol.model_dump(mode="json", exclude={"test"}),
+        "validation_noise": protocol.test.noise,
         "prior": config.prior.model_dump(mode="json", include={"taps", "input"}),
         "training": config.training.model_dump(
             mode="json", exclude={"checkpoint_every", "precision"}
@@ -52,32 +53,17 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
         "device": device.type,
         "torch": torch.__version__,
         "inputs": _contents(inputs),
-        "code": _contents(code),
+        "code": digest(code),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def training_code(method: type) -> list[Path]:
     """Source files that decide what training a method of this class gives."""
-    shared = (
-        "core/device.py",
-        "methods/base.py",
-        "methods/blocks.py",
-        "methods/losses.py",
-        "pretrained/parsing.py",
-        "pretrained/vggface.py",
-        "data/faces/dataset.py",
-        "data/faces/generic.py",
-        "core/seeds.py",
-    )
-    return [
-        Path(inspect.getfile(method)),
-        *(PACKAGE / name for name in shared),
-        PACKAGE / "data/augmentation.py",
-        PACKAGE / "data/label_views.py",
-        *sorted((PACKAGE / "training").glob("*.py")),
-        *sorted((PACKAGE / "data/blur").glob("*.py")),
-    ]
+    name = method.__module__
+    if name.startswith("dfpg."):
+        return closure("dfpg.stages.train", name)
+    return [*closure("dfpg.stages.train"), Path(inspect.getfile(method))]
 
 
 def _contents(paths: Iterable[Path]) -> list[tuple[str, str]]:

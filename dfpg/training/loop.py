@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,29 +15,31 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 from safetensors.torch import save
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from dfpg.core.config import Config, Training
 from dfpg.core.device import (
-    Precision,
+    autocast,
     describe_device,
     process_group,
     resolve_precision,
     set_deterministic,
 )
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Method, Phase, save_weights
+from dfpg.methods.base import Method
+from dfpg.methods.weights import save_weights
+from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from dfpg.training.diagnostics import gradient_shares, new_imbalances
+from dfpg.training.ema import clone, update_average
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
+from dfpg.training.step import tensors_of, training_step
 
 if TYPE_CHECKING:
-    from dfpg.training.batches import Batch
-
-Validation = Callable[[Method], float]
+    from dfpg.methods.batch import Batch
+    from dfpg.training.validation import Validate
 
 
 class Batches(Protocol):
@@ -48,6 +49,7 @@ class Batches(Protocol):
         """The whole batch of ``step``, a pure function of it, on the loop's device."""
 
 
+@within_memory("training.batch_size, image_size or the method's width")
 def train(
     config: Config,
     run_name: str,
@@ -57,7 +59,7 @@ def train(
     history: Path,
     cost: Path,
     scratch: Path,
-    validation: Validation | None = None,
+    validate: Validate | None = None,
 ) -> None:
     """Train one run and write its weights and history; resume where an earlier attempt stopped.
 
@@ -71,10 +73,12 @@ def train(
         method: networks and objective, freshly initialised.
         batches: source of batches.
         out: weights file to write (EMA weights if ``training.ema`` is above 0).
-        history: CSV to write: step, lr, mean of each loss since the last row, validation PSNR.
+        history: CSV to write: step, lr, means of the step's figures since the last row, shares of
+            the gradient (:func:`dfpg.training.diagnostics.gradient_shares`), validation figures.
         cost: JSON to write: seconds of training and validation, and the device.
         scratch: this run's own folder, ``scratch/<fingerprint>``; deleted on success.
-        validation: PSNR in dB of the method as it stands, called every ``validate_every`` steps.
+        validate: figures of the method as it stands, see
+            :class:`dfpg.training.validation.Validation`; called every ``validate_every`` steps.
 
     Raises:
         StoppedError: SIGINT, SIGTERM, or the dvc that started this is gone; a checkpoint is saved.
@@ -82,13 +86,15 @@ def train(
             another process trains this run, or the batch cannot be shared among the processes.
     """
     run, training = config.runs[run_name], config.training
-    world, owner = process_group(), Owner()
-    if training.batch_size % world.num_processes:
-        raise UserError(
-            f"training.batch_size: {training.batch_size} cannot be shared evenly "
-            f"among {world.num_processes} processes"
-        )
-    precision = resolve_precision(training.precision, world.device)
+    world = process_group()
+    with together(world):
+        owner = Owner()
+        if training.batch_size % world.num_processes:
+            raise UserError(
+                f"training.batch_size: {training.batch_size} cannot be shared evenly "
+                f"among {world.num_processes} processes"
+            )
+        precision = resolve_precision(training.precision, world.device)
     set_deterministic()
     torch.manual_seed(derive_seed(config.seed, "training", run_name))
     method.to(world.device).train()
@@ -100,13 +106,15 @@ def train(
     average = clone(generator) if training.ema else {}
     state = TrainingState(method.networks, optimisers, average)
 
-    with held(scratch, world) as folder, StopSignals() as signals:
+    with lock_state(scratch, world) as folder, StopSignals() as signals:
         if world.is_main_process:
             for path in (out, history, cost):
                 remove_temporaries(path.parent, path.name)
-        with world.main_process_first():  # it removes damaged checkpoints
-            load_checkpoint(scratch, state)
-        with shown(run_name, run.steps, state.step, world) as progress:
+        for turn in (True, False):  # the main process first: it removes damaged checkpoints
+            with together(world):
+                if world.is_main_process is turn:
+                    load_checkpoint(scratch, state)
+        with show_progress(run_name, run.steps, state.step, world) as progress:
             clock = Stopwatch(state.seconds)
             while state.step < run.steps:
                 decay = learning_rate_factor(training, state.step)
@@ -114,35 +122,34 @@ def train(
                     for group in optimiser.param_groups:
                         group["lr"] = group["initial_lr"] * decay
                 batch = batches.batch(state.step)
-                losses: dict[str, Tensor] = {}
-                for phase in autocast(method.phases(share(batch, world)), world, precision):
-                    optimiser = optimisers[phase.optimiser]
-                    optimiser.zero_grad(set_to_none=True)
-                    phase.loss.backward()  # type: ignore[no-untyped-call]
-                    norm = average_gradients(optimiser, world)
-                    optimiser.step()
-                    losses[f"loss_{phase.optimiser}"] = phase.loss
-                    losses[f"gradient_{phase.optimiser}"] = norm
-                    losses |= phase.figures
-                figures = means(losses)
+                figures = training_step(method, batch, optimisers, world, precision)
                 check_finite(figures, batch, run_name, state.step, scratch, world)
                 if average:
                     update_average(average, generator, training.ema)
                 state.step += 1
                 state.history.add(figures)
-                progress(figures)
+                if progress:
+                    losses = {name: v for name, v in figures.items() if name.startswith("loss_")}
+                    progress.advance(1, **losses)
                 if state.step % training.validate_every == 0 or state.step == run.steps:
-                    psnr = {}
-                    if validation and world.is_main_process:
-                        with loaded(generator, average), precise(world, precision):
-                            psnr = {"validation_psnr": validation(method)}
-                    state.history.close_row(state.step, run.lr * decay, **psnr)
-                stop = agreed(signals.received or (signal.SIGHUP if owner.gone() else 0), world)
+                    figures = {}
+                    if progress:
+                        figures = gradient_shares(method, batch, world, precision)
+                        for warning in new_imbalances(figures, state.history.rows):
+                            progress.say(f"{run_name}: step {state.step}: {warning}")
+                        if validate:
+                            with autocast(world.device, precision):
+                                figures |= validate(method, average)
+                    state.history.close_row(state.step, run.lr * decay, **figures)
+                asked = signals.received or (signal.SIGHUP if owner.gone() else 0)
+                stop = agree_to_stop(asked, world)
                 due = state.step % training.checkpoint_every == 0 and state.step < run.steps
                 state.seconds = clock.seconds()
-                if (due or stop) and folder:
-                    folder.check()
-                    save_checkpoint(scratch, state)
+                if due or stop:
+                    with together(world):
+                        if folder:
+                            folder.check()
+                            save_checkpoint(scratch, state)
                 if stop:
                     cause = "dvc is gone" if stop == signal.SIGHUP else signal.Signals(stop).name
                     raise StoppedError(
@@ -150,13 +157,13 @@ def train(
                         "checkpoint saved, run again to resume",
                         128 + stop,
                     )
-        if folder:
-            folder.check()
-            write_text(history, state.history.csv())
-            write_text(cost, costs(state.seconds, training))
-            save_weights(out, method, run.steps, average or None)
-            folder.discard()
-        world.wait_for_everyone()
+        with together(world):
+            if folder:
+                folder.check()
+                write_text(history, state.history.csv())
+                write_text(cost, costs(state.seconds, training))
+                save_weights(out, method, run.steps, average or None)
+                folder.discard()
 
 
 def learning_rate_factor(training: Training, step: int) -> float:
@@ -183,85 +190,29 @@ def costs(seconds: float, training: Training) -> str:
 
 
 @contextmanager
-def held(scratch: Path, world: PartialState) -> Iterator[StateFolder | None]:
+def lock_state(scratch: Path, world: PartialState) -> Iterator[StateFolder | None]:
     """The locked state folder in the main process, None in the others."""
+    with ExitStack() as stack:
+        folder = None
+        with together(world):
+            if world.is_main_process:
+                folder = stack.enter_context(StateFolder(scratch))
+        yield folder
+
+
+@contextmanager
+def show_progress(
+    run_name: str, steps: int, step: int, world: PartialState
+) -> Iterator[Progress | None]:
+    """Progress of a training in the main process, None in the others."""
     if world.is_main_process:
-        with StateFolder(scratch) as folder:
-            yield folder
+        with Progress(f"train {run_name}", steps, "step", initial=step) as progress:
+            yield progress
     else:
         yield None
 
 
-@contextmanager
-def shown(
-    run_name: str, steps: int, step: int, world: PartialState
-) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A function that reports one more step and its losses; silent but in the main process."""
-    if not world.is_main_process:
-        yield lambda _: None
-        return
-    with Progress(f"train {run_name}", steps, "step", initial=step) as progress:
-        yield lambda figures: progress.advance(
-            1, **{name: value for name, value in figures.items() if name.startswith("loss_")}
-        )
-
-
-def share(batch: Batch, world: PartialState) -> Batch:
-    """This process's part of a batch: equal parts, in the order of the processes."""
-    if world.num_processes == 1:
-        return batch
-    size = batch.sharp.shape[0] // world.num_processes
-    part = slice(world.process_index * size, (world.process_index + 1) * size)
-    return dataclasses.replace(batch, **{name: t[part] for name, t in tensors_of(batch).items()})
-
-
-def tensors_of(batch: Batch) -> dict[str, Tensor]:
-    """Tensor fields of a batch by name."""
-    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    return {name: value for name, value in fields.items() if isinstance(value, Tensor)}
-
-
-@contextmanager
-def precise(world: PartialState, precision: Precision) -> Iterator[None]:
-    """Mixed precision (bf16 autocast) inside, if ``precision`` says so."""
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        yield
-
-
-def autocast(phases: Iterator[Phase], world: PartialState, precision: Precision) -> Iterator[Phase]:
-    """Run each phase's forward pass in ``precision``, what the caller does between in fp32.
-
-    One context per phase, because autocast caches weights in bf16 until its context ends: the
-    next phase must see the weights that the optimiser has changed meanwhile.
-    """
-    while True:
-        with precise(world, precision):
-            phase = next(phases, None)
-        if phase is None:
-            return
-        yield phase
-
-
-def average_gradients(optimiser: Optimizer, world: PartialState) -> Tensor:
-    """Replace the gradients by their mean over the processes; returns their global L2 norm."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if world.num_processes > 1:
-        mean = reduce(torch.cat([g.reshape(-1) for g in gradients]), "mean")
-        for gradient, part in zip(
-            gradients, mean.split([g.numel() for g in gradients]), strict=True
-        ):
-            gradient.copy_(part.view_as(gradient))
-    return nn.utils.get_total_norm(gradients)
-
-
-def means(losses: dict[str, Tensor]) -> dict[str, float]:
-    """Mean of each loss over the processes, all in one transfer from the device."""
-    values = torch.stack([value.detach().float().reshape(()) for value in losses.values()])
-    return dict(zip(losses, reduce(values, "mean").tolist(), strict=True))
-
-
-def agreed(stop: int, world: PartialState) -> int:
+def agree_to_stop(stop: int, world: PartialState) -> int:
     """The signal to stop at that any of the processes has received, or 0."""
     return int(reduce(torch.tensor(stop, device=world.device), "max").item())
 
@@ -291,31 +242,3 @@ def check_finite(
         f"{run_name}: {bad} is {figures[bad]} at step {step}; its batch is in {path}: "
         f"lower runs.{run_name}.lr or correct the loss, then run again"
     )
-
-
-def clone(network: nn.Module) -> dict[str, Tensor]:
-    """Copy of a network's state."""
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-
-@torch.no_grad()
-def update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    """Exponential moving average: a <- decay a + (1 - decay) w; integer buffers are copied."""
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
-
-
-@contextmanager
-def loaded(network: nn.Module, state: dict[str, Tensor]) -> Iterator[None]:
-    """Use ``state`` (if any) as the network's weights inside, its own again afterwards."""
-    own = clone(network) if state else {}
-    if state:
-        network.load_state_dict(state)
-    try:
-        yield
-    finally:
-        if state:
-            network.load_state_dict(own)

@@ -20,16 +20,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dfpg.core.checked import write_checked
 from dfpg.core.config import Augmentation, Config, Surrogate
-from dfpg.core.device import Precision, resolve_precision, select_device, set_deterministic
-from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.device import (
+    Precision,
+    autocast,
+    resolve_precision,
+    select_device,
+    set_deterministic,
+)
+from dfpg.core.errors import UserError, within_memory
+from dfpg.core.files import sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed, generator
 from dfpg.data.augmentation import face_views
@@ -152,7 +158,7 @@ def fine_tune(
             stream = generator(seed, "surrogate", "view", step)
             images = _training_view(faces.pictures[rows], settings.size, stream).to(device)
             target = torch.from_numpy(labels[rows]).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(device, precision):
                 weight, bias = fold_normalisation(conv1_1.weight, cast(Tensor, conv1_1.bias))
                 values = F.conv2d(canonical(images), weight, bias, padding=1)
                 pool5 = network.layers[1:](values)
@@ -177,6 +183,7 @@ def fold_state(state: State) -> State:
     return state | {"features.0.weight": weight, "features.0.bias": bias}
 
 
+@within_memory("prior.surrogate.batch_size or prior.surrogate.size")
 def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) -> None:
     """The ``priors`` stage: write ``vgg16.safetensors`` and ``card.json`` to ``out``.
 
@@ -220,8 +227,7 @@ def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) ->
             ),
         }
     card["verification"] = _verification(config, networks, held_out)
-    with atomic_write(out / WEIGHTS) as stream:
-        stream.write(safetensors.torch.save(state))
+    write_checked(out / WEIGHTS, state, {"network": card["network"], "source": card["source"]})
     write_text(out / CARD, json.dumps(_rounded(card), indent=2) + "\n")
 
 

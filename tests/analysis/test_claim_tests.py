@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.toy_curve import PEOPLE as MOVED_PEOPLE
 from helpers.toy_curve import write_parts
-from helpers.toy_scores import IMAGES, PEOPLE, write_artifacts
+from helpers.toy_scores import IMAGES, PEOPLE
 from scipy import stats
 
 from dfpg.analysis.claim_tests import (
@@ -21,40 +21,27 @@ from dfpg.analysis.claim_tests import (
     REVERSED,
     SUPPORTED,
     UNDECIDED,
-    Outcome,
-    judge_claim,
-    printed_effect,
+    ComparisonOutcome,
+    claim_verdict,
+    published_effect,
     run_tests,
 )
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.paired_scores import Cell, Panel, panels
+from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.people_bootstrap import make_stratum
 from dfpg.analysis.tables import build_tables
 from dfpg.analysis.verification import load_observations
 from dfpg.core.config import Config
-from dfpg.paper.claims import CLAIMS, CURVE, Comparison
-from dfpg.paper.tables import TABLES, Column
+from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
+from dfpg.paper.tables import TABLES, Cell, Column
 
 HELEN = Cell("table1", Column("shen", "helen"), "psnr")
 
 
 @pytest.fixture(scope="module")
-def artifacts(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every method is better than the one before it in ``runs``: dfpg_a, b1 ... b5 lead."""
-    return write_artifacts(config, tmp_path_factory.mktemp("artifacts"))
-
-
-@pytest.fixture(scope="module")
-def results(config: Config, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("results")
-    build_tables(config, artifacts, out)
-    return out
-
-
-@pytest.fixture(scope="module")
 def cells(config: Config, artifacts: Path):
     scores = load_scores(config, artifacts / "per_image")
-    return panels(config, scores, load_observations(config, artifacts))
+    return pair_scores(config, scores, load_observations(config, artifacts))
 
 
 def read(path: Path) -> dict[str, dict[str, str]]:
@@ -65,7 +52,7 @@ def test_the_papers_own_figures_bear_its_claims_out_but_for_one():
     """Facial priors: *Zhang is ahead of *Yasarla on the moved faces (docs/paper_errata.md)."""
     wrong = {
         claim.key: [
-            comparison for comparison in claim.comparisons if not printed_effect(comparison) > 0
+            comparison for comparison in claim.comparisons if not published_effect(comparison) > 0
         ]
         for claim in CLAIMS
         if claim.key != "misalignment-curve"  # the paper prints no figure for it
@@ -74,7 +61,7 @@ def test_the_papers_own_figures_bear_its_claims_out_but_for_one():
     assert not any(wrong.values())
     assert len(contradicted) == 8
     assert {
-        (one.better, one.worse, one.cell.column.protocol) for one in contradicted
+        (one.better, one.worse, one.cell.column.test_set) for one in contradicted
     } == {("yasarla2020_retrained", "zhang2019_retrained", "mspl_random")}  # fmt: skip
 
 
@@ -91,7 +78,7 @@ def test_claims_compare_what_the_paper_compares():
     for claim in CLAIMS:
         assert len(set(claim.comparisons)) == len(claim.comparisons)
         for one in claim.comparisons:
-            if one.cell.table == CURVE:  # rows are runs: tests/analysis/test_robustness.py
+            if one.cell.table == ROBUSTNESS:  # rows are runs: tests/analysis/test_robustness.py
                 continue
             rows = {row.key: row.run for t in TABLES if t.name == one.cell.table for row in t.rows}
             assert rows[one.better]
@@ -109,7 +96,7 @@ def test_effect_and_t_are_those_of_a_paired_t_test(config, artifacts):
     """Two of seven people have one picture less; without these it is the textbook test."""
     scores = load_scores(config, artifacts / "per_image")
     scores = scores[scores["person"].str[-1] != "6"]
-    cells = panels(config, scores, load_observations(config, artifacts))
+    cells = pair_scores(config, scores, load_observations(config, artifacts))
     found = run_tests(config, cells, [Comparison(HELEN, "dfpg_a", "lee2020")])[0]
     one, two = (
         scores[(scores["method"] == run) & (scores["subset"] == "helen")].groupby("person")["psnr"]
@@ -119,7 +106,7 @@ def test_effect_and_t_are_those_of_a_paired_t_test(config, artifacts):
     expected = stats.ttest_rel(one.mean(), two.mean())
     assert found.t == pytest.approx(expected.statistic)
     assert found.p == pytest.approx(expected.pvalue)
-    assert found.freedom == len(one) - 1 == 5
+    assert found.degrees_of_freedom == len(one) - 1 == 5
     assert found.effect == pytest.approx((one.mean() - two.mean()).mean())
     assert found.low < found.effect < found.high
 
@@ -171,10 +158,12 @@ def test_holm_is_over_the_comparisons_of_a_claim(config, cells):
     assert alone.p_holm == alone.p
 
 
-def outcomes_of(*kinds: str) -> list[Outcome]:
+def outcomes_of(*kinds: str) -> list[ComparisonOutcome]:
     comparison = Comparison(HELEN, "dfpg_a", "lee2020")
     return [
-        Outcome(comparison, "no scores of x" if kind == NOT_MEASURED else "", outcome=kind)
+        ComparisonOutcome(
+            comparison, "no scores of x" if kind == NOT_MEASURED else "", outcome=kind
+        )
         for kind in kinds
     ]
 
@@ -190,7 +179,7 @@ def outcomes_of(*kinds: str) -> list[Outcome]:
     ],
 )
 def test_verdict_of_a_claim(kinds, verdict, reason):
-    assert judge_claim(outcomes_of(*kinds)) == (verdict, reason)
+    assert claim_verdict(outcomes_of(*kinds)) == (verdict, reason)
 
 
 def test_no_claim_is_decided_wrongly_more_often_than_it_says(config):
@@ -203,7 +192,7 @@ def test_no_claim_is_decided_wrongly_more_often_than_it_says(config):
     wrong = 0
     for _ in range(200):
         stratum = make_stratum(rng.normal(size=(30, len(rows))), people, 50, 0)
-        panel = Panel(tuple(str(row.run) for row in rows), (stratum,), "psnr", 30)
+        panel = PairedScores(tuple(str(row.run) for row in rows), (stratum,), "psnr", 30)
         found = run_tests(config, {cell: panel}, comparisons)
         wrong += any(outcome.outcome != OPEN for outcome in found)
     assert wrong / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)

@@ -221,7 +221,7 @@ def test_paired_test_has_the_sign_of_the_difference_and_counts_people_of_all_str
     assert found.t[0] == pytest.approx(expected.statistic)
     assert found.p[0] == pytest.approx(expected.pvalue)
     two = [make_stratum(part, people[:15], 10, 0) for part in (values[:15], values[15:])]
-    assert (found.freedom, paired_test(two).freedom) == (29, 28)
+    assert (found.degrees_of_freedom, paired_test(two).degrees_of_freedom) == (29, 28)
 
 
 def test_interval_that_leaves_zero_out_has_a_p_below_five_percent():

@@ -7,14 +7,13 @@ import pytest
 from helpers.toy_curve import PEOPLE, write_parts
 from scipy import stats
 
-from dfpg.analysis.claim_tests import NOT_SUPPORTED, SUPPORTED, UNDECIDED, judge_claim, run_tests
-from dfpg.analysis.paired_scores import Cell
-from dfpg.analysis.robustness import curve_panels, curve_records, read_curve
+from dfpg.analysis.claim_tests import NOT_SUPPORTED, SUPPORTED, UNDECIDED, claim_verdict, run_tests
+from dfpg.analysis.robustness import curve_records, pair_curve_scores, read_curve
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import read_per_image, write_per_image
 from dfpg.evaluation.robustness.moves import AMOUNTS, PLAIN, STILL
-from dfpg.paper.claims import CLAIMS, CURVE
-from dfpg.paper.tables import Column
+from dfpg.paper.claims import CLAIMS, ROBUSTNESS
+from dfpg.paper.tables import Cell, Column
 from dfpg.report.robustness_plot import draw_robustness
 
 FRAGILE = ("shen2018", "yasarla2020", "yasarla2020_b")
@@ -38,7 +37,9 @@ def records(config, folder):
 def one(records, run, protocol, move, metric):
     names = ("run", "protocol", "transformation", "amount", "metric")
     wanted = (run, protocol, *move, metric)
-    found = [record for record in records if tuple(record[name] for name in names) == wanted]
+    found = [
+        record for record in records if tuple(getattr(record, name) for name in names) == wanted
+    ]
     assert len(found) == 1
     return found[0]
 
@@ -47,14 +48,14 @@ def test_every_run_has_every_amount_and_the_one_that_moves_nothing(config, recor
     for run in ("blurred", "nafnet", "dfpg_b"):
         for name, amounts in AMOUNTS.items():
             own = [
-                float(r["amount"])
+                r.amount
                 for r in records
-                if (r["run"], r["protocol"], r["transformation"], r["metric"])
+                if (r.run, r.protocol, r.transformation, r.metric)
                 == (run, "mspl_center", name, "psnr")
             ]
             assert own == sorted((PLAIN[name], *amounts))
-    assert {r["run"] for r in records} == {"blurred", *config.runs}
-    assert "sharp" not in {r["run"] for r in records}
+    assert {r.run for r in records} == {"blurred", *config.runs}
+    assert "sharp" not in {r.run for r in records}
 
 
 def test_numbers_are_those_of_a_plain_computation(folder, records):
@@ -70,7 +71,7 @@ def test_numbers_are_those_of_a_plain_computation(folder, records):
         by_person(table, mode)
         for table, mode in ((rows, "rotation 45"), (rows, STILL.mode), (blurred, "rotation 45"))
     )
-    found = one(records, "shen2018", "shen", ("rotation", "45"), "psnr")
+    found = one(records, "shen2018", "shen", ("rotation", 45), "psnr")
     student = stats.t.ppf(0.975, PEOPLE - 1)
     for name, ends, values in (
         ("value", "ci", moved),
@@ -78,41 +79,41 @@ def test_numbers_are_those_of_a_plain_computation(folder, records):
         ("change", "change", moved - still),
     ):
         half = student * values.std(ddof=1) / math.sqrt(PEOPLE)
-        assert float(found[name]) == pytest.approx(values.mean(), abs=1e-5)
-        assert float(found[f"{ends}_low"]) <= values.mean() - half + 1e-5  # never nearer
-        assert float(found[f"{ends}_high"]) >= values.mean() + half - 1e-5
-        assert float(found[f"{ends}_high"]) - float(found[f"{ends}_low"]) < 2 * 1.6 * half
-    assert (found["n_images"], found["n_people"]) == (str(PEOPLE), str(PEOPLE))
+        assert getattr(found, name) == pytest.approx(values.mean(), abs=1e-5)
+        assert getattr(found, f"{ends}_low") <= values.mean() - half + 1e-5  # never nearer
+        assert getattr(found, f"{ends}_high") >= values.mean() + half - 1e-5
+        assert getattr(found, f"{ends}_high") - getattr(found, f"{ends}_low") < 2 * 1.6 * half
+    assert (found.n_images, found.n_people) == (PEOPLE, PEOPLE)
 
 
 def test_the_anchor_changes_nothing_and_blurred_gains_nothing(records):
     for record in records:
-        if float(record["amount"]) == PLAIN[record["transformation"]]:
-            assert [float(record[f"change{end}"]) for end in ("", "_low", "_high")] == [0, 0, 0]
-        if record["run"] == "blurred":
-            assert float(record["gain"]) == 0
+        if record.amount == PLAIN[record.transformation]:
+            assert [getattr(record, f"change{end}") for end in ("", "_low", "_high")] == [0, 0, 0]
+        if record.run == "blurred":
+            assert record.gain == 0
 
 
 def test_a_record_says_what_it_is_of(config, records):
-    found = one(records, "nafnet", "mspl_center", ("scale", "0.75"), "ssim")
+    found = one(records, "nafnet", "mspl_center", ("scale", 0.75), "ssim")
     expected = {
         "unit": "factor",
         "convention": "ssim_matlab_rgb",
-        "mirrored_pct": "25.00",
+        "mirrored_pct": 25.0,
         "method": "nafnet",
         "trained_on": "b",
         "weights": "abababababab",
         "device": "cpu",
-        "seed": str(config.seed),
+        "seed": config.seed,
         "profile": config.profile,
     }
-    assert {name: found[name] for name in expected} == expected
+    assert {name: getattr(found, name) for name in expected} == expected
 
 
 def test_a_run_without_a_part_is_left_out(config, tmp_path):
     folder = write_parts(config, tmp_path / "parts", falling, ["nafnet"])
     records = curve_records(config, read_curve(config, folder), folder)
-    assert {record["run"] for record in records} == {"blurred", "nafnet"}
+    assert {record.run for record in records} == {"blurred", "nafnet"}
 
 
 def test_bad_parts_get_one_line(config, tmp_path):
@@ -124,7 +125,7 @@ def test_bad_parts_get_one_line(config, tmp_path):
     with pytest.raises(UserError, match="not of the same images and moves: delete the folder"):
         read_curve(config, parts)
     write_per_image(pd.concat([rows, rows]), parts / "nafnet.csv")
-    with pytest.raises(UserError, match="not of the same images and moves"):
+    with pytest.raises(UserError, match="its image is there twice"):
         read_curve(config, parts)
     write_per_image(rows, parts / "nafnet.csv")
     (parts / "xia2019.json").write_text("[]")
@@ -137,8 +138,8 @@ def claim():
 
 
 def verdict(config, folder):
-    cells = curve_panels(config, read_curve(config, folder))
-    return judge_claim(run_tests(config, cells, claim().comparisons))
+    cells = pair_curve_scores(config, read_curve(config, folder))
+    return claim_verdict(run_tests(config, cells, claim().comparisons))
 
 
 def test_the_claim_holds_where_geometric_priors_lose_more(config, folder):
@@ -160,7 +161,7 @@ def test_being_better_everywhere_is_not_being_more_robust(config, tmp_path):
 def test_without_scores_the_claim_says_what_to_run(config, tmp_path):
     outcomes = run_tests(config, {}, claim().comparisons)
     expected = "18 of 18 comparisons not measured: run `dfpg robustness`"
-    assert judge_claim(outcomes) == (UNDECIDED, expected)
+    assert claim_verdict(outcomes) == (UNDECIDED, expected)
     parts = write_parts(config, tmp_path, falling, ["dfpg_a", "shen2018"])
     kind, reason = verdict(config, parts)
     assert kind == UNDECIDED
@@ -178,9 +179,9 @@ def test_the_effect_is_the_mean_change_over_the_amounts(config, folder):
     comparison = next(
         c
         for c in claim().comparisons
-        if (c.cell, c.worse) == (Cell(CURVE, Column("shen", "rotation"), "psnr"), "shen2018")
+        if (c.cell, c.worse) == (Cell(ROBUSTNESS, Column("shen", "rotation"), "psnr"), "shen2018")
     )
-    cells = curve_panels(config, read_curve(config, folder))
+    cells = pair_curve_scores(config, read_curve(config, folder))
     found = run_tests(config, cells, [comparison])[0]
     expected = stats.ttest_rel(*changes)
     assert found.effect == pytest.approx((changes[0] - changes[1]).mean())
@@ -192,14 +193,14 @@ def test_pairs_of_the_claim_were_trained_on_the_same_views(config):
     for comparison in claim().comparisons:
         better, worse = (config.runs[name] for name in (comparison.better, comparison.worse))
         assert better.protocol == worse.protocol
-        assert comparison.cell.column.protocol == {"a": "shen", "b": "mspl_center"}[better.protocol]
+        assert comparison.cell.column.test_set == {"a": "shen", "b": "mspl_center"}[better.protocol]
 
 
 def test_the_figure_is_the_same_every_time_and_shows_the_records(config, records, tmp_path):
-    few = [record for record in records if record["run"] in ("blurred", "dfpg_a", "nafnet")]
+    few = [record for record in records if record.run in ("blurred", "dfpg_a", "nafnet")]
     draw_robustness(config, few, tmp_path / "one.png")
     draw_robustness(config, few, tmp_path / "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-    fewer = [record for record in few if record["run"] != "nafnet"]
+    fewer = [record for record in few if record.run != "nafnet"]
     draw_robustness(config, fewer, tmp_path / "fewer.png")
     assert (tmp_path / "fewer.png").read_bytes() != (tmp_path / "one.png").read_bytes()

@@ -140,6 +140,13 @@ def test_a_damaged_submission_is_one_line(config, artifacts, folder, name, text,
     assert not (artifacts.parent / "results submissions").exists()
 
 
+def test_recognition_of_other_images_is_refused(config, artifacts, folder):
+    path = folder / "mynet" / "recognition.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match=r"recognition\.csv: not of the images of per_image\.csv"):
+        tables(config, artifacts, folder)
+
+
 def test_a_submission_cannot_pass_for_a_run_or_for_another(config, artifacts, folder):
     runs = config.runs | {"mynet": config.runs["dfpg_b"]}
     with pytest.raises(UserError, match=r"mynet is a run of params\.yaml"):

@@ -8,15 +8,16 @@ import pytest
 from helpers.toy_scores import IMAGES, PEOPLE, write_recognition_artifacts
 from sklearn.model_selection import KFold
 
+from dfpg.analysis.recognition import estimate_table3
 from dfpg.analysis.verification import (
-    Comparisons,
+    ALIGNMENTS,
+    VerificationPairs,
     accuracy,
-    compare_with_references,
-    curve,
-    estimate_table3,
-    histogram,
+    distance_histogram,
     load_observations,
-    measures,
+    roc_points,
+    verification_measures,
+    verification_pairs,
 )
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import KEYS, RECOGNITION_COLUMNS, write_recognition
@@ -93,14 +94,13 @@ def test_lab_drops_what_strict_counts_as_an_error(config, tmp_path):
     positive[:25] = negative[:25] = np.nan
     observations = observed(config, tmp_path, rows_with(people, positive, negative), own_pairs(20))
     lab, strict = (
-        compare_with_references(observations, "blurred", mode, "detected")
-        for mode in ("lab", "strict")
+        verification_pairs(observations, "blurred", mode, "detected") for mode in ("lab", "strict")
     )
     assert (lab.images, lab.dropped, len(lab.same)) == (100, 25, 150)
     assert (strict.images, strict.dropped, len(strict.same)) == (100, 0, 200)
     assert accuracy(config, lab, "lab").mean == 1
     assert accuracy(config, strict, "strict").mean == 0.75
-    assert measures(config, strict, "strict")["tar_at_far_1pct"].mean == 75
+    assert verification_measures(config, strict, "strict")["tar_at_far_1pct"].mean == 75
     found = estimate_table3(config, observations)
     assert found is not None
     assert found.values["blurred", "dlib_hog"].mean == 75
@@ -111,7 +111,7 @@ def test_the_lab_drops_images_with_two_faces_unless_the_sharp_points_align(confi
     rows.loc[3, "scrfd_faces"] = 2
     observations = observed(config, tmp_path, rows, own_pairs(20))
     dropped = {
-        (mode, points): compare_with_references(observations, "sharp", mode, points).dropped
+        (mode, points): verification_pairs(observations, "sharp", mode, points).dropped
         for mode in ("lab", "strict")
         for points in ("detected", "sharp")
     }
@@ -120,19 +120,30 @@ def test_the_lab_drops_images_with_two_faces_unless_the_sharp_points_align(confi
 
 def test_people_without_references_are_detected_and_not_verified(config, tmp_path):
     rows = rows_with([f"p{i:03d}" for i in range(20)], np.full(20, 0.5), np.full(20, 2.0))
+    alone = [f"{points}_{kind}" for points in ALIGNMENTS for kind in ("positive", "negative")]
+    rows.loc[15:, alone] = np.nan
     observations = observed(config, tmp_path, rows, own_pairs(15))
-    assert compare_with_references(observations, "sharp", "strict", "sharp").images == 15
+    assert verification_pairs(observations, "sharp", "strict", "sharp").images == 15
     found = estimate_table3(config, observations)
     assert found is not None
     assert found.images == 20
+    rows[alone] = np.nan
     without = observed(config, tmp_path, rows, [])
     nothing = estimate_table3(config, without)
     assert nothing is not None
     assert np.isnan(nothing.values["sharp", "lab_detected"].mean)
     assert np.isnan(nothing.values["sharp", "strict_detected"].mean)
     assert nothing.values["sharp", "scrfd"].mean == 100
-    pairs = compare_with_references(without, "sharp", "lab", "detected")
-    assert all(np.isnan(bounds.mean) for bounds in measures(config, pairs, "lab").values())
+    pairs = verification_pairs(without, "sharp", "lab", "detected")
+    assert all(
+        np.isnan(bounds.mean) for bounds in verification_measures(config, pairs, "lab").values()
+    )
+
+
+def test_a_list_of_pairs_that_lacks_somebody_is_refused(config, tmp_path):
+    rows = rows_with([f"p{i:03d}" for i in range(20)], np.full(20, 0.5), np.full(20, 2.0))
+    with pytest.raises(UserError, match=r"pairs\.csv: no pair of p019, who was compared"):
+        observed(config, tmp_path, rows, own_pairs(19))
 
 
 def test_random_embeddings_are_at_chance(config):
@@ -150,7 +161,7 @@ def test_random_embeddings_are_at_chance(config):
         vectors = rng.standard_normal((2, len(same), 128))
         vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
         distances = ((vectors[0] - vectors[1]) ** 2).sum(axis=1)
-        found = accuracy(config, Comparisons(distances, same, group, fold, 160, 0), "strict")
+        found = accuracy(config, VerificationPairs(distances, same, group, fold, 160, 0), "strict")
         means.append(found.mean)
         covered += found.low <= 0.5 <= found.high
     assert np.mean(means) == pytest.approx(0.5, abs=0.015)
@@ -165,8 +176,8 @@ def test_an_interval_counts_people_and_not_their_images(config, tmp_path):
         names = [f"p{i:03d}" for i in range(30)] * copies
         rows = rows_with(names, np.tile(positive, copies), np.tile(negative, copies))
         observations = observed(config, tmp_path / str(copies), rows, own_pairs(30))
-        pairs = compare_with_references(observations, "sharp", "strict", "detected")
-        found = measures(config, pairs, "strict")
+        pairs = verification_pairs(observations, "sharp", "strict", "detected")
+        found = verification_measures(config, pairs, "strict")
         widths.append([bounds.high - bounds.low for bounds in found.values()])
     np.testing.assert_allclose(widths[0], widths[1], rtol=0.1)
 
@@ -177,13 +188,13 @@ def test_curve_and_histogram_keep_the_counts():
     distances = rng.uniform(0, 4, 1000)
     distances[:50] = np.nan
     zeros = np.zeros(1000, np.int64)
-    pairs = Comparisons(distances, same, zeros, zeros, 500, 0)
-    far, tar = curve(pairs)
+    pairs = VerificationPairs(distances, same, zeros, zeros, 500, 0)
+    far, tar = roc_points(pairs)
     assert len(far) <= 100
     assert (far[0], tar[0], far[-1], tar[-1]) == (0, 0, 1, 1)
     assert (np.diff(far) >= 0).all()
     assert (np.diff(tar) >= 0).all()
-    counts = histogram(pairs)
+    counts = distance_histogram(pairs)
     assert {name: (len(bins), int(bins.sum())) for name, bins in counts.items()} == {
         "positive": (40, 450),
         "negative": (40, 500),

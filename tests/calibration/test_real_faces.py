@@ -10,14 +10,14 @@ import pytest
 import torch
 from helpers.places import ROOT, SHARED
 
-from dfpg.analysis.estimates import Bounds
+from dfpg.analysis.estimates import Estimate
+from dfpg.analysis.recognition import estimate_table3
 from dfpg.analysis.verification import (
     ALIGNMENTS,
     MODES,
-    compare_with_references,
-    estimate_table3,
     load_observations,
-    measures,
+    verification_measures,
+    verification_pairs,
 )
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.files import read_image
@@ -122,8 +122,8 @@ def test_sharp_faces_are_found_and_told_apart(artifacts):
     for method in ("sharp", "blurred"):
         for mode in MODES:
             for alignment in ALIGNMENTS:
-                pairs = compare_with_references(observations, method, mode, alignment)
-                for name, bounds in measures(config, pairs, mode).items():
+                pairs = verification_pairs(observations, method, mode, alignment)
+                for name, bounds in verification_measures(config, pairs, mode).items():
                     print(method, mode, alignment, name, show(bounds), "dropped", pairs.dropped)
     assert found.images == found.people >= 290
     assert found.values["sharp", "dlib_hog"].mean >= 95
@@ -133,5 +133,5 @@ def test_sharp_faces_are_found_and_told_apart(artifacts):
         assert found.values["blurred", convention].high < found.values["sharp", convention].low
 
 
-def show(bounds: Bounds) -> str:
+def show(bounds: Estimate) -> str:
     return "{:.3f} [{:.3f}, {:.3f}]".format(*bounds)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dfpg.commands.export import INDEX, export_testset, file_names, sharp_stem
+from dfpg.commands.export import INDEX, export_images, file_names, sharp_stem
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 from dfpg.data import testsets
@@ -63,7 +63,7 @@ def test_two_faces_of_one_name_keep_two_files(testset):
 
 
 def test_export_is_the_test_set_to_the_bit_and_the_index_finds_it(testset, tmp_path):
-    text = export_testset(testset, "a", tmp_path / "out", force=False)
+    text = export_images(testset, "a", tmp_path / "out", force=False)
     assert "3 blurred and 2 sharp images" in text
     index = pd.read_csv(tmp_path / "out" / INDEX)
     assert len(list((tmp_path / "out").rglob("*.png"))) == 5  # no image blurs the third face
@@ -77,19 +77,19 @@ def test_export_is_the_test_set_to_the_bit_and_the_index_finds_it(testset, tmp_p
 
 
 def test_nothing_is_overwritten_without_force_and_no_foreign_image_is_mixed_in(testset, tmp_path):
-    export_testset(testset, "a", tmp_path, force=False)
+    export_images(testset, "a", tmp_path, force=False)
     before = (tmp_path / INDEX).read_bytes()
     with pytest.raises(UserError, match="not empty: name another folder, or replace"):
-        export_testset(testset, "a", tmp_path, force=False)
+        export_images(testset, "a", tmp_path, force=False)
     changed = testsets.TestSet(testset.sharp, 255 - testset.blurred, testset.index)
-    export_testset(changed, "a", tmp_path, force=True)
+    export_images(changed, "a", tmp_path, force=True)
     name = tmp_path / file_names("a", testset.index)["blurred"][0]
     np.testing.assert_array_equal(read_image(name), changed.blurred[0])
     assert (tmp_path / INDEX).read_bytes() == before
     other = testsets.TestSet(testset.sharp, testset.blurred, testset.index.assign(size=17))
     with pytest.raises(UserError, match=re.escape("_k15.png: not of this test set: delete")):
-        export_testset(other, "a", tmp_path, force=True)
+        export_images(other, "a", tmp_path, force=True)
     np.testing.assert_array_equal(read_image(name), changed.blurred[0])
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
-        export_testset(testset, "a", tmp_path / "file", force=True)
+        export_images(testset, "a", tmp_path / "file", force=True)

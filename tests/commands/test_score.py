@@ -13,13 +13,13 @@ from helpers.places import ROOT
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from dfpg.commands.export import export_testset, file_names
-from dfpg.commands.score import image_sizes, match, score, score_pairs, summary
+from dfpg.commands.export import export_images, file_names
+from dfpg.commands.score import image_sizes, match_images, score, score_pairs, summarise
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.data import testsets
-from dfpg.evaluation.score import evaluate
-from dfpg.metrics import build_metrics
+from dfpg.evaluation.score import score_testsets
+from dfpg.metrics.registry import build_metrics
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.vggface import PriorNetwork, load_trunk
 
@@ -49,7 +49,7 @@ def folders(tmp_path) -> tuple[Path, Path]:
 
 
 def test_files_match_by_equal_names_or_by_the_published_naming(folders):
-    pairs, published = match(*folders)
+    pairs, published = match_images(*folders)
     assert [(pair.restored.name, pair.sharp.name) for pair in pairs] == [
         ("a.png", "a.png"),
         ("a_ker01_blur_k13.png", "a.png"),
@@ -67,7 +67,7 @@ def test_an_equal_name_comes_before_the_published_naming(folders):
     for kernel in (1, 2):
         name = f"b.2_ker0{kernel}_blur_k13.png"
         (sharp / name).write_bytes((sharp / "a.png").read_bytes())
-    pairs, published = match(restored, sharp)
+    pairs, published = match_images(restored, sharp)
     assert published == 0
     assert all(pair.restored.name == pair.sharp.name for pair in pairs)
 
@@ -139,19 +139,21 @@ def exported(folder: Path) -> testsets.TestSet:
     index.insert(0, "image", range(len(index)))
     blurred = [blur(sharp[[face]], 3 + 2 * kernel)[0] for _, _, face, kernel in rows]
     testset = testsets.TestSet(sharp, np.stack(blurred), index)
-    export_testset(testset, "a", folder, force=False)
+    export_images(testset, "a", folder, force=False)
     return testset
 
 
 def test_an_exported_test_set_scores_as_evaluate_scores_it(config, metrics, tmp_path):
     testset = exported(tmp_path / "out")
-    evaluate(config, "baselines", None, {"a": testset}, metrics, tmp_path / "baselines.csv")
+    score_testsets(config, "baselines", None, {"a": testset}, metrics, tmp_path / "baselines.csv")
     baselines = pd.read_csv(tmp_path / "baselines.csv", dtype=str)
     baselines = baselines[baselines["method"] == "blurred"].reset_index(drop=True)
     baselines["restored"] = [Path(name).name for name in file_names("a", testset.index)["blurred"]]
     for label in ("Helen", "CelebA"):
         folder = tmp_path / "out" / f"Test_data_{label}"
-        pairs, published = match(folder / f"final_{label}_blur", folder / f"final_{label}_gt")
+        pairs, published = match_images(
+            folder / f"final_{label}_blur", folder / f"final_{label}_gt"
+        )
         assert published == len(pairs) == 6
         found = score_pairs(config, pairs, image_sizes(pairs), metrics)
         both = found.merge(baselines, on="restored", suffixes=("", "_stage"))
@@ -169,7 +171,7 @@ def test_images_of_several_sizes_keep_their_own_scores(config, metrics, tmp_path
         image = pictures(1, side)
         write_image(tmp_path / "sharp" / f"{name}.png", image[0])
         write_image(tmp_path / "restored" / f"{name}.png", blur(image, 3 + 2 * (name == "c"))[0])
-    pairs, _ = match(tmp_path / "restored", tmp_path / "sharp")
+    pairs, _ = match_images(tmp_path / "restored", tmp_path / "sharp")
     wanted = {"psnr": metrics["psnr"]}
     together = score_pairs(config, pairs, image_sizes(pairs), wanted)
     alone = [score_pairs(config, [p], image_sizes([p]), wanted)["psnr"][0] for p in pairs]
@@ -182,12 +184,12 @@ def test_the_interval_is_over_sharp_images(config, metrics):
     """Repeating every image four times adds no certainty."""
     psnr = {"psnr": metrics["psnr"]}
     once = pd.DataFrame({"sharp": list("abcdef"), "psnr": [20.0, 21, 23, 24, 24, 26]})
-    lines = [summary(config, frame, psnr).splitlines() for frame in (once, pd.concat([once] * 4))]
+    lines = [summarise(config, frame, psnr).splitlines() for frame in (once, pd.concat([once] * 4))]
     assert lines[0][1] == lines[1][1]
     assert lines[0][1].startswith("psnr             23.0000 [")
     assert "mean over 24 images [95 % interval, 6 sharp images are resampled]" in lines[1][0]
     assert "paper Tables 1, 2 and 4" in lines[0][2]
-    single = summary(config, once[:1], psnr)
+    single = summarise(config, once[:1], psnr)
     assert single.splitlines()[:2] == [
         "mean over 1 images",
         "psnr             20.0000, higher is better",

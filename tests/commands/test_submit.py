@@ -16,13 +16,15 @@ from helpers.places import ROOT
 from PIL import Image
 
 from dfpg.analysis.tables import build_tables
-from dfpg.commands.export import file_names
+from dfpg.commands.export import export_testset, file_names
 from dfpg.commands.submit import remove, submit
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import open_testset
-from dfpg.stages import pipeline, results
+from dfpg.stages.baselines import baselines as baselines_stage
+from dfpg.stages.kernels import kernels as kernels_stage
+from dfpg.stages.testsets import testsets as make_testsets
 
 VALUES = ["subset", "metric", "value", "ci_low", "ci_high", "n_images", "n_people"]
 
@@ -45,11 +47,11 @@ def base(tmp_path_factory) -> Path:
             "dfpg.evaluation.recognition.card.write_card",
             lambda *arguments: write_text(arguments[-1], '{"sha256": "toy"}'),
         )
-        pipeline.kernels(None)
+        kernels_stage(None)
         for protocol in ("a", "b"):
-            pipeline.testsets(protocol)
-            pipeline.export_testset(protocol, Path(f"export_{protocol}"), force=False)
-        results.evaluate("baselines")
+            make_testsets(protocol)
+            export_testset(protocol, Path(f"export_{protocol}"), force=False)
+        baselines_stage()
     return root
 
 

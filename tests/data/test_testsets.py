@@ -185,6 +185,12 @@ def test_a_truncated_or_missing_shard_is_refused_by_name(folders, tmp_path):
         open_testset(folder)
 
 
+def test_kernels_made_for_other_parameters_are_refused(config, banks, faces, tmp_path):
+    few = {size: kernels[:4] for size, kernels in banks["trajectory"].test.items()}
+    with pytest.raises(UserError, match=r"4 per size.*needs 10.*dvc repro kernels"):
+        build_testset(config, "a", KernelBank("trajectory", {}, few), faces, tmp_path)
+
+
 def test_an_unwritable_folder_leaves_nothing_half_written(config, banks, faces, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"):

@@ -15,7 +15,7 @@ from helpers.places import ROOT
 
 PAGE = ROOT / "docs" / "add_a_method.md"
 BLOCK = r"\n\n```\w+\n(.*?)```"
-COPIED = ("dfpg", "tests", "pyproject.toml")
+COPIED = ("dfpg", "tests", "pyproject.toml", "params.yaml", "results", ".gitignore")
 
 pytestmark = pytest.mark.smoke
 
@@ -35,6 +35,19 @@ def run(folder: Path, command: str) -> str:
     return result.stdout
 
 
+def git(folder: Path, *arguments: str) -> str:
+    own = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    command = ["git", *own, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def commit(folder: Path) -> None:
+    """Make the copy a repository whose only commit is the copy as it is."""
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "before")
+
+
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """The copy in which the page was followed, and what each of its commands printed."""
@@ -50,6 +63,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     (folder / "data").symlink_to(ROOT / "data")
     (folder / "artifacts").mkdir()
     (folder / "artifacts" / "assets").symlink_to(ROOT / "artifacts" / "assets")
+    commit(folder)
     page = PAGE.read_text()
     for name, text in re.findall(rf"Make the file `([^`]+)`:{BLOCK}", page, re.DOTALL):
         assert not (folder / name).exists()
@@ -67,7 +81,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 
 def test_the_methods_row_is_in_table_2_with_intervals(outputs):
     folder, _ = outputs
-    table = pd.read_csv(folder / "results" / "table2.csv")
+    table = pd.read_csv(folder / "artifacts" / "try" / "table2.csv")
     rows = table[(table["row"] == "residual") & (table["metric"] == "psnr")]
     assert len(rows) == 6
     assert rows["value"].between(5, 60).all()
@@ -88,6 +102,18 @@ def test_the_contract_was_put_to_it_and_kept(outputs):
     passed = re.search(r"(\d+) passed", summary)
     assert passed
     assert int(passed[1]) >= 8
+
+
+def test_nothing_but_the_two_files_of_the_page_changed(outputs):
+    folder, _ = outputs
+    changed = {line[3:] for line in git(folder, "status", "--porcelain", "-uall").splitlines()}
+    assert changed == {"dfpg/methods/residual.py", "params.yaml"}
+    page = PAGE.read_text()
+    blocks = re.findall(rf"In `params.yaml`, below the line `[^`]+`:{BLOCK}", page, re.DOTALL)
+    assert len(blocks) == 2
+    lines = git(folder, "diff", "-U0", "params.yaml").splitlines()
+    lines = [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert lines == [f"+{block.rstrip()}" for block in blocks]
 
 
 def test_methods_shows_its_cost(outputs):

@@ -83,7 +83,7 @@ def test_the_api_shows_every_module_and_of_it_the_public_things(site):
     api = {path.stem: path.read_text() for path in (site / "api").glob("*.html")}
     assert 'id="dfpg.methods.base.Method.restore"' in api["methods"]
     assert 'id="dfpg.methods.registry._construct"' not in api["methods"]
-    assert "multiply-accumulates of its convolutions" in api["stages"]
+    assert "multiply-accumulates of its convolutions" in api["methods"]
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "dfpg").rglob("*.py")
@@ -105,6 +105,14 @@ def test_the_tour_is_a_page_with_its_outputs(site):
     assert "identity at step 0: True" in tour
     assert "<th>ci_low</th>" in tour
     assert 'href="tour.html"' in (site / "index.html").read_text()
+    assert 'href="tour.ipynb" download' in tour
+
+
+def test_the_tour_names_no_script_elsewhere(site):
+    """Formulas and diagrams in notebooks would be drawn by scripts from a content network."""
+    scripts = re.findall(r"<script\b.*?</script>", (site / "tour.html").read_text(), re.DOTALL)
+    assert scripts
+    assert not any(re.search(r"https?://[^\"']*\.m?js|src=\"\"", script) for script in scripts)
 
 
 @pytest.fixture

@@ -8,16 +8,20 @@ import pytest
 import torch
 from helpers.toys import Toy
 
+from dfpg.commands.sheet import real_blur
+from dfpg.commands.sheet import sheet as sheet_command
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import TestSet as Shards
 from dfpg.evaluation.restore import in_precision, load_restore, restoring_precision
-from dfpg.evaluation.score import evaluate
-from dfpg.methods.base import save_weights
+from dfpg.evaluation.score import score_testsets
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 from dfpg.metrics.psnr import Psnr
-from dfpg.stages import results
+from dfpg.stages.environment import environment as environment_stage
+from dfpg.stages.evaluate import evaluate as evaluate_stage
+from dfpg.stages.pictures import pictures as pictures_stage
 
 CPU = torch.device("cpu")
 SIDE = 32
@@ -71,7 +75,7 @@ class Watching:
 def test_precision_reaches_the_network_and_not_the_metrics(config, testset, tmp_path, precision):
     method, metric = Seen(), Watching()
     restore = in_precision(method, CPU, precision)
-    evaluate(config, "b1", restore, {"b": testset}, {"mean": metric}, tmp_path / "b1.csv")
+    score_testsets(config, "b1", restore, {"b": testset}, {"mean": metric}, tmp_path / "b1.csv")
     assert set(method.autocast) == {precision == "bf16"}
     assert set(metric.autocast) == {False}
 
@@ -95,7 +99,7 @@ def test_bf16_scores_differ_little_and_fp32_are_the_methods_own(config, weights,
         out = tmp_path / f"{precision}.csv"
         restore = load_restore(with_precision(config, precision), weights, CPU)
         assert restore(torch.zeros(1, 3, SIDE, SIDE)).dtype == torch.float32
-        evaluate(config, "b1", restore, {"b": testset}, {"psnr": Psnr()}, out)
+        score_testsets(config, "b1", restore, {"b": testset}, {"psnr": Psnr()}, out)
         tables[precision] = pd.read_csv(out)
     difference = (tables["bf16"]["psnr"] - tables["fp32"]["psnr"]).abs()
     assert 0 < difference.max() < 0.05  # dB
@@ -111,13 +115,11 @@ def test_auto_is_resolved_for_the_device(config, set_cpu):
 
 
 COMMANDS = {
-    "evaluate": lambda _: results.evaluate("nafnet"),
-    "sheet": lambda folder: results.sheet(folder / "sheet.png"),
-    "pictures": lambda _: results.pictures(),
-    "real blur": lambda folder: results.real_blur(
-        folder / "pictures", folder / "artifacts" / "x.png", []
-    ),
-    "environment": lambda _: results.environment(),
+    "evaluate": lambda _: evaluate_stage("nafnet"),
+    "sheet": lambda folder: sheet_command(folder / "sheet.png"),
+    "pictures": lambda _: pictures_stage(),
+    "real blur": lambda folder: real_blur(folder / "pictures", folder / "artifacts" / "x.png", []),
+    "environment": lambda _: environment_stage(),
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from dfpg.core.errors import UserError
 from dfpg.data import testsets
 from dfpg.evaluation.per_image import KEYS, read_per_image
-from dfpg.evaluation.score import evaluate
+from dfpg.evaluation.score import score_testsets
 
 SIDE = 8
 PAIRS = ((0, 0), (2, 1), (1, 0), (0, 3), (2, 2))  # (row of sharp, kernel) of each image
@@ -74,7 +74,9 @@ def expected_psnr(testset, image, restored):
 
 def test_each_image_is_scored_against_its_own_face_in_sorted_rows(config, testset, tmp_path):
     out = tmp_path / "b1.csv"
-    rate = evaluate(config, "b1", halve, {"b": testset}, {"psnr": Psnr(), "mean": Mean()}, out)
+    rate = score_testsets(
+        config, "b1", halve, {"b": testset}, {"psnr": Psnr(), "mean": Mean()}, out
+    )
     rows = rows_of(out)
     assert rate > 0
     assert list(rows[0]) == [*KEYS, "psnr", "mean"]
@@ -92,7 +94,7 @@ def test_each_image_is_scored_against_its_own_face_in_sorted_rows(config, testse
 
 def test_baselines_are_two_rows_per_image_and_sharp_is_infinite(config, testset, tmp_path):
     out = tmp_path / "baselines.csv"
-    evaluate(config, "baselines", None, {"b": testset, "a": testset}, {"psnr": Psnr()}, out)
+    score_testsets(config, "baselines", None, {"b": testset, "a": testset}, {"psnr": Psnr()}, out)
     rows = rows_of(out)
     keys = [(row["method"], row["protocol"], int(row["image"])) for row in rows]
     assert keys == [(m, p, i) for m in ("blurred", "sharp") for p in "ab" for i in range(5)]
@@ -107,14 +109,14 @@ def test_baselines_are_two_rows_per_image_and_sharp_is_infinite(config, testset,
 
 def test_an_identity_method_scores_like_blurred(config, testset, tmp_path):
     for name, restore in (("b1", lambda blurred: blurred), ("baselines", None)):
-        evaluate(config, name, restore, {"b": testset}, {"psnr": Psnr()}, tmp_path / name)
+        score_testsets(config, name, restore, {"b": testset}, {"psnr": Psnr()}, tmp_path / name)
     blurred = [row["psnr"] for row in rows_of(tmp_path / "baselines") if row["method"] == "blurred"]
     assert [row["psnr"] for row in rows_of(tmp_path / "b1")] == blurred
 
 
 def test_features_of_a_face_are_computed_once_per_batch(config, testset, tmp_path):
     metric = Psnr()
-    evaluate(config, "baselines", None, {"b": testset}, {"psnr": metric}, tmp_path / "x.csv")
+    score_testsets(config, "baselines", None, {"b": testset}, {"psnr": metric}, tmp_path / "x.csv")
     assert config.evaluation.batch_size >= len(PAIRS)
     assert metric.faces == 3
 
@@ -126,7 +128,9 @@ def test_batch_size_changes_no_byte(config, testset, tmp_path, batch_size):
         settings = config.evaluation.model_copy(update={"batch_size": size})
         other = config.model_copy(update={"evaluation": settings})
         outs.append(tmp_path / f"{len(outs)}.csv")
-        evaluate(other, "b1", halve, {"b": testset}, {"psnr": Psnr(), "mean": Mean()}, outs[-1])
+        score_testsets(
+            other, "b1", halve, {"b": testset}, {"psnr": Psnr(), "mean": Mean()}, outs[-1]
+        )
     assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
@@ -141,14 +145,14 @@ def test_bad_output_is_refused_and_earlier_scores_stay(config, testset, tmp_path
     out = tmp_path / "b1.csv"
     out.write_text("earlier")
     with pytest.raises(UserError, match=message):
-        evaluate(config, "b1", restore, {"b": testset}, {"psnr": Psnr()}, out)
+        score_testsets(config, "b1", restore, {"b": testset}, {"psnr": Psnr()}, out)
     assert out.read_text() == "earlier"
 
 
 def test_names_survive_reading_as_text(config, testset, tmp_path):
     index = testset.index.assign(person="007", face="nan")
     named = testsets.TestSet(testset.sharp, testset.blurred, index)
-    evaluate(config, "b1", halve, {"b": named}, {"mean": Mean()}, tmp_path / "b1.csv")
+    score_testsets(config, "b1", halve, {"b": named}, {"mean": Mean()}, tmp_path / "b1.csv")
     scores = read_per_image(tmp_path / "b1.csv")
     assert set(zip(scores["person"], scores["face"], strict=True)) == {("007", "nan")}
 
@@ -156,10 +160,10 @@ def test_names_survive_reading_as_text(config, testset, tmp_path):
 @pytest.mark.parametrize("bad", ["", "abc"])
 def test_a_metric_that_is_no_number_is_refused(config, testset, tmp_path, bad):
     path = tmp_path / "b1.csv"
-    evaluate(config, "b1", halve, {"b": testset}, {"mean": Mean()}, path)
+    score_testsets(config, "b1", halve, {"b": testset}, {"mean": Mean()}, path)
     first = rows_of(path)[0]["mean"]
     path.write_text(path.read_text().replace(first, bad, 1))
-    with pytest.raises(UserError, match="'mean' holds a value that is no number"):
+    with pytest.raises(UserError, match=r"column 'mean', row 1: .* is missing, or is not of"):
         read_per_image(path)
 
 
@@ -171,7 +175,9 @@ def test_the_observer_sees_what_is_scored(config, testset, tmp_path):
             seen.append((protocol, method, image, pixels.mean()))
 
     out = tmp_path / "baselines.csv"
-    evaluate(config, "baselines", None, {"b": testset}, {"mean": Mean()}, out, observe=observe)
+    score_testsets(
+        config, "baselines", None, {"b": testset}, {"mean": Mean()}, out, observe=observe
+    )
     scored = [
         (row["protocol"], row["method"], int(row["image"]), pytest.approx(float(row["mean"])))
         for row in rows_of(out)

@@ -13,7 +13,7 @@ from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.evaluation.per_image import write_per_image
 from dfpg.evaluation.robustness.moves import MOVES, Move
-from dfpg.paper.tables import evaluated_on
+from dfpg.paper.tables import evaluation_protocols
 
 PEOPLE = 12
 Gain = Callable[[str, Move], float]  # run and move -> dB above blurred
@@ -42,7 +42,7 @@ def part(method: str, protocols: tuple[str, ...], gain: float | Callable[[Move],
                         "size": 13,
                         "mirrored": 0.25 if move.mode == "scale 0.75" else 0.0,
                         "psnr": values,
-                        "ssim_matlab_rgb": values / 40,
+                        "ssim_matlab_rgb": np.minimum(values / 40, 1.0),
                     }
                 )
             )
@@ -55,7 +55,7 @@ def write_parts(config: Config, folder: Path, gain: Gain, runs: list[str] | None
     baselines = [part("blurred", both, 0.0), part("sharp", both, np.inf)]
     write_per_image(pd.concat(baselines), folder / "baselines.csv")
     for run in runs or config.runs:
-        rows = part(run, evaluated_on(config, run), lambda move, run=run: gain(run, move))
+        rows = part(run, evaluation_protocols(config, run), lambda move, run=run: gain(run, move))
         write_per_image(rows, folder / f"{run}.csv")
     for path in folder.glob("*.csv"):
         card = {"weights": "" if path.stem == "baselines" else "ab" * 32, "device": "cpu"}

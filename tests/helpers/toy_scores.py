@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from helpers.csv_files import read_rows
 
-from dfpg.analysis.submissions import Card, reference_hashes
+from dfpg.analysis.submissions import SubmissionCard, reference_hashes
 from dfpg.core.config import Config
 from dfpg.core.files import write_text
 from dfpg.core.seeds import generator
@@ -22,7 +24,7 @@ from dfpg.evaluation.per_image import (
 )
 from dfpg.evaluation.recognition.pairs import Pair, write_pairs
 from dfpg.evaluation.recognition.references import table3_rows
-from dfpg.paper.tables import RECOGNITION, TEST_SETS, evaluated_on
+from dfpg.paper.tables import RECOGNITION, TEST_SETS, evaluation_protocols
 
 METRICS = (
     "psnr",
@@ -93,13 +95,13 @@ def recognition_of(
 
 def write_recognition_artifacts(config: Config, folder: Path) -> None:
     """Recognition CSVs of the baselines and every run, the pairs and the embedder's card."""
-    both = tuple(sorted({protocol for protocol, _ in TEST_SETS.values()}))
+    both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
     baselines = [
         recognition_of(config, name, both, lost) for name, lost in (("sharp", 0), ("blurred", 0.3))
     ]
     write_recognition(baselines, folder / "recognition" / "baselines.csv")
     for name in config.runs:
-        rows = recognition_of(config, name, evaluated_on(config, name), 0.1)
+        rows = recognition_of(config, name, evaluation_protocols(config, name), 0.1)
         write_recognition([rows], folder / "recognition" / f"{name}.csv")
     people = [f"{RECOGNITION.subset}-{number}" for number in range(PEOPLE)]
     pairs = [Pair(one, f"{one}.jpg", f"x{one}.jpg", f"other {one}") for one in people]
@@ -109,17 +111,17 @@ def write_recognition_artifacts(config: Config, folder: Path) -> None:
 
 def write_artifacts(config: Config, folder: Path) -> Path:
     """Write all CSVs of the baselines and every run, both cards, one history and one cost."""
-    both = tuple(sorted({protocol for protocol, _ in TEST_SETS.values()}))
+    both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
     baselines = [scores_of(config, name, both, 0.0) for name in ("sharp", "blurred")]
     write_per_image(pd.concat(baselines), folder / "per_image" / "baselines.csv")
     for number, name in enumerate(config.runs):
-        scores = scores_of(config, name, evaluated_on(config, name), 1.0 + 0.1 * number)
+        scores = scores_of(config, name, evaluation_protocols(config, name), 1.0 + 0.1 * number)
         write_per_image(scores, folder / "per_image" / f"{name}.csv")
     (folder / "priors").mkdir()
     card = {"network": "surrogate", "auc": {"before": 0.8, "after": 0.9}}
     (folder / "priors" / "card.json").write_text(json.dumps(card))
     (folder / "history").mkdir()
-    history = "step,lr,pixel,validation_psnr\n2,0.0002,0.11,22.5\n4,0.0002,0.10,22.75\n"
+    history = "step,lr,pixel,validation_gain\n2,0.0002,0.11,0.5\n4,0.0002,0.10,0.75\n"
     (folder / "history" / "b1.csv").write_text(history)
     (folder / "cost").mkdir()
     (folder / "cost" / "b1.json").write_text('{"seconds": 12.34, "device": "cpu"}')
@@ -135,7 +137,7 @@ def write_submission(config: Config, artifacts: Path, folder: Path, protocol: st
     own = seen[(seen["method"] == "blurred") & (seen["protocol"] == protocol)]
     pairs, embedder = reference_hashes(artifacts / "references")
     means = rows.drop(columns=list(KEYS)).mean().to_dict()
-    card = Card(
+    card = SubmissionCard(
         name="mynet", protocol=protocol, paper="MyNet, its own code", by="", images=len(rows),
         profile=config.profile, image_size=32, testset={}, restored="", prior="",
         pairs=pairs, embedder=embedder, blurred=means,
@@ -144,3 +146,13 @@ def write_submission(config: Config, artifacts: Path, folder: Path, protocol: st
     write_recognition([own.assign(method="mynet")], folder / "mynet" / "recognition.csv")
     write_text(folder / "mynet" / "card.json", json.dumps(card.model_dump()))
     return folder
+
+
+def mean_of_images(
+    artifacts: Path, method: str, protocol: str, mode: str, subset: str, name: str
+) -> float:
+    """Mean over images with plain Python, from the CSV that holds the method."""
+    run = "baselines" if method in ("sharp", "blurred") else method
+    wanted = {"method": method, "protocol": protocol, "mode": mode, "subset": subset}
+    rows = read_rows(artifacts / "per_image" / f"{run}.csv")
+    return statistics.fmean(float(row[name]) for row in rows if wanted.items() <= row.items())

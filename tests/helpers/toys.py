@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +23,9 @@ from dfpg.core.config import Config, Frozen
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
 from dfpg.core.seeds import derive_seed
-from dfpg.methods.base import Method, Phase, Setting, frozen
+from dfpg.methods.base import Method, Phase, Setting
+from dfpg.methods.initialise import frozen
+from dfpg.training.ema import use_weights
 from dfpg.training.loop import train
 
 RUN = "toy"
@@ -107,22 +111,24 @@ class Toy(Method):
         pixel = (restored - batch.sharp).abs().mean()
         with frozen(discriminator):
             adversarial = F.softplus(-discriminator(restored)).mean()
-        yield Phase("generator", pixel + 0.1 * adversarial, {"pixel": pixel.detach()})
+        yield Phase.of("generator", {"pixel": (1.0, pixel), "adversarial": (0.1, adversarial)})
 
     def infer(self, blurred: Tensor) -> Tensor:
         return self.networks["generator"](blurred)
 
 
-def toy_psnr(method: Method) -> float:
+def toy_validation(method: Method, weights: Mapping[str, Tensor]) -> dict[str, float]:
     batch = ToyBatches().batch(10**6)
-    error = (method.restore(batch.blurred) - batch.sharp).square().mean()
-    return float(10 * torch.log10(4 / error))
+    with use_weights(method.networks["generator"], weights):
+        restored = method.restore(batch.blurred)
+    errors = [(x - batch.sharp).square().mean() for x in (batch.blurred, restored)]
+    return {"validation_gain": float(10 * torch.log10(errors[0] / errors[1]))}
 
 
 def run_toy(folder: Path, config: Config, **options: Any) -> None:
     torch.set_num_threads(1)
     batches = options.pop("batches", None) or ToyBatches(config.training.batch_size)
-    validation = options.pop("validation", toy_psnr)
+    validation = options.pop("validation", toy_validation)
     out, history, cost = (folder / f"toy.{suffix}" for suffix in ("safetensors", "csv", "json"))
     toy, scratch = Toy(**options), folder / "scratch"
     train(config, RUN, toy, batches, out, history, cost, scratch, validation)
@@ -132,6 +138,11 @@ def train_toy(folder: Path, config: Config, **options: Any) -> tuple[bytes, byte
     """Train in ``folder``; returns the bytes of weights and history."""
     run_toy(folder, config, **options)
     return (folder / "toy.safetensors").read_bytes(), (folder / "toy.csv").read_bytes()
+
+
+def rows(history: bytes) -> list[dict[str, str]]:
+    """Rows of a history's CSV."""
+    return list(csv.DictReader(io.StringIO(history.decode())))
 
 
 def child(folder: Path, config: Config, options: dict[str, Any], prepare: Any = None) -> None:
@@ -174,7 +185,7 @@ def start(folder: Path, config: Config, prepare: Any = None, **options: Any) -> 
     return process
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

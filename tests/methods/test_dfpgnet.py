@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.steps import reached_parameters, step, train
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfpg.methods.base import frozen
 from dfpg.methods.blocks import SFT, SSFT, ChannelAttention
 from dfpg.methods.dfpgnet import (
     VARIANTS,
@@ -20,6 +20,7 @@ from dfpg.methods.dfpgnet import (
     Generator,
     Variant,
 )
+from dfpg.methods.initialise import frozen
 
 Make = Callable[..., DFPGNet]
 LOSSES = {
@@ -46,16 +47,6 @@ def giga_macs(network: nn.Module, *inputs: Any) -> float:
     with FlopCounterMode(display=False) as counter:
         network(*inputs)
     return counter.get_total_flops() / 2e9
-
-
-def step(method: DFPGNet, pair: Any, optimisers: dict[str, Any]) -> dict[str, Tensor]:
-    figures: dict[str, Tensor] = {}
-    for phase in method.phases(pair):
-        optimisers[phase.optimiser].zero_grad()
-        phase.loss.backward()
-        optimisers[phase.optimiser].step()
-        figures |= phase.figures
-    return figures
 
 
 @pytest.mark.parametrize(
@@ -201,21 +192,8 @@ def test_gradient_reaches_every_parameter_within_three_steps(
     make: Make, pair: Any, variant: str, init: str, width: int
 ) -> None:
     method = make(variant=variant, init=init, width=width).train()
-    optimisers = method.optimisers(1e-3, 1e-3)
-    reached: set[tuple[str, str]] = set()
-    wanted = {(n, p) for n, net in method.networks.items() for p, _ in net.named_parameters()}
-    for _ in range(3):
-        for phase in method.phases(pair):
-            optimisers[phase.optimiser].zero_grad()
-            phase.loss.backward()
-            network = method.networks[phase.optimiser]
-            reached |= {
-                (phase.optimiser, name)
-                for name, p in network.named_parameters()
-                if p.grad is not None and p.grad.abs().max() > 0
-            }
-            optimisers[phase.optimiser].step()
-    assert wanted == reached
+    reached = reached_parameters(method, pair, method.optimisers(1e-3, 1e-3), 3)
+    assert reached == {p for network in method.networks.values() for p in network.parameters()}
 
 
 def test_generator_step_leaves_the_discriminator_without_gradient(make: Make, pair: Any) -> None:
@@ -257,17 +235,14 @@ def test_both_phases_share_one_pass_of_the_generator(make: Make, pair: Any) -> N
 def test_generator_phase_sees_the_discriminator_already_stepped(make: Make, pair: Any) -> None:
     def adversarial(lr: float) -> float:
         method = make()
-        return step(method, pair, method.optimisers(1e-3, lr))["adversarial"].item()
+        return step(method, pair, method.optimisers(1e-3, lr))["adversarial"]
 
     assert adversarial(0.05) != adversarial(0.0)
 
 
 def test_discriminator_learns_to_tell_the_priors_apart(make: Make, pair: Any) -> None:
     method = make()
-    optimisers = method.optimisers(0.0, 1e-3)
-    first = step(method, pair, optimisers)
-    for _ in range(8):
-        last = step(method, pair, optimisers)
+    first, *_, last = train(method, pair, method.optimisers(0.0, 1e-3), 9)
     assert last["d_real"] - last["d_fake"] > first["d_real"] - first["d_fake"] + 0.2
 
 
@@ -323,9 +298,7 @@ def test_equal_seeds_give_equal_networks_and_others_do_not(make: Make) -> None:
 @pytest.mark.parametrize("variant", ["b1", "b3", "b6"])
 def test_training_improves_on_the_blurred_input(make: Make, pair: Any, variant: str) -> None:
     method = make(variant=variant, width=16).train()
-    optimisers = method.optimisers(2e-3, 1e-4)
-    for _ in range(20):
-        step(method, pair, optimisers)
+    train(method, pair, method.optimisers(2e-3, 1e-4), 20)
     blurred, restored = (
         (x - pair.sharp).square().mean() for x in (pair.blurred, method.restore(pair.blurred))
     )

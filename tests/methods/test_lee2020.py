@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.steps import reached_parameters, train
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -202,15 +203,7 @@ def test_l1_trains_the_last_image_alone_and_needs_no_prior(make: Make, batch: La
 
 def test_gradient_reaches_every_parameter_within_three_steps(make: Make, batch: Labelled) -> None:
     method = make().train()
-    optimisers = method.optimisers(1e-3, 1e-3)
-    reached: set[Tensor] = set()
-    for _ in range(3):
-        for phase in method.phases(batch):
-            network = method.networks[phase.optimiser]
-            optimisers[phase.optimiser].zero_grad()
-            phase.loss.backward()
-            reached |= {p for p in network.parameters() if p.grad is not None and p.grad.any()}
-            optimisers[phase.optimiser].step()
+    reached = reached_parameters(method, batch, method.optimisers(1e-3, 1e-3), 3)
     assert reached == {p for network in method.networks.values() for p in network.parameters()}
 
 
@@ -219,12 +212,7 @@ def test_training_improves_on_the_blurred_input(
     make: Make, batch: Labelled, objective: str
 ) -> None:
     method = make(objective=objective, width=16).train()
-    optimisers = method.optimisers(2e-3, 1e-4)
-    for _ in range(20):
-        for phase in method.phases(batch):
-            optimisers[phase.optimiser].zero_grad()
-            phase.loss.backward()
-            optimisers[phase.optimiser].step()
+    train(method, batch, method.optimisers(2e-3, 1e-4), 20)
     blurred, restored = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )

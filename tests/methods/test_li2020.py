@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.steps import step, train
 from pydantic import ValidationError
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.errors import UserError
-from dfpg.methods.base import Setting, load_weights, save_weights
+from dfpg.methods.base import Setting
 from dfpg.methods.li2020 import (
     Box,
     Dictionary,
@@ -22,6 +23,7 @@ from dfpg.methods.li2020 import (
     halved,
     random_trunk,
 )
+from dfpg.methods.weights import load_weights, save_weights
 from dfpg.pretrained.vggface import PriorNetwork
 
 SIDE = 32
@@ -69,16 +71,6 @@ def make(trunk: PriorNetwork) -> Callable[..., Li2020]:
 
 
 Make = Callable[..., Li2020]
-
-
-def step(method: Li2020, optimisers: dict[str, torch.optim.Optimizer], batch: Any) -> list[Any]:
-    done = []
-    for phase in method.phases(batch):
-        optimisers[phase.optimiser].zero_grad(set_to_none=True)
-        phase.loss.backward()
-        optimisers[phase.optimiser].step()
-        done.append(phase)
-    return done
 
 
 def test_boxes_are_centred_on_their_place_and_stay_inside() -> None:
@@ -159,13 +151,13 @@ def test_the_encoder_is_the_prior_network_itself_and_never_trained(
 ) -> None:
     method, before = make().train(), trunk.state()
     assert method.networks["generator"].trunk is trunk
-    step(method, method.optimisers(1e-2, 1e-2), Pair())
+    step(method, Pair(), method.optimisers(1e-2, 1e-2))
     assert all(torch.equal(value, before[key]) for key, value in trunk.state().items())
 
 
 def test_weights_bring_their_encoder_and_dictionaries(make: Make, tmp_path: Path) -> None:
     method = make().train()
-    step(method, method.optimisers(1e-2, 1e-2), Pair())
+    step(method, Pair(), method.optimisers(1e-2, 1e-2))
     save_weights(tmp_path / "w.safetensors", method, 1)
     other = make(inference=True)
     assert set(other.networks) == {"generator"}
@@ -182,9 +174,7 @@ def test_identity_start_returns_its_input_and_released_does_not(make: Make) -> N
 
 def test_training_improves_on_its_input(make: Make) -> None:
     method, batch = make(objective="l1").train(), Pair()
-    optimisers = method.optimisers(3e-3, 1e-4)
-    for _ in range(40):
-        step(method, optimisers, batch)
+    train(method, batch, method.optimisers(3e-3, 1e-4), 40)
     before, after = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.methods.base import Setting
-from dfpg.methods.nafnet import ChannelNorm, NAFBlock, NAFNet, NAFNetOptions, psnr_loss, simple_gate
+from dfpg.methods.nafnet import ChannelNorm, NAFBlock, NAFNet, NAFNetOptions, psnr, simple_gate
 
 OPTIONS: dict[str, Any] = {
     "width": 8,
@@ -72,15 +72,15 @@ def test_a_fresh_block_is_the_identity_and_its_factors_open_the_branches() -> No
     assert not torch.equal(block(x), first)
 
 
-def test_native_loss_is_minus_the_mean_psnr_of_the_images() -> None:
+def test_psnr_is_the_mean_of_the_images_and_has_a_gradient_at_equality() -> None:
     sharp = torch.zeros(2, 3, 4, 4)
     restored = sharp.clone()
     restored[0] += 0.2  # 0.1 of the range: 20 dB
     restored[1] += 0.02  # 40 dB
-    assert psnr_loss(restored.requires_grad_(), sharp).item() == pytest.approx(-30, abs=1e-3)
-    perfect = psnr_loss(restored * 0, sharp)
+    assert psnr(restored.requires_grad_(), sharp).item() == pytest.approx(30, abs=1e-3)
+    perfect = psnr(restored * 0, sharp)
     perfect.backward()
-    assert perfect.item() == pytest.approx(-80)
+    assert perfect.item() == pytest.approx(80)
     assert restored.grad.isfinite().all()
 
 

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.places import ROOT
 
-from dfpg.core.config import Config, Run
+from dfpg.core.config import Config, Frozen, Run
 from dfpg.core.errors import UserError
-from dfpg.methods.base import save_weights
-from dfpg.methods.registry import METHODS, build_method, build_restorer, needs_prior, run_options
+from dfpg.methods.base import Method
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import (
+    build_method,
+    build_restorer,
+    method_class,
+    needs_prior,
+    run_options,
+)
+from dfpg.methods.weights import save_weights
 
 
 @pytest.fixture
@@ -38,7 +49,7 @@ def with_shared(config: Config, **options: Any) -> Config:
 def test_every_run_of_the_profile_builds(config: Config, prior: Any) -> None:
     for name, run in config.runs.items():
         method = build_method(config, name, prior)
-        assert method.name == run.method in METHODS
+        assert method.name == run.method in method_names()
         assert "generator" in method.networks
 
 
@@ -118,3 +129,42 @@ def test_weights_with_options_unknown_here_are_refused(
     save_weights(path, method, steps=1)
     with pytest.raises(UserError, match=r"w.safetensors: width: "):
         build_restorer(path, torch.device("cpu"))
+
+
+def test_asking_for_one_method_imports_no_other() -> None:
+    code = (
+        "import sys; from dfpg.methods.names import method_names; "
+        "from dfpg.methods.registry import method_class; "
+        "names = method_names(); method_class('nafnet'); "
+        "print(*(n for n in names if f'dfpg.methods.{n}' in sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["nafnet"]
+
+
+def test_a_file_of_two_methods_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = method_class("nafnet").__module__
+    other = type("Other", (method_class("nafnet"),), {"__module__": module})
+    monkeypatch.setattr(sys.modules[module], "Other", other, raising=False)
+    with pytest.raises(
+        UserError, match=r"nafnet\.py: one class of Method is wanted, found NAFNet, "
+    ):
+        method_class("nafnet")
+
+
+def test_a_class_that_is_not_whole_is_refused_with_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = sys.modules[method_class("nafnet").__module__]
+    body = {"__module__": module.__name__, "Options": Frozen, "multiple": 1, "infer": None}
+    monkeypatch.setattr(module, "NAFNet", type("Half", (Method,), body))
+    with pytest.raises(
+        UserError, match=r"nafnet\.py: Half lacks system, contract, phases: see docs/add_a_method"
+    ):
+        method_class("nafnet")
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"^here: unknown method 'nafnett'; there are dfpgnet, lee"):
+        method_class("nafnett", "here")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.steps import train
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -88,15 +89,6 @@ def batch(pair: Any) -> Labelled:
 
 def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
-
-
-def train(method: Shen2018, batch: Any, steps: int, lr: float = 1e-3) -> None:
-    optimisers = method.optimisers(lr, lr)
-    for _ in range(steps):
-        for phase in method.phases(batch):
-            optimisers[phase.optimiser].zero_grad()
-            phase.loss.backward()
-            optimisers[phase.optimiser].step()
 
 
 def test_networks_have_the_stated_sizes_and_cost() -> None:
@@ -192,17 +184,17 @@ def test_centred_pixels_reach_the_networks_as_they_are(make: Make, batch: Labell
 
 def test_parsing_net_is_frozen_with_its_statistics_afterwards(make: Make, batch: Labelled) -> None:
     method = make().train()
-    train(method, batch, 1)
+    train(method, batch, method.optimisers(1e-3, 1e-3), 1)
     parsing = method.networks["generator"].parsing
     before = {key: value.clone() for key, value in parsing.state_dict().items()}
     method.train()  # as after a validation
-    train(method, batch, 2)
+    train(method, batch, method.optimisers(1e-3, 1e-3), 2)
     assert all(torch.equal(before[key], value) for key, value in parsing.state_dict().items())
 
 
 def test_parsing_net_learns_its_classes(make: Make, batch: Labelled) -> None:
     method = make(parsing_steps=60, parsing_sharp=1.0, parsing_width=8).train()
-    train(method, batch, 60, lr=3e-3)
+    train(method, batch, method.optimisers(3e-3, 3e-3), 60)
     found = method.networks["generator"].parsing(batch.sharp).argmax(1)
     names = ("background", "skin", "nose", "hair")
     rows = torch.tensor([SHEN11.index(n) for n in names]).repeat_interleave(SIDE // 4)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.steps import reached_parameters, train
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -79,19 +80,6 @@ def parameters(network: nn.Module) -> int:
 
 def both(one: Tensor, other: Tensor) -> Tensor:
     return torch.cat([one, other])
-
-
-def train(method: Xia2019, batch: Pairs, steps: int, lr: float) -> list[dict[str, float]]:
-    torch.manual_seed(0)  # noise of the proxy
-    optimiser = method.train().optimisers(lr, lr)["generator"]
-    history = []
-    for _ in range(steps):
-        (phase,) = method.phases(batch)
-        optimiser.zero_grad()
-        phase.loss.backward()
-        optimiser.step()
-        history.append({name: value.item() for name, value in phase.figures.items()})
-    return history
 
 
 def test_networks_have_the_published_sizes_and_cost() -> None:
@@ -237,17 +225,9 @@ def test_gradient_reaches_every_parameter_within_three_steps(
     make: Make, batch: Pairs, variant: str
 ) -> None:
     method = make(variant=variant).train()
-    generator, optimiser = method.networks["generator"], method.optimisers(1e-3, 1e-3)["generator"]
-    reached: set[str] = set()
-    for _ in range(3):
-        (phase,) = method.phases(batch)
-        optimiser.zero_grad()
-        phase.loss.backward()
-        reached |= {
-            name for name, p in generator.named_parameters() if p.grad is not None and p.grad.any()
-        }
-        optimiser.step()
-    assert reached == {name for name, p in generator.named_parameters() if p.requires_grad}
+    generator = method.networks["generator"]
+    reached = reached_parameters(method, batch, method.optimisers(1e-3, 1e-3), 3)
+    assert reached == {p for p in generator.parameters() if p.requires_grad}
     frozen = {name for name, p in generator.named_parameters() if not p.requires_grad}
     assert frozen == ({"kernel.last.bias"} if variant == "blind" else set())
 
@@ -284,15 +264,18 @@ def test_weights_are_uniform_with_variance_of_one_over_fan_in(make: Make) -> Non
 
 @pytest.mark.parametrize("variant", ["blind", "nonblind"])
 def test_unsupervised_losses_fall(make: Make, batch: Pairs, variant: str) -> None:
-    history = train(make(variant=variant, proxy_noise=2.0), batch, 60, 3e-3)
+    method = make(variant=variant, proxy_noise=2.0).train()
+    torch.manual_seed(0)  # noise of the proxy
+    history = train(method, batch, method.optimisers(3e-3, 3e-3), 60)
     for name in ("self", "swap") + (("proxy_kernel",) if variant == "blind" else ()):
         assert history[-1][name] < 0.8 * history[0][name]
 
 
 @pytest.mark.parametrize("variant", ["nonblind", "supervised"])
 def test_training_improves_on_the_blurred_input(make: Make, batch: Pairs, variant: str) -> None:
-    method = make(variant=variant, width=16)
-    train(method, batch, 60, 3e-3)
+    method = make(variant=variant, width=16).train()
+    torch.manual_seed(0)  # noise of the proxy
+    train(method, batch, method.optimisers(3e-3, 3e-3), 60)
     blurred, restored = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )

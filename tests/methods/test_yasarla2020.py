@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.steps import train
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -93,18 +94,6 @@ def batch(pair: Any) -> Labelled:
 
 def parameters(*networks: nn.Module) -> int:
     return sum(p.numel() for network in networks for p in network.parameters())
-
-
-def train(method: Yasarla2020, batch: Any, steps: int, lr: float = 1e-3) -> dict[str, float]:
-    optimisers = method.optimisers(lr, lr)
-    figures: dict[str, float] = {}
-    for _ in range(steps):
-        for phase in method.phases(batch):
-            optimisers[phase.optimiser].zero_grad()
-            phase.loss.backward()
-            optimisers[phase.optimiser].step()
-            figures = {key: value.item() for key, value in phase.figures.items()}
-    return figures
 
 
 def test_networks_have_the_published_sizes_and_cost() -> None:
@@ -224,17 +213,17 @@ def test_each_phase_trains_its_own_networks_only(make: Make, batch: Labelled) ->
 
 def test_frozen_segmentation_keeps_its_statistics(make: Make, batch: Labelled) -> None:
     method = make().train()
-    train(method, batch, 1)
+    train(method, batch, method.optimisers(1e-3, 1e-3), 1)
     segmentation = method.networks["generator"].segmentation
     before = {key: value.clone() for key, value in segmentation.state_dict().items()}
     method.train()  # as after a validation
-    train(method, batch, 2)
+    train(method, batch, method.optimisers(1e-3, 1e-3), 2)
     assert all(torch.equal(before[k], v) for k, v in segmentation.state_dict().items())
 
 
 def test_segmentation_learns_the_four_classes(make: Make, batch: Labelled) -> None:
     method = make(segmentation_steps=60, segmentation_sharp=1.0).train()
-    train(method, batch, 60, lr=1e-2)
+    train(method, batch, method.optimisers(1e-2, 1e-2), 60)
     segmentation = method.networks["generator"].segmentation
     segmentation.train()  # of its own batch: statistics as in training
     found = method.networks["generator"].class_maps(batch.sharp).argmax(1)
@@ -303,7 +292,7 @@ def test_l1_objective_needs_neither_prior_nor_auxiliary_networks(
 
 def test_training_improves_on_the_blurred_input(make: Make, batch: Labelled) -> None:
     method = make().train()
-    train(method, batch, 25, lr=3e-3)
+    train(method, batch, method.optimisers(3e-3, 3e-3), 25)
     blurred, restored = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from helpers.drawings import blur_box, draw_faces
 
-from dfpg.metrics import build_metrics
+from dfpg.metrics.registry import build_metrics
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.vggface import PriorNetwork, load_trunk
 

@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from dfpg.core.errors import UserError
-from dfpg.metrics.auc import auc_intervals, cosines, draw_pairs, pair_weights, verification_auc
+from dfpg.metrics.auc import Pairs, auc_intervals, cosines, draw_pairs, pair_weights
 
 PEOPLE = [f"p{index // 4}" for index in range(80)]
 
@@ -21,29 +21,39 @@ def embeddings(rng: np.random.Generator, spread: float) -> np.ndarray:
     return np.repeat(centres, 4, axis=0) + spread * rng.standard_normal((80, 16))
 
 
-@pytest.mark.parametrize("ties", [False, True])
-def test_equals_scikit_learn(rng: np.random.Generator, ties: bool) -> None:
-    same = rng.random(500) < 0.4
-    scores = rng.standard_normal(500) + same
-    if ties:
-        scores = np.round(scores, 1)
-    weights = rng.integers(0, 4, (3, 500)).astype(float)
-    expected = [roc_auc_score(same, scores, sample_weight=row) for row in weights]
-    np.testing.assert_allclose(verification_auc(scores, same, weights), expected, rtol=1e-12)
-    np.testing.assert_allclose(verification_auc(scores, same), [roc_auc_score(same, scores)])
+def area(scores: np.ndarray, pairs: Pairs) -> float:
+    return auc_intervals({"net": scores}, pairs, seed=0, resamples=9, level=0.9)["net"].value
+
+
+@pytest.mark.parametrize("decimals", [1, 15])
+def test_area_is_the_share_of_pairs_in_the_right_order(
+    rng: np.random.Generator, decimals: int
+) -> None:
+    """Mann and Whitney's count over all combinations; ties count half."""
+    pairs = draw_pairs(PEOPLE, seed=0)
+    scores = (rng.standard_normal(len(pairs.first)) + pairs.same).round(decimals)
+    gap = scores[pairs.same][:, None] - scores[~pairs.same]
+    assert area(scores, pairs) == pytest.approx(((gap > 0) + (gap == 0) / 2).mean())
 
 
 def test_equals_closed_form_of_two_normal_distributions(rng: np.random.Generator) -> None:
-    same = np.arange(200_000) % 2 == 0
-    scores = rng.standard_normal(len(same)) + 1.0 * same
-    assert verification_auc(scores, same)[0] == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.004)
+    pairs = draw_pairs([f"p{index // 40}" for index in range(4_000)], seed=0)
+    scores = rng.standard_normal(len(pairs.first)) + 1.0 * pairs.same
+    assert area(scores, pairs) == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.005)
 
 
 def test_extremes() -> None:
-    same = np.array([True, True, False, False])
-    assert verification_auc(np.array([3.0, 2.0, 1.0, 0.0]), same)[0] == 1.0
-    assert verification_auc(np.array([0.0, 1.0, 2.0, 3.0]), same)[0] == 0.0
-    assert verification_auc(np.zeros(4), same)[0] == 0.5
+    pairs = draw_pairs(["a", "a", "b", "b"], seed=0)
+    assert area(1.0 * pairs.same, pairs) == 1.0
+    assert area(-1.0 * pairs.same, pairs) == 0.0
+    assert area(np.zeros(4), pairs) == 0.5
+
+
+def test_resamples_without_pairs_of_one_kind_are_left_out() -> None:
+    """Of two people one is drawn twice in half of the resamples: no pair shows two people."""
+    pairs = draw_pairs(["a", "a", "b", "b"], seed=0)
+    found = auc_intervals({"net": 1.0 * pairs.same}, pairs, seed=0, resamples=50, level=0.9)
+    assert (found["net"].low, found["net"].high) == (1.0, 1.0)
 
 
 def test_pairs_are_all_same_person_pairs_and_as_many_others() -> None:

@@ -10,7 +10,7 @@ import torch
 from helpers.drawings import blur_box
 
 from dfpg.core.errors import UserError
-from dfpg.metrics import build_metrics
+from dfpg.metrics.registry import build_metrics
 
 NAMES = (
     "psnr",

@@ -12,28 +12,52 @@ def run(code):
     )
 
 
-def test_lpips_loads_and_a_second_declaration_does_nothing():
+def test_lpips_loads_and_a_second_import_declares_nothing():
     result = run(
-        "from dfpg.metrics.torchvision_shim import declare_torchvision_operators, import_lpips\n"
+        "from dfpg.metrics.torchvision_shim import import_lpips, import_torchvision\n"
         "assert import_lpips().LPIPS\n"
-        "assert declare_torchvision_operators() == []\n"
+        "assert import_torchvision() == []\n"
     )
     assert result.returncode == 0, result.stderr
 
 
-def test_nothing_is_declared_where_torchvision_brings_its_operators():
-    # Stands for builds that fit: the operators exist before torchvision is imported.
+FAILING = """
+import builtins, sys, types
+import dfpg.metrics.torchvision_shim as shim
+plain, tries = builtins.__import__, []
+def fake(name, *rest, **options):
+    if name != "torchvision":
+        return plain(name, *rest, **options)
+    tries.append(name)
+    if len(tries) == 1:
+        sys.modules["torchvision.half"] = types.ModuleType("half")
+        raise RuntimeError({message!r})
+    assert "torchvision.half" not in sys.modules
+    return types.ModuleType("torchvision")
+builtins.__import__ = fake
+"""
+
+
+def test_operators_are_declared_where_the_builds_do_not_fit():
     result = run(
-        "import torch, sys\n"
-        "own = torch.library.Library('torchvision', 'FRAGMENT')\n"
-        "import dfpg.metrics.torchvision_shim as compat\n"
-        "compat._load_own_operators()\n"
-        "for name, schema in compat._SCHEMAS.items():\n"
-        "    if not compat._exists(name):\n"
-        "        own.define(schema)\n"
-        "assert compat.declare_torchvision_operators() == []\n"
-        "assert 'torchvision' not in sys.modules\n"
-        "assert compat.import_lpips().LPIPS\n"
+        FAILING.format(message="operator torchvision::nms does not exist")
+        + "assert shim.import_torchvision() == ['nms', 'qnms'] and len(tries) == 2\n"
+        "import torch; assert torch.ops.torchvision.nms\n"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_another_fault_of_torchvision_is_not_hidden():
+    result = run(FAILING.format(message="no kernel image") + "shim.import_torchvision()\n")
+    assert "RuntimeError: no kernel image" in result.stderr
+
+
+def test_nothing_is_declared_where_the_plain_import_works():
+    result = run(
+        "import sys, types\n"
+        "sys.modules['torchvision'] = types.ModuleType('torchvision')\n"
+        "from dfpg.metrics.torchvision_shim import import_torchvision\n"
+        "assert import_torchvision() == []\n"
     )
     assert result.returncode == 0, result.stderr
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 
 from dfpg.metrics.verification import (
     best_threshold,
-    cross_validated,
+    cross_validate,
     lab_folds,
     roc,
     roc_measures,
@@ -38,7 +38,7 @@ def lab_protocol(distances, same):
 def test_lab_equals_the_protocol_written_out(positive, negative):
     distances, same = drawn(np.random.default_rng(positive), positive, negative)
     folds = lab_folds(len(same))
-    right = cross_validated(distances, same, folds)
+    right = cross_validate(distances, same, folds)
     ours = np.mean([right[folds == fold].mean() for fold in range(10)])
     assert ours == pytest.approx(lab_protocol(distances, same), abs=1e-12)
 
@@ -61,10 +61,10 @@ def test_best_threshold_parts_what_can_be_parted():
 def test_the_threshold_of_a_fold_does_not_see_the_fold():
     distances, same = drawn(np.random.default_rng(0), 50, 50)
     folds = np.arange(100) % 10
-    right = cross_validated(distances, same, folds)
+    right = cross_validate(distances, same, folds)
     inside = folds == 3
     moved = np.where(inside, 4 - distances, distances)
-    again = cross_validated(moved, same, folds)
+    again = cross_validate(moved, same, folds)
     threshold = best_threshold(distances[~inside], same[~inside])
     np.testing.assert_array_equal(again[inside], (moved[inside] < threshold) == same[inside])
     np.testing.assert_array_equal(right[inside], (distances[inside] < threshold) == same[inside])
@@ -73,11 +73,11 @@ def test_the_threshold_of_a_fold_does_not_see_the_fold():
 def test_what_is_not_found_is_an_error():
     distances, same = drawn(np.random.default_rng(0), 50, 50, apart=1.4)
     folds = np.arange(100) % 10
-    right = cross_validated(distances, same, folds)
+    right = cross_validate(distances, same, folds)
     assert right[[4, 70]].all()
     distances[[4, 70]] = np.nan
     right[[4, 70]] = False
-    np.testing.assert_array_equal(cross_validated(distances, same, folds), right)
+    np.testing.assert_array_equal(cross_validate(distances, same, folds), right)
 
 
 @pytest.mark.parametrize("decimals", [1, 15])

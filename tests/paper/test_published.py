@@ -8,19 +8,17 @@ from importlib import resources
 import pytest
 from helpers.places import SHARED
 
-from dfpg.paper.published import ERRATA, Key, figures, lookup
+from dfpg.paper.published import ERRATA, PublishedKey, published_values
 
 SUBSETS = ("celeba", "celeba_hq", "ffhq")
 
 
 def value(*key: str) -> float:
-    figure = lookup(*key)
-    assert figure is not None
-    return figure.value
+    return published_values()[PublishedKey(*key)].value
 
 
 def test_counts_of_printed_figures():
-    assert Counter(key.table for key in figures()) == {
+    assert Counter(key.table for key in published_values()) == {
         "table1": 8 * 8 + 4,  # Shen 2020 reports PSNR and SSIM only
         "table2": 9 * 24,
         "table3": 8 * 2,
@@ -33,13 +31,14 @@ def test_figures_quoted_in_the_papers_text():
     assert value("table3", "blurred", "shen", "celeba", "detection_pct") == 77.4
     b4, b6 = (value("table4", row, "mspl_center", "mean", "psnr") for row in ("b4", "b6"))
     assert b6 - b4 == pytest.approx(0.60)  # the text says 0.36
-    assert lookup("table1", "shen2020", "shen", "helen", "d_vgg") is None
+    assert PublishedKey("table1", "shen2020", "shen", "helen", "d_vgg") not in published_values()
 
 
 def test_text_keeps_the_printed_decimals():
-    figure = lookup("table1", "dfpg_a", "shen", "helen", "psnr")
-    assert figure is not None
-    assert figure.text == "27.70"
+    assert (
+        published_values()[PublishedKey("table1", "dfpg_a", "shen", "helen", "psnr")].text
+        == "27.70"
+    )
 
 
 def test_dfpg_a_is_first_in_ssim_and_d_vgg_and_second_in_psnr_and_lpips():
@@ -47,8 +46,8 @@ def test_dfpg_a_is_first_in_ssim_and_d_vgg_and_second_in_psnr_and_lpips():
     for subset in ("helen", "celeba"):
         for metric, rank in (("psnr", 2), ("ssim", 1), ("d_vgg", 1), ("lpips", 2)):
             column = {
-                key.row: figure.value
-                for key, figure in figures().items()
+                key.row: published.value
+                for key, published in published_values().items()
                 if (key.table, key.subset, key.metric) == ("table1", subset, metric)
             }
             best_first = sorted(column, key=column.__getitem__, reverse=metric in ("psnr", "ssim"))
@@ -76,8 +75,8 @@ def test_lu_d_vgg_repeats_yasarla_in_mspl_random():
 
 
 def test_every_erratum_names_a_printed_figure():
-    assert set(ERRATA) <= set(figures())
-    assert Key("table2", "dfpg_b", "mspl_center", "celeba_hq", "d_vgg") in ERRATA
+    assert set(ERRATA) <= set(published_values())
+    assert PublishedKey("table2", "dfpg_b", "mspl_center", "celeba_hq", "d_vgg") in ERRATA
 
 
 @pytest.mark.skipif(not (SHARED / "specs").is_dir(), reason="needs ../shared/specs/published")

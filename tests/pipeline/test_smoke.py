@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,23 @@ def test_a_learning_rate_retrains_its_run_alone(clone):
         run(clone, sys.executable, "-m", "dfpg", "profile", "use", "smoke")
     assert {stage for stage in planned if stage.startswith("train")} == {"train@b1"}
     assert not {stage for stage in planned if stage.startswith(("kernels", "testsets", "priors"))}
+
+
+def test_experiments_can_be_queued_and_run(clone):
+    """Each runs in a folder of its own, which has nothing but what git and DVC give it."""
+    run(clone, "git", "config", "user.name", "test")  # experiments are commits
+    run(clone, "git", "config", "user.email", "test@example.org")
+    for value in ("0.002", "0.003"):
+        run(clone, "dvc", "exp", "run", "--queue", "-S", f"runs.b1.lr={value}", "train@b1")
+    run(clone, "dvc", "queue", "start", "-j", "1")
+    states: list[str] = []
+    for _ in range(300):
+        table = run(clone, "dvc", "queue", "status")
+        states = re.findall(r"\b(Queued|Running|Success|Failed)\b", table)
+        if not {"Queued", "Running"} & set(states):
+            break
+        time.sleep(1)
+    assert states == ["Success", "Success"]
 
 
 def test_the_tree_that_was_cloned_stays_as_it_was(clone, tree_before):

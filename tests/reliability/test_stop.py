@@ -214,6 +214,7 @@ def test_an_orphan_stops_without_outputs(tmp_path: Path, between: bool) -> None:
     dvc.wait()
 
 
+@pytest.mark.slow
 def test_an_orphan_of_a_real_dvc_repro_stops_without_outputs(tmp_path: Path) -> None:
     dvc = [sys.executable, "-m", "dvc"]
     subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
 from dfpg.report.build import build_report
 from dfpg.report.pictures import write_costs, write_pictures
-from dfpg.report.sheet import Column, Example
+from dfpg.report.sheet import Example, SheetColumn
 
 SIDE = 16
 
@@ -36,7 +35,7 @@ def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (results / "claims.csv").write_text(claims.replace("generic one", HOSTILE))
     noise = np.random.default_rng(0)
     shown = [
-        Column(name, noise.integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
+        SheetColumn(name, noise.integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
         for name in ("blurred", "dfpg_a", "sharp")
     ]
     for protocol in config.protocols:
@@ -54,7 +53,3 @@ def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def page(made: Path) -> Path:
     return made / "artifacts" / "report" / "report.html"
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from helpers.chromium import asked_for, resize, start
+from helpers.csv_files import read_rows
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from dfpg.paper.tables import TABLES
-from dfpg.report.build import read
 
 pytestmark = pytest.mark.browser
 
@@ -39,7 +39,7 @@ def test_every_row_of_every_table_is_seen(opened, made):
     heads = opened.find_elements(By.CSS_SELECTOR, ".results tbody th")
     shown = [head.text for head in heads if head.size["height"] > 10]
     for table in TABLES:
-        for key in {record["row"] for record in read(made / "results" / f"{table.name}.csv")}:
+        for key in {record["row"] for record in read_rows(made / "results" / f"{table.name}.csv")}:
             assert any(text.replace("\n", "").startswith(key) for text in shown), key
 
 

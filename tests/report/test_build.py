@@ -7,14 +7,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers.csv_files import read_rows
 from helpers.places import ROOT
 from helpers.toy_scores import HOSTILE, write_artifacts, write_submission
 
 from dfpg.analysis.tables import build_tables
 from dfpg.core.errors import UserError
-from dfpg.paper.published import figures
+from dfpg.paper.published import published_values
 from dfpg.paper.tables import DECIMALS, TABLES
-from dfpg.report.build import build_report, read
+from dfpg.report.build import build_report
 from dfpg.report.style import style_of
 
 
@@ -76,7 +77,7 @@ def squeezed(words: str) -> str:
 def test_every_row_and_value_of_every_table_is_on_the_page(parsed, made):
     panels = {"shen": "Shen test set", "mspl_center": "MSPL-Center", "mspl_random": "MSPL-Random"}
     for table in TABLES:
-        records = read(made / "results" / f"{table.name}.csv")
+        records = read_rows(made / "results" / f"{table.name}.csv")
         for protocol in {record["protocol"] for record in records}:
             lines = [[squeezed(c) for c in row] for row in parsed.tables[panels[protocol]]]
             keys = {record["row"] for record in records if record["protocol"] == protocol}
@@ -95,17 +96,17 @@ def test_every_row_and_value_of_every_table_is_on_the_page(parsed, made):
 def test_cells_carry_interval_published_value_deviation_and_verdict(parsed, made):
     record = next(
         r
-        for r in read(made / "results" / "table4.csv")
+        for r in read_rows(made / "results" / "table4.csv")
         if (r["row"], r["metric"]) == ("b4", "psnr")
     )
     row = next(r for r in parsed.tables["MSPL-Center"] if squeezed(r[0]).startswith("b4 "))
     value, low, high, gap = (
         f"{float(record[key]):.2f}" for key in ("value", "ci_low", "ci_high", "deviation")
     )
-    published = figures()["table4", "b4", "mspl_center", "mean", "psnr"].text  # type: ignore[index]
+    published = published_values()["table4", "b4", "mspl_center", "mean", "psnr"].text  # type: ignore[index]
     letters = next(
         r["groups"]
-        for r in read(made / "results" / "ranks.csv")
+        for r in read_rows(made / "results" / "ranks.csv")
         if (r["table"], r["row"], r["metric"]) == ("table4", "b4", "psnr")
     )
     assert squeezed(row[1]).startswith(f"{value} {letters} {low} to {high} paper {published}")
@@ -120,7 +121,7 @@ def test_reasons_are_said_below_the_table_and_errata_with_them(text):
 
 
 def test_verdicts_are_counted_as_in_the_csv(parsed, made):
-    deviations = read(made / "results" / "deviations.csv")
+    deviations = read_rows(made / "results" / "deviations.csv")
     rows = {squeezed(r[0]): r for r in parsed.tables["Published figures by verdict"][1:]}
     heads = [squeezed(cell) for cell in parsed.tables["Published figures by verdict"][0]]
     for table in TABLES:
@@ -133,7 +134,7 @@ def test_verdicts_are_counted_as_in_the_csv(parsed, made):
 def test_claims_and_groups_are_shown_and_no_text_becomes_markup(text, parsed, made):
     assert "<script" not in text
     shown = parsed.tables["Claims, tests and verdicts"][1:]
-    claims = read(made / "results" / "claims.csv")
+    claims = read_rows(made / "results" / "claims.csv")
     assert [squeezed(line[1]) for line in shown] == [
         f"{claim['verdict']} {claim['reason']}" for claim in claims
     ]
@@ -144,7 +145,7 @@ def test_claims_and_groups_are_shown_and_no_text_becomes_markup(text, parsed, ma
     ).replace("_ ", "_")
     ranks = [
         r
-        for r in read(made / "results" / "ranks.csv")
+        for r in read_rows(made / "results" / "ranks.csv")
         if (r["table"], r["subset"], r["metric"]) == ("table1", "helen", "psnr")
     ]
     heading = "Table 1, Shen test set, Helen: PSNR (dB) ↑"
@@ -218,18 +219,18 @@ def test_a_method_has_its_colour_in_every_figure(text, config):
 def test_curves_carry_their_names_as_text(text):
     assert "<text" in figure_titles(text, "sizes-mspl_random")["restormer"]
     assert ">restormer</text>" in figure_titles(text, "sizes-mspl_random")["restormer"]
-    assert ">validation PSNR (dB)</text>" in figure_titles(text, "training-b")["b1"]
+    assert ">validation gain (dB)</text>" in figure_titles(text, "training-b")["b1"]
 
 
 def test_kernel_sizes_are_means_of_the_images(made):
     record = next(
         r
-        for r in read(made / "results" / "kernel_sizes.csv")
+        for r in read_rows(made / "results" / "kernel_sizes.csv")
         if (r["test_set"], r["run"], r["size"]) == ("mspl_center", "b2", "13")
     )
     scores = [
         float(r["psnr"])
-        for r in read(made / "artifacts" / "per_image" / "b2.csv")
+        for r in read_rows(made / "artifacts" / "per_image" / "b2.csv")
         if (r["mode"], r["size"]) == ("center", "13")
     ]
     assert int(record["n_images"]) == len(scores)
@@ -238,8 +239,8 @@ def test_kernel_sizes_are_means_of_the_images(made):
 
 
 def test_plots_hold_the_values_of_the_tables(made):
-    lines = {r["row"]: r for r in read(made / "results" / "plots" / "table1.csv")}
-    for record in read(made / "results" / "table1.csv"):
+    lines = {r["row"]: r for r in read_rows(made / "results" / "plots" / "table1.csv")}
+    for record in read_rows(made / "results" / "table1.csv"):
         if record["value"]:
             name = f"{record['protocol']}_{record['subset']}_{record['metric']}"
             assert lines[record["row"]][name] == record["value"]
@@ -248,7 +249,7 @@ def test_plots_hold_the_values_of_the_tables(made):
 def test_latex_and_markdown_hold_every_row(made):
     tex, markdown = ((made / "results" / f"tables.{end}").read_text() for end in ("tex", "md"))
     for table in TABLES:
-        for key in {r["row"] for r in read(made / "results" / f"{table.name}.csv")}:
+        for key in {r["row"] for r in read_rows(made / "results" / f"{table.name}.csv")}:
             assert f"\n{key} &".replace("_", r"\_") in tex
             assert f"| {key} |" in markdown
     for block in re.findall(r"\\begin\{tabular\}\{(l*c*)\}(.*?)\\end\{tabular\}", tex, re.DOTALL):
@@ -264,6 +265,7 @@ def test_equal_results_give_equal_bytes(made, config):
     assert first.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_without_pictures_the_page_says_so(config, tmp_path):
     artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
     build_tables(config, artifacts, results)
@@ -294,8 +296,10 @@ def test_a_submission_has_its_row_curve_and_place_in_every_forest(config, tmp_pa
 def test_training_times_that_an_older_run_lacks_are_asked_for(config, tmp_path):
     artifacts, results = write_artifacts(config, tmp_path), tmp_path / "results"
     build_tables(config, artifacts, results)
-    (results / "training.csv").write_text("run,method,images\nb1,dfpgnet,8\n")
-    with pytest.raises(UserError, match=r"training.csv: no column 'seconds'; run `dvc repro tab"):
+    figures = "validation_gain,validation_gain_se,validation_unblurred_psnr"
+    columns = f"run,method,protocol,steps,images,lr,{figures},profile"
+    (results / "training.csv").write_text(f"{columns}\n")
+    with pytest.raises(UserError, match=r"training\.csv: no column 'seconds'; run `dvc repro`"):
         build_report(config, artifacts, results, ROOT)
 
 

@@ -6,8 +6,8 @@ from helpers.layouts import save
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 from dfpg.report.real_blur import CELL, GAP, LINE, real_blur_sheet
 
 RUN = "nafnet"

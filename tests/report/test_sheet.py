@@ -10,15 +10,17 @@ from helpers.places import ROOT
 from helpers.toys import Toy
 from PIL import Image
 
+from dfpg.commands.sheet import sheet as sheet_command
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import TestSet as Shards
 from dfpg.data.testsets import open_testset
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
-from dfpg.report.sheet import GAP, LABELS, LINE, Column, Example, columns, draw, examples
-from dfpg.stages import pipeline, results
+from dfpg.methods.weights import save_weights
+from dfpg.report.sheet import GAP, LABELS, LINE, Example, SheetColumn, columns, draw, examples
+from dfpg.stages.kernels import kernels as kernels_stage
+from dfpg.stages.testsets import testsets as make_testsets
 
 SIDE = 32
 
@@ -76,7 +78,7 @@ def test_columns_are_blurred_every_method_and_sharp(testset):
 def test_pictures_lie_enlarged_under_their_headings_with_their_psnr(tmp_path):
     generator = np.random.default_rng(1)
     shown = [
-        Column(name, generator.integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
+        SheetColumn(name, generator.integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
         for name in ("blurred", "run", "sharp")
     ]
     draw(tmp_path / "sheet.png", "title", [Example(0, "center\nbest"), Example(1, "b")], shown)
@@ -96,7 +98,9 @@ def test_pictures_lie_enlarged_under_their_headings_with_their_psnr(tmp_path):
 
 
 def test_a_long_title_is_broken_and_moves_the_pictures_down(tmp_path):
-    shown = [Column(name, np.zeros((1, SIDE, SIDE, 3), np.uint8)) for name in ("blurred", "sharp")]
+    shown = [
+        SheetColumn(name, np.zeros((1, SIDE, SIDE, 3), np.uint8)) for name in ("blurred", "sharp")
+    ]
     draw(tmp_path / "sheet.png", "a title of many words " * 8, [Example(0, "row")], shown)
     sheet = read_image(tmp_path / "sheet.png")
     cell = 4 * SIDE
@@ -116,14 +120,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config):
-    pipeline.kernels(None)
+    kernels_stage(None)
     for protocol in ("a", "b"):
-        pipeline.testsets(protocol)
+        make_testsets(protocol)
     runs = ("dfpg_a", "b1", "xia2019")  # the last one is scored on both test sets
     for run in runs:
         method = build_method(config, run, None)
         save_weights(project / "artifacts" / "weights" / f"{run}.safetensors", method, 1)
-    text = results.sheet(project / "sheets" / "restored.png")
+    text = sheet_command(project / "sheets" / "restored.png")
     assert "restored_a.png: 3 images, 2 runs" in text
     assert "restored_b.png: 6 images, 2 runs" in text
     for protocol, rows in (("a", 3), ("b", 6)):
@@ -135,4 +139,4 @@ def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config
 
 def test_without_weights_the_sheet_is_refused(project):
     with pytest.raises(UserError, match=r"artifacts/weights: no weights of any run; train one"):
-        results.sheet(project / "restored.png")
+        sheet_command(project / "restored.png")

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from dfpg.paper.tables import TABLES
-from dfpg.report.style import METHODS, row_styles, style_of
+from dfpg.report.style import METHOD_STYLES, style_of
 
 
 def luminance(colour: str) -> float:
@@ -27,7 +26,7 @@ def test_runs_of_a_method_share_colour_and_marker(config):
 
 
 def test_colours_are_seen_on_white():
-    for colour, _ in METHODS.values():
+    for colour, _ in METHOD_STYLES.values():
         assert 1.05 / (luminance(colour) + 0.05) > 2
 
 
@@ -40,11 +39,4 @@ def test_an_added_method_gets_a_style(config):
     added = config.runs["nafnet"].model_copy(update={"method": "mine"})
     other = config.model_copy(update={"runs": {**config.runs, "mine": added}})
     assert style_of(other, "mine") == style_of(other, "mine")
-    assert style_of(other, "mine").marker not in {marker for _, marker in METHODS.values()}
-
-
-def test_rows_have_the_style_of_their_run(config):
-    table1, table2 = TABLES[0], TABLES[1]
-    assert row_styles(config, table1)["lee2020"] == style_of(config, "lee2020_a")
-    assert row_styles(config, table2)["lee2020"] == style_of(config, "lee2020_b")
-    assert "shen2020" not in row_styles(config, table1)
+    assert style_of(other, "mine").marker not in {marker for _, marker in METHOD_STYLES.values()}

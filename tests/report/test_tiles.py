@@ -9,7 +9,7 @@ from PIL import Image
 
 from dfpg.core.errors import UserError
 from dfpg.report.pictures import write_pictures
-from dfpg.report.sheet import Column, Example
+from dfpg.report.sheet import Example, SheetColumn
 from dfpg.report.tiles import LARGEST_ERROR, error_map, read_tiles
 
 
@@ -22,7 +22,7 @@ def decoded(uri: str) -> np.ndarray:
 def test_pictures_come_back_as_they_were_written(tmp_path):
     noise = np.random.default_rng(0)
     names = ("blurred", "run", "sharp")
-    shown = [Column(n, noise.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)) for n in names]
+    shown = [SheetColumn(n, noise.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)) for n in names]
     chosen = [Example(3, "center\nbest"), Example(7, "random\nworst")]
     write_pictures(tmp_path / "a.png", chosen, shown)
     groups = read_tiles(tmp_path / "a.png")
@@ -52,7 +52,7 @@ def test_no_pictures_are_no_groups(tmp_path):
 
 
 def test_a_foreign_json_is_refused(tmp_path):
-    shown = [Column("sharp", np.zeros((1, 8, 8, 3), np.uint8))]
+    shown = [SheetColumn("sharp", np.zeros((1, 8, 8, 3), np.uint8))]
     write_pictures(tmp_path / "a.png", [Example(0, "center\nbest")], shown)
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(UserError, match=r"a.png: its JSON is not of these pictures"):

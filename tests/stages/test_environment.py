@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dfpg.stages.environment import config_hash, environment, git_commit, write_environment
+from dfpg.stages.environment import config_hash, describe_environment, git_commit, write_environment
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -46,8 +46,8 @@ def test_environment_names_machine_versions_and_profile(config, tmp_path):
 
 
 def test_environment_tells_no_host_path_or_time(config, tmp_path):
-    text = json.dumps(environment(config, tmp_path))
-    assert text == json.dumps(environment(config, tmp_path))
+    text = json.dumps(describe_environment(config, tmp_path))
+    assert text == json.dumps(describe_environment(config, tmp_path))
     assert socket.gethostname() not in text
     for path in (Path.cwd(), Path.home(), tmp_path):
         assert str(path) == "/" or str(path) not in text

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.steps import step
 from helpers.toys import Toy, ToyBatches
 
-from dfpg.training.checkpoint import History, TrainingState, load_checkpoint, save_checkpoint
-from dfpg.training.loop import clone
+from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from dfpg.training.ema import clone
+from dfpg.training.history import History
 
 
 def make_state(steps: int) -> TrainingState:
@@ -15,12 +17,8 @@ def make_state(steps: int) -> TrainingState:
     state = TrainingState(
         method.networks, optimisers, clone(method.networks["generator"]), History(), steps
     )
-    for step in range(steps):
-        for phase in method.phases(ToyBatches().batch(step)):
-            optimisers[phase.optimiser].zero_grad()
-            phase.loss.backward()
-            optimisers[phase.optimiser].step()
-        state.history.add({"loss": phase.loss.item()})
+    for number in range(steps):
+        state.history.add(step(method, ToyBatches().batch(number), optimisers))
     return state
 
 
@@ -45,7 +43,7 @@ def assert_same(a: TrainingState, b: TrainingState) -> None:
 
 def test_round_trip_keeps_every_bit_and_every_memory_layout(tmp_path):
     state = make_state(3)
-    state.history.close_row(3, 0.1, validation_psnr=1 / 3)
+    state.history.close_row(3, 0.1, validation_gain=1 / 3)
     state.history.add({"loss": 0.1})
     torch.manual_seed(5)
     save_checkpoint(tmp_path, state)
@@ -100,20 +98,8 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, caps
 
 
 def test_all_damaged_means_from_the_beginning(tmp_path, capsys):
-    for step in (1, 2):
-        (tmp_path / f"checkpoint-{step:09d}.safetensors").write_bytes(b"junk")
+    for number in (1, 2):
+        (tmp_path / f"checkpoint-{number:09d}.safetensors").write_bytes(b"junk")
     state = make_state(0)
     assert not load_checkpoint(tmp_path, state)
     assert capsys.readouterr().err.count("damaged checkpoint") == 2
-
-
-def test_history_csv_has_means_fixed_digits_and_gaps():
-    history = History()
-    history.add({"loss": 1.0})
-    history.add({"loss": 2.0})
-    history.close_row(2, 1e-4, validation_psnr=22.123456789)
-    history.add({"loss": 3.0, "late": 5.0})
-    history.close_row(3, 9.9e-5)
-    assert history.csv() == (
-        "step,lr,loss,validation_psnr,late\n2,0.0001,1.5,22.1235,\n3,9.9e-05,3,,5\n"
-    )

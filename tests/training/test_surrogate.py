@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -15,7 +16,7 @@ from dfpg.core.config import Config, Surrogate
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256
 from dfpg.data.faces.dataset import FaceSet
-from dfpg.metrics.auc import cosines, draw_pairs, verification_auc
+from dfpg.metrics.auc import cosines, draw_pairs
 from dfpg.pretrained.vggface import (
     CARD,
     SHAPES,
@@ -155,7 +156,7 @@ def test_training_teaches_to_tell_people_apart(trunk: State) -> None:
 
     def auc(state: State) -> float:
         scores = cosines(embed(PriorNetwork(state), faces.pictures, 32), pairs)
-        return float(verification_auc(scores, pairs.same)[0])
+        return float(roc_auc_score(pairs.same, scores))
 
     assert auc(tuned) > auc(fold_state(trunk)) + 0.03
 
@@ -169,6 +170,14 @@ def test_stage_writes_network_and_card(config: Config, asset: Path, tmp_path: Pa
     train, held_out = toy_faces(0, 3), toy_faces(100, 5)
     for name in ("first", "again"):
         build_prior(config, train, held_out, tmp_path / name)
+    weights = tmp_path / "again" / WEIGHTS
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(UserError, match=r"damaged \(checksum differs\); run `dvc repro -f priors`"):
+        load_prior(tmp_path / "again")
+    data[-1] ^= 1
+    weights.write_bytes(data)
     for file in (WEIGHTS, CARD):
         assert sha256(tmp_path / "first" / file) == sha256(tmp_path / "again" / file)
     card = read_card(tmp_path / "first")
@@ -184,7 +193,7 @@ def test_stage_writes_network_and_card(config: Config, asset: Path, tmp_path: Pa
     pairs = draw_pairs(held_out.people, config.seed)
     network = load_prior(tmp_path / "first")
     scores = cosines(embed(network, held_out.pictures, config.prior.surrogate.size), pairs)
-    expected = verification_auc(scores, pairs.same)[0]
+    expected = roc_auc_score(pairs.same, scores)
     assert verification["auc"]["after"]["value"] == pytest.approx(expected, abs=1e-6)
     assert "/" not in json.dumps(card)
 

@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 import torch
 
-from dfpg.commands.deblur.finding import CanvasDetector, find_faces
+from dfpg.commands.deblur.detection import CanvasDetector, find_faces
 from dfpg.commands.deblur.framing import Pixels
 from dfpg.commands.deblur.photographs import Photograph, encode, read_photograph
-from dfpg.commands.deblur.plan import Job, endings, plan
-from dfpg.commands.deblur.restoring import Restorer, restore_aligned, restore_faces
-from dfpg.commands.deblur.shipped import WEIGHTS
+from dfpg.commands.deblur.plan import Job, count_suffixes, plan
+from dfpg.commands.deblur.restore import Restorer, restore_aligned, restore_faces
+from dfpg.commands.deblur.shipped import CARD, WEIGHTS
 from dfpg.commands.deblur.strip import aligned_strip, face_strip
 from dfpg.core.device import select_device
-from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write, write_image
+from dfpg.core.errors import UserError, line_of
+from dfpg.core.files import atomic_write, read_json, sha256, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.assets.store import asset_path
 
-KINDS = {  # what may become of a photograph other than being restored
+OUTCOMES = {  # what may become of a photograph other than being restored
     "copied": "without a face, written as they are",
     "no face": "without a face, not written (--copy writes them as they are)",
     "failed": "could not be read or written, see above",
@@ -33,7 +33,7 @@ DEVICES = ("cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True)
-class Choices:
+class Options:
     """What the user asks for.
 
     Attributes:
@@ -55,7 +55,7 @@ class Choices:
     force: bool = False
 
 
-class Restored(NamedTuple):
+class RestoredPhotograph(NamedTuple):
     """A photograph's new pixels, its number of faces, and the strip, if there is one."""
 
     pixels: Pixels
@@ -63,7 +63,7 @@ class Restored(NamedTuple):
     strip: Pixels
 
 
-Restore = Callable[[Pixels], Restored | None]
+Restore = Callable[[Pixels], RestoredPhotograph | None]
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,23 @@ class Outcome:
     complete: bool
 
 
-def deblur(source: Path, out: Path, choices: Choices) -> Outcome:
+def deblur(source: Path, out: Path, choices: Options) -> Outcome:
     """Restore the faces of a photograph, or of all photographs in a folder.
 
-    A photograph that cannot be read, or has no face, is named on stderr and does not stop the rest.
+    A photograph that cannot be read, has no face, or needs more memory than there is, is named on
+    stderr and does not stop the rest.
 
     Args:
         source: photograph or folder.
         out: folder; for one photograph also a file.
-        choices: see :class:`Choices`.
+        choices: see :class:`Options`.
 
     Raises:
         UserError: no weights, no detector, no such device, nothing to do, or the disk is full.
     """
     todo = plan(source, out, choices.png, choices.strip)
-    restorer = Restorer(weights_file(choices.weights), chosen_device(choices.device))
-    restore = _aligned(restorer) if choices.aligned else _anywhere(restorer)
+    restorer = Restorer(weights_file(choices.weights), parse_device(choices.device))
+    restore = _restore_aligned(restorer) if choices.aligned else _restore_detected(restorer)
     counts: Counter[str] = Counter()
     with Progress("deblur", len(todo.jobs), "picture") as progress:
         for job in todo.jobs:
@@ -103,14 +104,14 @@ def deblur(source: Path, out: Path, choices: Choices) -> Outcome:
 
 
 class Result(NamedTuple):
-    """What became of one photograph: a key of ``KINDS``, its faces, and a line for the user."""
+    """What became of one photograph: a key of ``OUTCOMES``, its faces, and a line for the user."""
 
     kind: str
     faces: int = 0
     line: str = ""
 
 
-def _restore(job: Job, restore: Restore, choices: Choices) -> Result:
+def _restore(job: Job, restore: Restore, choices: Options) -> Result:
     """Restore one photograph and write it.
 
     Raises:
@@ -123,9 +124,15 @@ def _restore(job: Job, restore: Restore, choices: Choices) -> Result:
         restored = restore(photograph.pixels)
         if restored is None and not choices.copy:
             return Result("no face", line=f"{job.source}: no face found")
-        data = _encoded(job, photograph, restored)
+        data = _encode(job, photograph, restored)
     except UserError as error:
-        return Result("failed", line=str(error))
+        line = str(error)
+        return Result("failed", line=line if str(job.source) in line else f"{job.source}: {line}")
+    except Exception as error:
+        reason = line_of(error)
+        if reason is None:
+            raise
+        return Result("failed", line=f"{job.source}: {reason}")
     with atomic_write(job.target) as stream:
         stream.write(data)
     if restored is None:
@@ -135,7 +142,7 @@ def _restore(job: Job, restore: Restore, choices: Choices) -> Result:
     return Result("restored", restored.faces)
 
 
-def _encoded(job: Job, photograph: Photograph, restored: Restored | None) -> bytes:
+def _encode(job: Job, photograph: Photograph, restored: RestoredPhotograph | None) -> bytes:
     """The file to be written: the source's own bytes where nothing changes."""
     wanted = job.format or photograph.format
     if restored is not None:
@@ -145,23 +152,23 @@ def _encoded(job: Job, photograph: Photograph, restored: Restored | None) -> byt
     return encode(photograph, wanted, job.target)
 
 
-def _aligned(restorer: Restorer) -> Restore:
-    def restore(pixels: Pixels) -> Restored:
+def _restore_aligned(restorer: Restorer) -> Restore:
+    def restore(pixels: Pixels) -> RestoredPhotograph:
         after = restore_aligned(pixels, restorer)
-        return Restored(after, 1, aligned_strip(pixels, after))
+        return RestoredPhotograph(after, 1, aligned_strip(pixels, after))
 
     return restore
 
 
-def _anywhere(restorer: Restorer) -> Restore:
+def _restore_detected(restorer: Restorer) -> Restore:
     detector = CanvasDetector(asset_path("scrfd"))
 
-    def restore(pixels: Pixels) -> Restored | None:
+    def restore(pixels: Pixels) -> RestoredPhotograph | None:
         faces = find_faces(pixels, detector)
         if not faces:
             return None
         after, frames = restore_faces(pixels, faces, restorer)
-        return Restored(after, len(frames), face_strip(pixels, after, frames))
+        return RestoredPhotograph(after, len(frames), face_strip(pixels, after, frames))
 
     return restore
 
@@ -170,17 +177,23 @@ def weights_file(own: Path | None) -> Path:
     """The user's weights, or those that ship.
 
     Raises:
-        UserError: none are named and those that ship are gone.
+        UserError: none are named, and those that ship are gone or not those on their card.
     """
-    if own is None and not WEIGHTS.is_file():
+    if own is not None:
+        return own
+    try:
+        whole = read_json(CARD)["sha256"] == sha256(WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
         raise UserError(
-            f"{WEIGHTS}: missing: install the package again, or name a run's weights: "
+            f"{WEIGHTS}: missing or damaged: install the package again, or name a run's weights: "
             "--weights artifacts/weights/dfpg_b.safetensors"
         )
-    return own or WEIGHTS
+    return WEIGHTS
 
 
-def chosen_device(name: str | None) -> torch.device:
+def parse_device(name: str | None) -> torch.device:
     """Device to restore on.
 
     Raises:
@@ -207,7 +220,7 @@ def _summary(
         f"{out}: {counts['restored']} of {total} photographs restored, "
         f"{counts['faces']} face{'s' * (counts['faces'] != 1)} ({how})"
     ]
-    lines += [f"{counts[kind]} {text}" for kind, text in KINDS.items() if counts[kind]]
+    lines += [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind]]
     if others:
-        lines.append(f"other files, not read: {', '.join(endings(others))}")
+        lines.append(f"other files, not read: {', '.join(count_suffixes(others))}")
     return "\n".join(lines)

@@ -53,7 +53,7 @@ class Frame:
         return max(top, 0), min(bottom, height), max(left, 0), min(right, width)
 
 
-def frame_of(landmarks: NDArray[np.float32]) -> Frame:
+def frame_from_landmarks(landmarks: NDArray[np.float32]) -> Frame:
     """Frame in which the landmarks lie nearest to ``TEMPLATE``: least squares over similarities.
 
     Args:
@@ -69,7 +69,7 @@ def frame_of(landmarks: NDArray[np.float32]) -> Frame:
     )
 
 
-def cut(photograph: Pixels, frame: Frame, size: int, reflect: bool = True) -> Pixels:
+def crop(photograph: Pixels, frame: Frame, size: int, reflect: bool = True) -> Pixels:
     """What a frame shows, RGB uint8 [size, size, 3].
 
     Sampled as the training views are: bilinearly, at a multiple of ``size`` near the frame's own
@@ -78,7 +78,7 @@ def cut(photograph: Pixels, frame: Frame, size: int, reflect: bool = True) -> Pi
     """
     factor = max(1, round(frame.side / size))
     top, bottom, left, right = frame.bounds(*photograph.shape[:2])
-    matrix = _moved(frame.pixels(factor * size), top, left)
+    matrix = _shift_origin(frame.pixels(factor * size), top, left)
     fine = cv2.warpAffine(
         photograph[top:bottom, left:right],
         matrix,
@@ -90,7 +90,9 @@ def cut(photograph: Pixels, frame: Frame, size: int, reflect: bool = True) -> Pi
     return np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def correct(canvas: Pixels, photograph: Pixels, frame: Frame, change: NDArray[np.float32]) -> None:
+def paste_back(
+    canvas: Pixels, photograph: Pixels, frame: Frame, change: NDArray[np.float32]
+) -> None:
     """Blend the photograph plus a change into the canvas, inside a frame.
 
     Where frames overlap, the later one covers the earlier one: changes do not add up. Pixels
@@ -105,20 +107,20 @@ def correct(canvas: Pixels, photograph: Pixels, frame: Frame, change: NDArray[np
     size = len(change)
     top, bottom, left, right = frame.bounds(*photograph.shape[:2])
     factor = max(1, round(size / frame.side))
-    layers = np.dstack([change, soft_square(size)])
+    layers = np.dstack([change, feather_mask(size)])
     rows = max(1, BAND // max(1, (right - left) * factor**2))
     for start in range(top, bottom, rows):
         part = np.s_[start : min(start + rows, bottom), left:right]
         height, width = photograph[part].shape[:2]
-        matrix = _moved(frame.pixels(size), start, left)
-        drawn = _enlarged(layers, matrix, height, width, factor)
+        matrix = _shift_origin(frame.pixels(size), start, left)
+        drawn = _warp(layers, matrix, height, width, factor)
         weight = np.clip(drawn[..., 3:], 0, 1)
         old = canvas[part].astype(np.float32)
         new = old + weight * (photograph[part] + drawn[..., :3] - old)
         canvas[part] = np.clip(np.rint(new), 0, 255).astype(np.uint8)
 
 
-def soft_square(size: int) -> NDArray[np.float32]:
+def feather_mask(size: int) -> NDArray[np.float32]:
     """Weight [size, size] of a frame's pixels: 1 inside, falling to 0 at the edge as a cosine."""
     inside = np.arange(size) / (size - 1)  # the outermost pixels weigh nothing
     edge = np.minimum(inside, 1 - inside) / FEATHER
@@ -126,7 +128,7 @@ def soft_square(size: int) -> NDArray[np.float32]:
     return np.outer(line, line).astype(np.float32)
 
 
-def _enlarged(
+def _warp(
     layers: NDArray[np.float32],
     matrix: NDArray[np.float64],
     height: int,
@@ -148,7 +150,7 @@ def _enlarged(
     return np.asarray(small, np.float32)
 
 
-def _moved(matrix: NDArray[np.float64], top: int, left: int) -> NDArray[np.float64]:
+def _shift_origin(matrix: NDArray[np.float64], top: int, left: int) -> NDArray[np.float64]:
     """The same map from a part of the photograph that starts at (top, left)."""
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ [left, top]

@@ -72,7 +72,7 @@ def read_photograph(path: Path) -> Photograph:
         if count > 1 and image.format != "MPO":
             raise UserError(f"{path}: {count} pictures in one file: save each on its own")
         # PIL would drop the lower bits of 16-bit colours without a word.
-        if image.mode.startswith(("I", "F")) or _wide(image):
+        if image.mode.startswith(("I", "F")) or _has_16_bits(image):
             raise UserError(f"{path}: more than 8 bits per channel: save it with 8")
         if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr"):
             raise UserError(f"{path}: mode {image.mode}, neither grey nor RGB: convert it")
@@ -82,7 +82,7 @@ def read_photograph(path: Path) -> Photograph:
         upright = ImageOps.exif_transpose(image)  # which takes the orientation out of the XMP, too
         kept = ("icc_profile", "xmp")
         carried = {name: upright.info[name] for name in kept if upright.info.get(name)}
-        if exif := _description(image):
+        if exif := _exif_bytes(image):
             carried["exif"] = exif
         resolution = tuple(map(float, image.info.get("dpi", ())))
         if len(resolution) == 2 and all(0 < value < 65536 for value in resolution):
@@ -123,12 +123,12 @@ def encode(photograph: Photograph, format: str, path: Path) -> bytes:
     return stream.getvalue()
 
 
-def _wide(image: Image.Image) -> bool:
+def _has_16_bits(image: Image.Image) -> bool:
     """Whether an image that is not decoded yet has 16 bits per channel in its file."""
     return any(";16" in str(tile) for tile in getattr(image, "tile", ()))
 
 
-def _description(image: Image.Image) -> bytes:
+def _exif_bytes(image: Image.Image) -> bytes:
     """The EXIF data that describe the photograph and not its file; no preview, no orientation."""
     exif = image.getexif()
     for tag in LAYOUT & set(exif):

@@ -63,9 +63,9 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
             raise UserError(f"{out}: lies in the input {source}: name a folder outside of it")
         if out.is_file():
             raise UserError(f"{out}: a file, but {source} is a folder: name a folder")
-        pictures = [name for name in list_pictures(source) if _shown(source / name)]
+        pictures = [name for name in list_pictures(source) if _is_visible_file(source / name)]
         pairs = [(source / name, out / name) for name in pictures]
-        others = _others(source, set(pictures))
+        others = _other_suffixes(source, set(pictures))
         if not pairs:
             raise UserError(f"{source}: no pictures of {', '.join(IMAGE_FORMATS)} in it")
     elif source.exists():
@@ -77,19 +77,19 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
     if png:
         pairs = [(here, there.with_suffix(".png")) for here, there in pairs]
         format = "PNG"
-    return Plan(_checked([_job(*pair, format, strip) for pair in pairs]), tuple(others))
+    return Plan(_check_jobs([_job(*pair, format, strip) for pair in pairs]), tuple(others))
 
 
-def _shown(path: Path) -> bool:
+def _is_visible_file(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".")
 
 
-def _others(folder: Path, pictures: set[str]) -> list[str]:
+def _other_suffixes(folder: Path, pictures: set[str]) -> list[str]:
     """Endings of the files below a folder that are no pictures; hidden ones are passed over."""
     return [
         path.suffix.lower() or "without an ending"
         for path in folder.rglob("*")
-        if _shown(path) and path.relative_to(folder).as_posix() not in pictures
+        if _is_visible_file(path) and path.relative_to(folder).as_posix() not in pictures
     ]
 
 
@@ -97,7 +97,7 @@ def _job(source: Path, target: Path, format: str | None, strip: bool) -> Job:
     return Job(source, target, format, target.with_name(target.name + STRIP) if strip else None)
 
 
-def _checked(jobs: list[Job]) -> tuple[Job, ...]:
+def _check_jobs(jobs: list[Job]) -> tuple[Job, ...]:
     """The jobs, if none writes what another one reads or writes."""
     read = {job.source.resolve() for job in jobs}
     writers: dict[Path, Path] = {}
@@ -113,7 +113,7 @@ def _checked(jobs: list[Job]) -> tuple[Job, ...]:
     return tuple(jobs)
 
 
-def endings(others: tuple[str, ...]) -> Iterator[str]:
+def count_suffixes(others: tuple[str, ...]) -> Iterator[str]:
     """Each ending of the files that are no photographs, and how many there are of it."""
     for ending in sorted(set(others)):
         yield f"{others.count(ending)} {ending}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dfpg.commands.deblur.framing import Frame, Pixels, cut
+from dfpg.commands.deblur.framing import Frame, Pixels, crop
 
 SMALLEST, LARGEST = 128, 384  # px: side of a face on the strip
 FACES = 8  # the largest ones
@@ -24,9 +24,9 @@ def face_strip(before: Pixels, after: Pixels, frames: Sequence[Frame]) -> Pixels
         frames: of its faces, the largest first.
     """
     side = round(float(np.clip(frames[0].side, SMALLEST, LARGEST)))
-    return _drawn(
+    return _draw(
         [
-            [cut(picture, frame, side, reflect=False) for picture in (before, after)]
+            [crop(picture, frame, side, reflect=False) for picture in (before, after)]
             for frame in frames[:FACES]
         ]
     )
@@ -34,16 +34,16 @@ def face_strip(before: Pixels, after: Pixels, frames: Sequence[Frame]) -> Pixels
 
 def aligned_strip(before: Pixels, after: Pixels) -> Pixels:
     """A picture of a face, RGB uint8 [H, W, 3], before and after, reduced if it is large."""
-    return _drawn([[_reduced(picture) for picture in (before, after)]])
+    return _draw([[_reduce(picture) for picture in (before, after)]])
 
 
-def _reduced(picture: Pixels) -> Pixels:
+def _reduce(picture: Pixels) -> Pixels:
     image = Image.fromarray(picture)
     image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
-def _drawn(rows: Sequence[Sequence[Pixels]]) -> NDArray[np.uint8]:
+def _draw(rows: Sequence[Sequence[Pixels]]) -> NDArray[np.uint8]:
     """Rows of two pictures of one size under headings."""
     height, width = rows[0][0].shape[:2]
     font = ImageFont.load_default(FONT)

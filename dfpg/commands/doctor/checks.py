@@ -52,7 +52,7 @@ class Problem:
     todo: str
 
 
-def examine_machine(requested: Any = "auto") -> Machine:
+def describe_machine(requested: Any = "auto") -> Machine:
     """Look at the machine; ``requested`` is ``training.precision``."""
     memory = psutil.virtual_memory()
     compute: dict[str, Any] = {}
@@ -86,15 +86,15 @@ def examine_machine(requested: Any = "auto") -> Machine:
     )
 
 
-def examine_packages(
+def check_packages(
     constraints: Path = CONSTRAINTS,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Installed versions against the pins; a requirement that is not met is a problem.
 
     A local version (``2.13.0+cpu``) counts as its public one.
     """
-    pins = dict(line.split("==") for line in lines_of(constraints) if "==" in line)
-    found = {name: installed(name) for name in pins}
+    pins = dict(line.split("==") for line in read_lines(constraints) if "==" in line)
+    found = {name: installed_version(name) for name in pins}
     other = {
         name: {"installed": version, "pinned": pins[name]}
         for name, version in found.items()
@@ -103,7 +103,7 @@ def examine_packages(
     absent = [name for name, version in found.items() if version is None]
     unmet = []
     for requirement in requirements():
-        version = installed(requirement.name)
+        version = installed_version(requirement.name)
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             unmet.append(f"{requirement.name} {version or 'is missing'}")
     todo = "make setup (delete .venv/.installed first if it does nothing)"
@@ -121,7 +121,7 @@ def requirements() -> list[Requirement]:
     return [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
-def installed(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """Version of an installed package."""
     try:
         return metadata.version(name)
@@ -129,7 +129,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def machine_problems(machine: Machine) -> list[Problem]:
+def check_machine(machine: Machine) -> list[Problem]:
     """Too little memory or disk for the embedded profile."""
     problems = []
     if machine.memory_gb < MEMORY_GB:
@@ -141,7 +141,7 @@ def machine_problems(machine: Machine) -> list[Problem]:
     return problems
 
 
-def examine_tools(root: Path = Path()) -> list[Problem]:
+def check_tools(root: Path = Path()) -> list[Problem]:
     """No make, or no git repository where DVC expects one."""
     problems = []
     if shutil.which("make") is None:
@@ -149,13 +149,13 @@ def examine_tools(root: Path = Path()) -> list[Problem]:
     folder = root.resolve()
     in_git = any((parent / ".git").exists() for parent in (folder, *folder.parents))
     settings = [root / ".dvc" / name for name in ("config", "config.local")]
-    if not in_git and not any("no_scm = true" in line for p in settings for line in lines_of(p)):
+    if not in_git and not any("no_scm = true" in line for p in settings for line in read_lines(p)):
         text = "git: this folder is in no repository, and DVC expects one"
         problems.append(Problem(text, "dvc config core.no_scm true"))
     return problems
 
 
-def examine_assets() -> tuple[dict[str, str], list[Problem]]:
+def check_assets() -> tuple[dict[str, str], list[Problem]]:
     """State of every pinned asset, by size and SHA-256; optional ones are no problem."""
     from dfpg.pretrained.assets.download import matches
     from dfpg.pretrained.assets.store import FOLDER
@@ -178,7 +178,7 @@ def examine_assets() -> tuple[dict[str, str], list[Problem]]:
     return states, [Problem(f"assets: {', '.join(bad)}", "dfpg fetch")] if bad else []
 
 
-def examine_data() -> tuple[str, list[Problem]]:
+def check_data() -> tuple[str, list[Problem]]:
     """State of the embedded faces."""
     from dfpg.stages.verify import verify_data
 
@@ -188,10 +188,10 @@ def examine_data() -> tuple[str, list[Problem]]:
         return str(error), [Problem(str(error), "git checkout -- data")]
 
 
-def examine_sources(config: Config) -> tuple[dict[str, str], list[Problem]]:
+def check_sources(config: Config) -> tuple[dict[str, str], list[Problem]]:
     """The user's own folders and files: state by parameter, and the profile's that are absent."""
+    from dfpg.core.config import sources
     from dfpg.data.faces.dataset import JOIN
-    from dfpg.stages.pipeline import sources
 
     used = {name for source in sources(config).values() for name in source.split(JOIN)}
     named = {f"faces.{name}.path": source.path for name, source in config.faces.items()}
@@ -214,7 +214,7 @@ def examine_sources(config: Config) -> tuple[dict[str, str], list[Problem]]:
     return states, problems
 
 
-def examine_parameters() -> tuple[Config | None, list[Problem]]:
+def check_parameters() -> tuple[Config | None, list[Problem]]:
     """``params.yaml`` with every run's options, or what is wrong with it."""
     from dfpg.methods.registry import run_options
 
@@ -228,6 +228,6 @@ def examine_parameters() -> tuple[Config | None, list[Problem]]:
     return config, []
 
 
-def lines_of(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     """Lines of a text file; none where there is no file."""
     return path.read_text().splitlines() if path.is_file() else []

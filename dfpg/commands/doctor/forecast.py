@@ -4,7 +4,7 @@
 step of the networks at full size, all in one thread. A few runs (``PROBES``) are trained here for
 a moment, on random images; how much slower than in the record they are says how much slower the
 others will be. Probes of one profile differ: one is all convolutions, another all small
-operations. The range that they span, widened by ``DOUBT``, is the range of the estimate.
+operations. The range that they span, widened by ``UNCERTAINTY``, is the range of the estimate.
 
 On a CPU the clock is the process's own, of one thread, so that other work on the machine does not
 count: ``make repro`` gives every run one thread, and trains as many side by side as there are
@@ -29,10 +29,10 @@ import torch
 from dfpg.core.config import Config
 from dfpg.core.device import process_group, resolve_precision, set_deterministic
 from dfpg.core.profile import resolve_profile
+from dfpg.methods.batch import Batch
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
-from dfpg.training.batches import Batch
-from dfpg.training.loop import autocast
+from dfpg.training.step import training_step
 
 # Profile -> part of the record that its networks are in, and the runs that are timed for it.
 RECORDED = {"smoke": "smoke", "embedded": "embedded", "research": "full", "paper": "full"}
@@ -41,7 +41,7 @@ PROBES: dict[str, tuple[str, ...]] = {
     "embedded": ("b2", "nafnet", "dfpg_b"),
     "full": ("zhang2019_b", "nafnet"),
 }
-DOUBT = {"smoke": 1.5, "embedded": 1.25, "full": 1.5}
+UNCERTAINTY = {"smoke": 1.5, "embedded": 1.25, "full": 1.5}
 BUDGET_S = 1.2  # per timed run; a single step may take longer
 IMPORTED = (  # by a fresh interpreter
     "dfpg.evaluation.score, dfpg.methods.registry, dfpg.analysis.estimates"
@@ -49,7 +49,7 @@ IMPORTED = (  # by a fresh interpreter
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordedTime:
     """What one part of the pipeline took on the recording machine.
 
     ``images`` is 0 where ``seconds`` are not those of a training.
@@ -96,9 +96,9 @@ class Forecast:
     measured: tuple[Probe, ...]
 
 
-def forecasts() -> list[Forecast]:
+def forecast_profiles() -> list[Forecast]:
     """One per profile, smoke first; profiles with equal networks share the measurement."""
-    record = read_record()
+    record = read_recorded_times()
     start = time_start() / record["smoke", "start"].seconds
     jobs = (os.cpu_count() or 1) if process_group().device.type == "cpu" else 1
     probes: dict[str, list[Probe]] = {}
@@ -107,23 +107,23 @@ def forecasts() -> list[Forecast]:
         config, _ = resolve_profile(profile)
         if part not in probes:
             probes[part] = [time_run(config, run, record[part, run]) for run in PROBES[part]]
-        found.append(forecast(config, record, probes[part], start, jobs))
+        found.append(forecast_profile(config, record, probes[part], start, jobs))
     return found
 
 
-def read_record() -> dict[tuple[str, str], Record]:
+def read_recorded_times() -> dict[tuple[str, str], RecordedTime]:
     """The record by profile (or ``full``) and run, or other part."""
     text = files("dfpg.commands.doctor").joinpath("recorded.csv").read_text()
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return {
-        (row["profile"], row["part"]): Record(int(row["images"]), float(row["seconds"]))
+        (row["profile"], row["part"]): RecordedTime(int(row["images"]), float(row["seconds"]))
         for row in rows
     }
 
 
-def forecast(
+def forecast_profile(
     config: Config,
-    record: Mapping[tuple[str, str], Record],
+    record: Mapping[tuple[str, str], RecordedTime],
     probes: Sequence[Probe],
     start: float,
     jobs: int,
@@ -135,7 +135,7 @@ def forecast(
 
     Args:
         config: the profile.
-        record: see :func:`read_record`.
+        record: see :func:`read_recorded_times`.
         probes: of this profile's networks.
         start: time of starting an interpreter, as a multiple of the recorded one.
         jobs: runs side by side.
@@ -152,7 +152,9 @@ def forecast(
         for name, run in config.runs.items()
         if run.weights is None
     }
-    others = {name: record.get((part, name), Record(0, 0.0)).seconds for name in ("score", "rest")}
+    others = {
+        name: record.get((part, name), RecordedTime(0, 0.0)).seconds for name in ("score", "rest")
+    }
 
     def total(slowdown: float) -> float:
         runs = [
@@ -165,8 +167,8 @@ def forecast(
     trainings = {name: s * middle for name, s in recorded.items()} if per_image else {}
     return Forecast(
         profile=config.profile,
-        low=total(min(slowdowns)) / DOUBT[part],
-        high=total(max(slowdowns)) * DOUBT[part],
+        low=total(min(slowdowns)) / UNCERTAINTY[part],
+        high=total(max(slowdowns)) * UNCERTAINTY[part],
         jobs=jobs,
         trainings=trainings,
         whole=(part, "rest") in record,
@@ -182,7 +184,7 @@ def time_start() -> float:
     return sum(after[2:4]) - sum(before[2:4])  # the children's, in user and system mode
 
 
-def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_S) -> Probe:
+def time_run(config: Config, run: str, recorded: RecordedTime, budget: float = BUDGET_S) -> Probe:
     """Train a run on random images for about ``budget`` seconds and take the fastest step.
 
     The fastest, because what else the machine does can only add to a step, and the first step also
@@ -212,11 +214,7 @@ def time_run(config: Config, run: str, recorded: Record, budget: float = BUDGET_
     started = clock()
     while not times or clock() - started < budget:
         before = clock()
-        for phase in autocast(method.phases(batch), world, precision):
-            optimisers[phase.optimiser].zero_grad(set_to_none=True)
-            phase.loss.backward()  # type: ignore[no-untyped-call]
-            optimisers[phase.optimiser].step()
-            phase.loss.item()  # waits for the device
+        training_step(method, batch, optimisers, world, precision)  # waits for the device
         times.append(clock() - before)
     torch.set_num_threads(threads)
     slowdown = min(times) / images / (recorded.seconds / recorded.images)

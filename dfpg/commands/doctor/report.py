@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from dfpg.commands.doctor.checks import (
     Machine,
     Problem,
-    examine_assets,
-    examine_data,
-    examine_machine,
-    examine_packages,
-    examine_parameters,
-    examine_sources,
-    examine_tools,
-    machine_problems,
+    check_assets,
+    check_data,
+    check_machine,
+    check_packages,
+    check_parameters,
+    check_sources,
+    check_tools,
+    describe_machine,
 )
 
 if TYPE_CHECKING:
@@ -75,27 +75,27 @@ def diagnose(machine: Machine | None = None, measure: bool = True) -> Report:
         machine: facts to take; None: those of this machine.
         measure: time training steps, which takes about ten seconds on an idle machine.
     """
-    packages, problems = examine_packages()
+    packages, problems = check_packages()
     usable = not problems  # without its packages the project's own modules do not load
     config = None
     assets: dict[str, str] = {}
     sources: dict[str, str] = {}
     forecasts: Sequence[Forecast] = ()
     if usable:
-        config, found = examine_parameters()
+        config, found = check_parameters()
         problems += found
-        assets, found = examine_assets()
+        assets, found = check_assets()
         problems += found
     if config:
-        sources, found = examine_sources(config)
+        sources, found = check_sources(config)
         problems += found
-    machine = machine or examine_machine(config.training.precision if config else "auto")
-    data, found = examine_data()
-    problems += [*found, *examine_tools(), *machine_problems(machine)]
+    machine = machine or describe_machine(config.training.precision if config else "auto")
+    data, found = check_data()
+    problems += [*found, *check_tools(), *check_machine(machine)]
     if measure and usable:
-        from dfpg.commands.doctor.forecast import forecasts as measured
+        from dfpg.commands.doctor.forecast import forecast_profiles
 
-        forecasts = measured()
+        forecasts = forecast_profiles()
     profile = config.profile if config else None
     return Report(machine, packages, assets, data, sources, profile, forecasts, problems)
 
@@ -103,21 +103,21 @@ def diagnose(machine: Machine | None = None, measure: bool = True) -> Report:
 def render(report: Report) -> str:
     """The report as aligned lines."""
     lines = [
-        *_titled("machine", _machine(report.machine)),
-        *_titled("compute", [_compute(report.machine)]),
-        *_titled("packages", _packages(report.packages)),
-        *_titled("assets", [f"{name}: {state}" for name, state in report.assets.items()]),
-        *_titled("data", [report.data]),
-        *_titled("sources", [f"{key}: {state}" for key, state in report.sources.items()]),
-        *_titled("profile", [report.profile or "params.yaml is not valid"]),
-        *_titled("cost", _costs(report)),
-        *_titled("problems", [problem.text for problem in report.problems] or ["none"]),
-        *_titled("next", [report.next]),
+        *_section("machine", _machine(report.machine)),
+        *_section("compute", [_compute(report.machine)]),
+        *_section("packages", _packages(report.packages)),
+        *_section("assets", [f"{name}: {state}" for name, state in report.assets.items()]),
+        *_section("data", [report.data]),
+        *_section("sources", [f"{key}: {state}" for key, state in report.sources.items()]),
+        *_section("profile", [report.profile or "params.yaml is not valid"]),
+        *_section("cost", _costs(report)),
+        *_section("problems", [problem.text for problem in report.problems] or ["none"]),
+        *_section("next", [report.next]),
     ]
     return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Two digits in the largest fitting unit: ``35 s``, ``12 min``, ``3.4 h``, ``9.1 years``."""
     for unit, size in (("years", 31557600), ("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
@@ -126,7 +126,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _titled(title: str, lines: Sequence[str]) -> list[str]:
+def _section(title: str, lines: Sequence[str]) -> list[str]:
     return [f"{title if not n else '':<10}{line}" for n, line in enumerate(lines)]
 
 
@@ -173,7 +173,7 @@ def _costs(report: Report) -> list[str]:
 def _forecast(forecast: Forecast) -> str:
     scope = "the whole pipeline" if forecast.whole else "trainings alone"
     side = f", {forecast.jobs} runs side by side" if forecast.jobs > 1 else ""
-    low, high = duration(forecast.low), duration(forecast.high)
+    low, high = format_duration(forecast.low), format_duration(forecast.high)
     return f"{forecast.profile}: {low} to {high}, {scope}{side}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,17 +14,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from dfpg.core.config import NOMINAL_SIZES, REFERENCE_SIZE, Config
-from dfpg.core.errors import UserError
-from dfpg.core.files import atomic_write, sha256, write_text
+from dfpg.core.errors import UserError, within_memory
+from dfpg.core.files import atomic_write, read_json, sha256, write_text
+from dfpg.core.paths import KERNELS
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.blur.splines import spline_kernels
 from dfpg.data.blur.trajectories import trajectory_kernels
 
 Family = Literal["spline", "trajectory"]
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "validation"]
 FAMILIES: tuple[Family, ...] = ("spline", "trajectory")
-SPLITS: tuple[Split, ...] = ("train", "test")
+SPLITS: tuple[Split, ...] = ("train", "test", "validation")
 MANIFEST = "manifest.json"
 DESCRIBED = 100  # kernels of a group whose shape is reported, at most: it takes 1.5 ms each
 
@@ -33,13 +34,14 @@ DESCRIBED = 100  # kernels of a group whose shape is reported, at most: it takes
 class KernelBank:
     """Kernels of one family at one image size.
 
-    ``train`` and ``test`` map a nominal size (13 ... 27, at 128 px) to float32 [N, K, K] with
-    K = :func:`canvas_size`; every kernel is non-negative and sums to 1.
+    ``train``, ``test`` and ``validation`` map a nominal size (13 ... 27, at 128 px) to float32
+    [N, K, K] with K = :func:`canvas_size`; every kernel is non-negative and sums to 1.
     """
 
     family: Family
     train: dict[int, NDArray[np.float32]]
     test: dict[int, NDArray[np.float32]]
+    validation: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def canvas_size(nominal: int, image_size: int) -> int:
@@ -61,10 +63,10 @@ def make_kernels(config: Config, family: Family, split: Split, nominal: int) -> 
     canvas = canvas_size(nominal, config.image_size)
     if family == "spline":
         spline = config.kernels.spline
-        count = spline.train if split == "train" else spline.test
+        count = getattr(spline, split)
         return spline_kernels(rng, count, nominal, spline.inner_margin, config.image_size, canvas)
     shake = config.kernels.trajectory
-    count = (shake.train if split == "train" else shake.test) // len(NOMINAL_SIZES)
+    count = getattr(shake, split) // len(NOMINAL_SIZES)
     if not count:
         raise UserError(
             f"kernels.trajectory.{split}: less than one kernel per size: "
@@ -73,6 +75,7 @@ def make_kernels(config: Config, family: Family, split: Split, nominal: int) -> 
     return trajectory_kernels(rng, count, nominal, config.image_size, canvas)
 
 
+@within_memory("kernels.spline, kernels.trajectory or image_size")
 def build_kernels(config: Config, out: Path) -> None:
     """Write ``spline.safetensors``, ``trajectory.safetensors`` and ``manifest.json`` into ``out``.
 
@@ -102,7 +105,7 @@ def load_kernels(path: Path) -> KernelBank:
         raise UserError(f"{path}: not a kernel bank: expected one of {', '.join(FAMILIES)}")
     manifest = path.with_name(MANIFEST)
     try:
-        expected = json.loads(manifest.read_text())["sha256"][path.name]
+        expected = read_json(manifest)["sha256"][path.name]
         actual = sha256(path)
     except FileNotFoundError as error:
         raise UserError(
@@ -119,10 +122,10 @@ def load_kernels(path: Path) -> KernelBank:
         )
     try:
         arrays = load_file(path)
-        train, test = ({k: arrays[f"{split}/{k}"] for k in NOMINAL_SIZES} for split in SPLITS)
+        parts = [{k: arrays[f"{split}/{k}"] for k in NOMINAL_SIZES} for split in SPLITS]
     except (SafetensorError, KeyError) as error:
         raise UserError(f"{path}: not a kernel bank ({error}): run `dvc repro kernels`") from error
-    return KernelBank(path.stem, train, test)
+    return KernelBank(path.stem, *parts)
 
 
 def centroids(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -200,3 +203,8 @@ def kernel_sheet(bank: KernelBank, path: Path, columns: int = 12) -> None:
     axes.set_title(f"{bank.family} test kernels, square root of the weight")
     with atomic_write(path) as stream:
         figure.savefig(stream, format="png", dpi=100)
+
+
+def load_bank(family: str) -> KernelBank:
+    """Kernels of one family, as the stage ``kernels`` made them."""
+    return load_kernels(KERNELS / f"{family}.safetensors")

@@ -18,6 +18,9 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 
 Split = Literal["train", "val", "test"]
+# Shares of a set that has no official split (assumed): the paper's test sets need 100 faces of a
+# set that may have no more than 350.
+SHARES: dict[Split, float] = {"train": 0.60, "val": 0.05, "test": 0.35}
 EMBEDDED = "embedded"  # the source that the repository holds
 FACES = Path("data")  # its folder
 PREPARED = Path("artifacts") / "faces"
@@ -81,6 +84,8 @@ def read_index(folder: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: missing; check out data/, or run `dvc repro faces` for your own sources"
         ) from error
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: no index of faces as CSV; restore the file") from error
     missing = {"file", "person", "split", *LANDMARK_COLUMNS} - set(index.columns)
     if missing:
         raise UserError(f"{path}: no column {sorted(missing)[0]!r}; restore the file")
@@ -119,7 +124,7 @@ def load_prepared(folder: Path, split: Split) -> FaceSet:
     path = folder / f"{split}.npy"
     try:
         pictures = np.load(path, mmap_mode="c")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
     if len(pictures) != len(rows):
         raise UserError(

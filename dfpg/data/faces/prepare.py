@@ -196,7 +196,7 @@ def own_labels(folder: Path) -> NDArray[np.uint8] | None:
         labels: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path}: damaged: run `dvc repro -f faces`") from error
     return labels
 

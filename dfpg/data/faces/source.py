@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.data.faces.dataset import Split, Square
+from dfpg.data.faces.dataset import SHARES, Split, Square
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-# Shares of a set that has no official split (assumed): the paper's test sets need 100 faces of a
-# set that may have no more than 350.
-SHARES: dict[Split, float] = {"train": 0.60, "val": 0.05, "test": 0.35}
 TOGETHER = 5  # pictures of a person that are chosen together
 HELD_OUT = 3000  # pictures that are kept of each of val and test, at most
 CLOSE_SIDE = 146  # px: the crop of 128 px has the share 0.8767, as 448 has of 512 px

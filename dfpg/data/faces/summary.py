@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 
 
 def prepared(path: Path) -> str:
@@ -19,7 +19,7 @@ def prepared(path: Path) -> str:
         UserError: the file is missing or damaged.
     """
     try:
-        sources = json.loads(path.read_text(encoding="utf-8"))["faces"]
+        sources = read_json(path)["faces"]
         lines = [line for name, source in sources.items() for line in _lines(name, source)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no readable summary: run `dfpg faces prepare`") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
@@ -18,15 +19,8 @@ from dfpg.core.files import sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.faces.dataset import FaceSet
-from dfpg.metrics.auc import (
-    CHUNK,
-    Pairs,
-    auc_intervals,
-    draw_pairs,
-    pair_weights,
-    verification_auc,
-)
-from dfpg.metrics.verification import FOLDS, cross_validated, lab_folds
+from dfpg.metrics.auc import CHUNK, Pairs, auc_intervals, draw_pairs, pair_weights
+from dfpg.metrics.verification import FOLDS, cross_validate, lab_folds
 
 if TYPE_CHECKING:
     from dfpg.pretrained.detector import FaceDetector
@@ -39,6 +33,7 @@ Floats = NDArray[np.float64]
 # LFW's middle holds the face with room to align it; drawn at the benchmark's 128 px.
 LFW_MIDDLE = (slice(45, 205), slice(45, 205))
 LFW_SCALE = 0.8
+NOT_FOUND = 5.0  # squared distance of a face that is not found: beyond the greatest, 4
 LEAST_PEOPLE = 4  # two folds of two people
 
 
@@ -139,7 +134,7 @@ def _held_out(config: Config, embedder: Embed, faces: FaceSet) -> dict[str, Any]
         ]
     )
     settings = config.statistics
-    right = cross_validated(distances, pairs.same, folds)
+    right = cross_validate(distances, pairs.same, folds)
     auc = auc_intervals(
         {"auc": -distances}, pairs, config.seed, settings.resamples, settings.level
     )["auc"]
@@ -186,9 +181,9 @@ def _lfw(config: Config, embedder: Embed, detector: FaceDetector, folder: Path) 
             progress.advance()
     same = found.target == 1
     folds = lab_folds(len(distances))  # LFW lists fold by fold, each half positive
-    right = cross_validated(distances, same, folds)
+    right = cross_validate(distances, same, folds)
     level = config.statistics.level
-    worst = np.where(np.isnan(distances), np.inf, distances)
+    worst = np.nan_to_num(distances, nan=NOT_FOUND)
     by_fold = [folds == fold for fold in range(FOLDS)]
     return {
         "alignment": "SCRFD",
@@ -197,7 +192,7 @@ def _lfw(config: Config, embedder: Embed, detector: FaceDetector, folder: Path) 
         "interval": "t over the ten folds",
         "accuracy": _over_folds(np.array([right[fold].mean() for fold in by_fold]), level),
         "auc": _over_folds(
-            np.array([verification_auc(-worst[f], same[f])[0] for f in by_fold]), level
+            np.array([roc_auc_score(same[fold], -worst[fold]) for fold in by_fold]), level
         ),
     }
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dfpg.core.config import Config
+from dfpg.core.paths import REFERENCES
 from dfpg.evaluation.per_image import RECOGNITION_COLUMNS, write_recognition
-from dfpg.evaluation.recognition.references import References, table3_rows
+from dfpg.evaluation.recognition.references import References, load_references, table3_rows
+from dfpg.metrics.detection import DlibHog
 from dfpg.paper.tables import RECOGNITION
-
-if TYPE_CHECKING:
-    from dfpg.metrics.detection import DlibHog
-    from dfpg.pretrained.detector import FaceDetector
-    from dfpg.pretrained.embedder import FaceEmbedder
+from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.detector import FaceDetector
+from dfpg.pretrained.embedder import FaceEmbedder, embedder_path
 
 Values = list[float]
 
@@ -100,3 +100,15 @@ class Recogniser:
             float(((vector - other[row].astype(np.float64)) ** 2).sum())
             for other in (self._references.positive, self._references.negative)
         ]
+
+
+def build_recogniser(config: Config) -> Recogniser:
+    """What Table 3 records of every image, with the references that ``baselines`` wrote."""
+    references = load_references(REFERENCES)
+    embedder = FaceEmbedder(embedder_path(config.recognition.embedder))
+    return Recogniser(DlibHog(), build_detector(config), embedder, references)
+
+
+def build_detector(config: Config) -> FaceDetector:
+    """SCRFD with the profile's threshold."""
+    return FaceDetector(asset_path("scrfd"), config.recognition.scrfd_threshold)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dfpg.pretrained.embedder import FaceEmbedder
 
 PAIRS, VECTORS, EMBEDDER_CARD = "pairs.csv", "references.safetensors", "embedder.json"
+FIELDS = ("positive", "negative", "landmarks")  # of VECTORS
 CELEBA_CROP = (slice(68, 196), slice(25, 153))  # of the aligned 178 x 218 picture (METHODS 2.2)
 
 
@@ -109,11 +110,17 @@ def load_references(folder: Path) -> References:
     pairs = read_pairs(folder / PAIRS)
     try:
         arrays = safetensors.numpy.load_file(folder / VECTORS)
-        return References(tuple(pairs), arrays["positive"], arrays["negative"], arrays["landmarks"])
+        found = References(tuple(pairs), *(arrays[name] for name in FIELDS))
     except (OSError, KeyError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{folder / VECTORS}: missing or damaged; run `dfpg evaluate baselines`"
         ) from error
+    if pairs and not len(pairs) == len(found.positive) == len(found.negative):
+        raise UserError(
+            f"{folder / PAIRS}: {len(pairs)} pairs, but {len(found.positive)} and "
+            f"{len(found.negative)} vectors in {VECTORS}; run `dfpg evaluate baselines`"
+        )
+    return found
 
 
 class _Pictures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +14,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from dfpg.analysis.robustness import BASELINE_PART
+from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, ProtocolName
-from dfpg.core.errors import UserError
-from dfpg.core.files import sha256, write_text
+from dfpg.core.errors import UserError, within_memory
+from dfpg.core.files import read_json, sha256, write_text
 from dfpg.core.seeds import generator
 from dfpg.data.blur.degrade import add_noise, blur, quantise, quantise_unit, to_unit
 from dfpg.data.blur.kernels import KernelBank
@@ -26,29 +25,13 @@ from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import MANIFEST, TestSet
 from dfpg.evaluation.restore import load_restore, restoring_precision
 from dfpg.evaluation.robustness.moved_faces import moved_faces
-from dfpg.evaluation.robustness.moves import DIRECTIONS, MOVES, Move
-from dfpg.evaluation.score import evaluate
-from dfpg.methods.registry import METHODS
+from dfpg.evaluation.robustness.moves import BASELINE_PART, DIRECTIONS, MOVES, Move
+from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
-from dfpg.paper.tables import TEST_SETS, evaluated_on
+from dfpg.paper.tables import TEST_SETS, evaluation_protocols
 
 PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
-PACKAGE = Path(__file__).resolve().parents[2]
-# What decides a run's scores besides its method's own file, its weights and the images.
-CODE = (
-    "data/blur/degrade.py",
-    "data/augmentation.py",
-    "evaluation/score.py",
-    "methods/base.py",
-    "methods/blocks.py",
-    "metrics/psnr.py",
-    "metrics/ssim.py",
-    "evaluation/restore.py",
-    "evaluation/robustness/measure.py",
-    "evaluation/robustness/moves.py",
-    "evaluation/robustness/moved_faces.py",
-)
 
 
 @dataclass(frozen=True)
@@ -61,6 +44,7 @@ class Inputs:
     parts: Path
 
 
+@within_memory("evaluation.batch_size")
 def measure(
     config: Config,
     runs: Sequence[str],
@@ -120,10 +104,10 @@ def _measure(
     restore, protocols = None, tuple(images)
     if name != BASELINE_PART:
         restore = load_restore(config, _weights(inputs, name), device)
-        protocols = evaluated_on(config, name)
+        protocols = evaluation_protocols(config, name)
     chosen: dict[str, TestSet] = {protocol: images[protocol] for protocol in protocols}
     with torch.inference_mode():
-        return evaluate(config, name, restore, chosen, metrics, path, str(device))
+        return score_testsets(config, name, restore, chosen, metrics, path, str(device))
 
 
 def moved_images(
@@ -195,7 +179,7 @@ def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -
     Raises:
         UserError: the test set has no centred faces.
     """
-    mode = next(mode for name, mode in TEST_SETS.values() if name == protocol)
+    mode = next(test_set.mode for test_set in TEST_SETS.values() if test_set.protocol == protocol)
     centred = index[index["mode"] == mode]
     if centred.empty:
         raise UserError(
@@ -266,10 +250,8 @@ def _discard(part: Path) -> None:
 def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> dict[str, str]:
     """Weights, device, and a hash of all that a part's scores depend on."""
     trained = name != BASELINE_PART
-    protocols = evaluated_on(config, name) if trained else tuple(config.protocols)
-    code = [PACKAGE / path for path in CODE]
-    if trained:
-        code.append(Path(inspect.getfile(METHODS[config.runs[name].method].method)))
+    protocols = evaluation_protocols(config, name) if trained else tuple(config.protocols)
+    methods = [f"dfpg.methods.{config.runs[name].method}"] if trained else []
     card = {"weights": sha256(_weights(inputs, name)) if trained else "", "device": device.type}
     facts = {
         **card,
@@ -283,7 +265,7 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
             ]
             for protocol in protocols
         },
-        "code": [sha256(path) for path in code],
+        "code": digest(closure(__name__, *methods)),
         "precision": restoring_precision(config, device) if trained else "",
         "torch": torch.__version__,
     }
@@ -294,6 +276,6 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
 
 def _up_to_date(path: Path, card: Mapping[str, str]) -> bool:
     try:
-        return path.exists() and json.loads(_beside(path).read_text()) == card
+        return path.exists() and read_json(_beside(path)) == card
     except (OSError, ValueError):
         return False

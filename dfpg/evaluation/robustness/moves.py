@@ -17,6 +17,7 @@ AMOUNTS = {
     ROTATION: (5.0, 10.0, 20.0, 45.0, 90.0, 180.0),
     SCALE: (0.75, 0.875, 1.125, 1.25, 1.5),
 }
+BASELINE_PART = "baselines"  # name of the part-file of sharp and blurred faces
 DIRECTIONS = 4  # right, down, left, up; turns: clockwise, anticlockwise, and again
 
 

@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write
+from dfpg.core.markdown import markdown_table
 from dfpg.pretrained.assets.archives import read_members
 from dfpg.pretrained.assets.download import Archive, download, matches
 from dfpg.pretrained.assets.table import ASSETS, Asset
@@ -35,10 +38,15 @@ class Licence:
     used_for: str
 
 
-def _own_folder() -> Path | None:
-    """The user's folder of archives and unpacked files, if one is named."""
-    own = os.environ.get(FOLDER_VARIABLE)
-    return Path(own) if own else None
+def _own_folders() -> list[Path]:
+    """Where unpacked files and archives may lie: the folder that the user names, their cache."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return [*([Path(named)] if named else []), cache_folder()]
+
+
+def cache_folder() -> Path:
+    """This user's copies of the unpacked files, which every project and experiment shares."""
+    return Path(platformdirs.user_cache_dir("dfpg-bench")) / "assets"
 
 
 def _known(name: str) -> Asset:
@@ -62,17 +70,16 @@ def _command(asset: Asset) -> str:
 def asset_path(name: str) -> Path:
     """Where the asset lies: its file, or its folder if it has several.
 
-    That is in ``artifacts/assets``, or, outside a project, in ``$DFPG_ASSETS`` as pinned.
+    That is in ``artifacts/assets``, or, outside a project, in ``$DFPG_ASSETS`` or the user's cache
+    as pinned.
 
     Raises:
         UserError: unknown, or in neither.
     """
-    asset, own = _known(name), _own_folder()
-    folder = FOLDER
-    if _absent(asset):
-        if own is None or _first_changed(asset, own) is not None:
-            raise _missing(asset)
-        folder = own
+    asset = _known(name)
+    folder = FOLDER if not _absent(asset) else _own_copy(asset)
+    if folder is None:
+        raise _missing(asset)
     first = folder / asset.files[0].path
     return first if len(asset.files) == 1 else first.parent
 
@@ -110,7 +117,8 @@ def verify_assets() -> int:
 def fetch(names: Sequence[str] | None = None) -> None:
     """Put assets into ``artifacts/assets``; what is there and whole is left alone.
 
-    ``$DFPG_ASSETS`` is looked at first, for the unpacked files and for the archives.
+    ``$DFPG_ASSETS`` and then the user's cache are looked at first, for the unpacked files and for
+    the archives. What is fetched goes into the cache, too, where that can be written.
 
     Args:
         names: assets; ``None``: all that are not optional.
@@ -125,7 +133,7 @@ def fetch(names: Sequence[str] | None = None) -> None:
         if _first_changed(asset, FOLDER) is None:
             print(f"{asset.name}: present, SHA-256 as pinned", flush=True)
         elif _copy_own(asset):
-            print(f"{asset.name}: copied from {_own_folder()}", flush=True)
+            print(f"{asset.name}: copied from {_own_copy(asset)}", flush=True)
         else:
             by_archive.setdefault(asset.archive, []).append(asset)
     for archive, assets in by_archive.items():
@@ -133,17 +141,35 @@ def fetch(names: Sequence[str] | None = None) -> None:
             source = _obtain(archive, assets[0], Path(temporary))
             for asset in assets:
                 _unpack(asset, source)
+                _keep(asset)
+
+
+def _own_copy(asset: Asset) -> Path | None:
+    """The first of the user's folders that has all unpacked files as pinned."""
+    folders = (own for own in _own_folders() if _first_changed(asset, own) is None)
+    return next(folders, None)
 
 
 def _copy_own(asset: Asset) -> bool:
-    """Copy the unpacked files from the user's folder, if they are there and as pinned."""
-    own = _own_folder()
-    if own is None or _first_changed(asset, own) is not None:
-        return False
+    """Copy the unpacked files from a folder of the user's, if they are there and as pinned."""
+    own = _own_copy(asset)
+    if own is not None:
+        _copy(asset, own, FOLDER)
+    return own is not None
+
+
+def _copy(asset: Asset, source: Path, target: Path) -> None:
     for file in asset.files:
-        with atomic_write(FOLDER / file.path) as stream:
-            stream.write((own / file.path).read_bytes())
-    return True
+        with atomic_write(target / file.path) as stream:
+            stream.write((source / file.path).read_bytes())
+
+
+def _keep(asset: Asset) -> None:
+    """Put the unpacked files into the user's cache; without a place for it, do without."""
+    try:
+        _copy(asset, FOLDER, cache_folder())
+    except (OSError, UserError) as error:
+        print(f"{asset.name}: not kept for other projects: {error}", flush=True)
 
 
 def _first_changed(asset: Asset, folder: Path) -> Path | None:
@@ -154,10 +180,10 @@ def _first_changed(asset: Asset, folder: Path) -> Path | None:
 
 
 def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
-    own = _own_folder()
-    if own and matches(own / archive.filename, archive.size, archive.sha256):
-        print(f"{archive.filename}: taken from {own}", flush=True)
-        return own / archive.filename
+    for own in _own_folders():
+        if matches(own / archive.filename, archive.size, archive.sha256):
+            print(f"{archive.filename}: taken from {own}", flush=True)
+            return own / archive.filename
     print(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB", flush=True)
     start = time.monotonic()
     try:
@@ -197,9 +223,7 @@ def licences() -> list[Licence]:
 
 def licence_table() -> str:
     """The rows of :func:`licences` as a Markdown table."""
-    lines = ["| asset | used for | licence | origin | terms |", "|---|---|---|---|---|"]
-    lines += [
-        f"| `{row.asset}` | {row.used_for} | {row.licence} | {row.origin} | {row.terms} |"
-        for row in licences()
-    ]
-    return "\n".join(lines)
+    rows = (
+        [f"`{row.asset}`", row.used_for, row.licence, row.origin, row.terms] for row in licences()
+    )
+    return markdown_table(["asset", "used for", "licence", "origin", "terms"], rows)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dfpg import cli
 from dfpg.commands.deblur import command
-from dfpg.commands.deblur.command import Choices, chosen_device, deblur, weights_file
+from dfpg.commands.deblur.command import Options, deblur, parse_device, weights_file
 from dfpg.core import files
 from dfpg.core.errors import UserError
 from dfpg.pretrained.detector import Detection
@@ -37,12 +37,12 @@ def detector(_path: Path) -> Callable[[np.ndarray], list[Detection]]:
     found = with_faces(180, 200, [PLACE])[1]
     scale = command_scale(180, 200)
 
-    def find(drawn: np.ndarray) -> list[Detection]:
+    def detect(drawn: np.ndarray) -> list[Detection]:
         if drawn.shape[:2] != (round(180 * scale), round(200 * scale)):
             return []
         return [Detection(f.score, f.box * scale, f.landmarks * scale) for f in found]
 
-    return find
+    return detect
 
 
 def command_scale(height: int, width: int) -> float:
@@ -73,7 +73,7 @@ def album(tmp_path) -> Path:
     return folder
 
 
-OWN = Choices(weights=Path("w.safetensors"))
+OWN = Options(weights=Path("w.safetensors"))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -102,6 +102,51 @@ def test_a_folder_is_restored_and_what_is_left_out_is_said(album, tmp_path, caps
     assert said[2] == f"{album / 'e.png'}: more than 8 bits per channel: save it with 8"
 
 
+def numpy_asks() -> None:
+    np.empty(10**15, np.uint8)
+
+
+def torch_asks() -> None:
+    torch.empty(10**15, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("ask", [numpy_asks, torch_asks])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_a_photograph_too_large_for_the_memory_does_not_stop_the_rest(
+    album, tmp_path, capsys, monkeypatch, ask, aligned
+):
+    read = command.read_photograph
+
+    def hungry(path: Path):
+        if path.name == "a.png":
+            ask()
+        return read(path)
+
+    monkeypatch.setattr(command, "read_photograph", hungry)
+    choices = Options(weights=OWN.weights, aligned=aligned)
+    outcome = deblur(album, tmp_path / "out", choices)
+    assert not outcome.complete
+    assert (tmp_path / "out" / "deep" / "b.png").is_file()
+    assert not (tmp_path / "out" / "a.png").exists()
+    said = [line for line in capsys.readouterr().err.splitlines() if "a.png" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{album / 'a.png'}: not enough memory, ")
+
+
+def test_a_strip_of_pixels_is_no_aligned_face(album, tmp_path, capsys):
+    Image.new("RGB", (60_000, 3)).save(album / "long.png")
+    deblur(album, tmp_path / "out", Options(weights=OWN.weights, aligned=True))
+    said = capsys.readouterr().err
+    assert f"{album / 'long.png'}: 60000 x 3 px: more than 16 times as long as wide" in said
+    assert (tmp_path / "out" / "a.png").is_file()
+
+
+def test_a_fault_of_the_program_is_not_hidden(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "read_photograph", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deblur(album, tmp_path / "out", OWN)
+
+
 def test_only_the_face_changes(album, tmp_path):
     deblur(album, tmp_path / "out", OWN)
     moved = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int) - portrait()
@@ -119,13 +164,13 @@ def test_nothing_is_overwritten_without_force(album, tmp_path):
     assert (out / "a.png").read_bytes() == b"mine"
     assert "1 left: a file of that name is there (--force overwrites it)" in again.text
     assert (out / "deep" / "b.png").is_file()
-    deblur(album, out, Choices(weights=OWN.weights, force=True))
+    deblur(album, out, Options(weights=OWN.weights, force=True))
     assert (out / "a.png").read_bytes() == (out / "deep" / "b.png").read_bytes()
 
 
 def test_a_strip_that_is_there_is_not_overwritten_either(album, tmp_path):
     out = tmp_path / "out"
-    choices = Choices(weights=OWN.weights, strip=True)
+    choices = Options(weights=OWN.weights, strip=True)
     assert deblur(album / "a.png", out, choices).complete
     assert sorted(content(out)) == ["a.png", "a.png.strip.png"]
     (out / "a.png").unlink()
@@ -134,17 +179,17 @@ def test_a_strip_that_is_there_is_not_overwritten_either(album, tmp_path):
 
 
 def test_photographs_without_a_face_are_copied_on_request(album, tmp_path):
-    outcome = deblur(album / "c.png", tmp_path, Choices(weights=OWN.weights, copy=True))
+    outcome = deblur(album / "c.png", tmp_path, Options(weights=OWN.weights, copy=True))
     assert outcome.complete
     assert "1 without a face, written as they are" in outcome.text
     assert (tmp_path / "c.png").read_bytes() == (album / "c.png").read_bytes()
-    deblur(album / "c.png", tmp_path / "c.webp", Choices(weights=OWN.weights, copy=True))
+    deblur(album / "c.png", tmp_path / "c.webp", Options(weights=OWN.weights, copy=True))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.webp")), background(60, 80))
 
 
 def test_aligned_needs_no_detector_and_restores_the_whole(album, tmp_path, monkeypatch):
     monkeypatch.delattr(command, "CanvasDetector")
-    choices = Choices(weights=OWN.weights, aligned=True, strip=True)
+    choices = Options(weights=OWN.weights, aligned=True, strip=True)
     assert deblur(album / "c.png", tmp_path / "c.png", choices).complete
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), background(60, 80) + 25)
     assert Image.open(tmp_path / "c.png.strip.png").width == 164
@@ -181,21 +226,31 @@ def test_a_full_disk_ends_the_command(album, tmp_path, monkeypatch):
 
 def test_weights_are_the_users_or_those_that_ship(tmp_path, monkeypatch):
     assert weights_file(Path("mine")) == Path("mine")
-    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "shipped.safetensors")
-    with pytest.raises(UserError, match="missing: install the package again") as error:
+    shipped = weights_file(None)
+    own = tmp_path / "shipped.safetensors"
+    monkeypatch.setattr(command, "WEIGHTS", own)
+    data = bytearray(shipped.read_bytes())
+    assert shipped.is_file()
+    for content in (None, bytes(data[:-1]), bytes([data[0] ^ 1, *data[1:]])):
+        if content is not None:
+            own.write_bytes(content)
+        with pytest.raises(UserError, match="missing or damaged: install the package") as error:
+            weights_file(None)
+        assert "--weights artifacts/weights/dfpg_b.safetensors" in str(error.value)
+    own.write_bytes(data)
+    assert weights_file(None) == own
+    monkeypatch.setattr(command, "CARD", tmp_path / "no card")
+    with pytest.raises(UserError, match="missing or damaged"):
         weights_file(None)
-    assert "--weights artifacts/weights/dfpg_b.safetensors" in str(error.value)
-    (tmp_path / "shipped.safetensors").touch()
-    assert weights_file(None) == tmp_path / "shipped.safetensors"
 
 
 def test_devices():
-    assert chosen_device("cpu") == torch.device("cpu")
+    assert parse_device("cpu") == torch.device("cpu")
     for name in ("gpu", "meta", ""):
         with pytest.raises(UserError, match="use cpu, cuda"):
-            chosen_device(name)
+            parse_device(name)
     with pytest.raises(UserError, match="not usable here"):
-        chosen_device("cuda:99")
+        parse_device("cuda:99")
 
 
 def run(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dfpg.commands.deblur.plan import endings, plan
+from dfpg.commands.deblur.plan import count_suffixes, plan
 from dfpg.core.errors import UserError
 
 
@@ -36,7 +36,7 @@ def test_a_folder_keeps_its_subfolders_and_names(album, tmp_path):
         "deep/er/c.webp",
     ]
     assert all(job.format is None and job.strip is None for job in found.jobs)
-    assert list(endings(found.others)) == ["1 .heic", "1 .txt", "1 without an ending"]
+    assert list(count_suffixes(found.others)) == ["1 .heic", "1 .txt", "1 without an ending"]
     assert not out.exists()
 
 

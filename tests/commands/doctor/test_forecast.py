@@ -8,19 +8,19 @@ import torch
 from helpers.places import ROOT
 
 from dfpg.commands.doctor.forecast import (
-    DOUBT,
     PROBES,
     RECORDED,
+    UNCERTAINTY,
     Probe,
-    Record,
-    forecast,
-    forecasts,
-    read_record,
+    RecordedTime,
+    forecast_profile,
+    forecast_profiles,
+    read_recorded_times,
     time_run,
     time_start,
 )
 from dfpg.core.profile import resolve_profile
-from dfpg.methods.registry import METHODS
+from dfpg.methods.registry import method_class
 
 TRAINING = ROOT / "results" / "training.csv"
 
@@ -42,51 +42,57 @@ def small(config, **runs):
 def test_a_forecast_is_the_record_times_the_slowdown(embedded):
     long = embedded.runs["b1"].model_copy(update={"steps": 1000})
     part = small(embedded, b1=long, b5=embedded.runs["b5"])
-    record = {("embedded", "b1"): Record(3200, 64.0), ("embedded", "b5"): Record(3200, 320.0)}
-    found = forecast(part, record, [probe(1.0), probe(4.0)], start=1.0, jobs=1)
+    record = {
+        ("embedded", "b1"): RecordedTime(3200, 64.0),
+        ("embedded", "b5"): RecordedTime(3200, 320.0),
+    }
+    found = forecast_profile(part, record, [probe(1.0), probe(4.0)], start=1.0, jobs=1)
     assert found.trainings == pytest.approx({"b1": 2 * 160.0, "b5": 2 * 320.0})
-    assert found.low == pytest.approx(480 / DOUBT["embedded"])
-    assert found.high == pytest.approx(480 * 4 * DOUBT["embedded"])
+    assert found.low == pytest.approx(480 / UNCERTAINTY["embedded"])
+    assert found.high == pytest.approx(480 * 4 * UNCERTAINTY["embedded"])
     assert not found.whole
 
 
 def test_runs_side_by_side_share_the_time_but_none_is_faster(embedded):
     part = small(embedded, b1=embedded.runs["b1"], b2=embedded.runs["b2"])
-    record = {("embedded", "b1"): Record(3200, 100.0), ("embedded", "b2"): Record(3200, 300.0)}
+    record = {
+        ("embedded", "b1"): RecordedTime(3200, 100.0),
+        ("embedded", "b2"): RecordedTime(3200, 300.0),
+    }
     for jobs, seconds in ((1, 400.0), (2, 300.0), (8, 300.0)):
-        found = forecast(part, record, [probe(1.0)], start=1.0, jobs=jobs)
-        assert found.high == pytest.approx(seconds * DOUBT["embedded"])
+        found = forecast_profile(part, record, [probe(1.0)], start=1.0, jobs=jobs)
+        assert found.high == pytest.approx(seconds * UNCERTAINTY["embedded"])
 
 
 def test_scoring_and_the_rest_scale_with_the_start_of_an_interpreter(embedded):
     part = small(embedded, b1=embedded.runs["b1"], b2=embedded.runs["b2"])
     record = {
-        ("embedded", "b1"): Record(3200, 10.0),
-        ("embedded", "score"): Record(0, 30.0),
-        ("embedded", "rest"): Record(0, 100.0),
+        ("embedded", "b1"): RecordedTime(3200, 10.0),
+        ("embedded", "score"): RecordedTime(0, 30.0),
+        ("embedded", "rest"): RecordedTime(0, 100.0),
     }
-    found = forecast(part, record, [probe(1.0)], start=3.0, jobs=2)
+    found = forecast_profile(part, record, [probe(1.0)], start=3.0, jobs=2)
     assert found.whole
-    assert found.low == pytest.approx((2 * (10 + 90) / 2 + 300) / DOUBT["embedded"])
+    assert found.low == pytest.approx((2 * (10 + 90) / 2 + 300) / UNCERTAINTY["embedded"])
 
 
 def test_published_weights_are_only_scored_and_a_new_run_counts_the_mean(embedded):
     taken = embedded.runs["b1"].model_copy(update={"weights": "folder"})
     part = small(embedded, b1=taken, new=embedded.runs["b2"])
-    record = {("embedded", "x"): Record(10, 1.0), ("embedded", "y"): Record(10, 3.0)}
-    found = forecast(part, record, [probe(1.0)], start=1.0, jobs=1)
+    record = {("embedded", "x"): RecordedTime(10, 1.0), ("embedded", "y"): RecordedTime(10, 3.0)}
+    found = forecast_profile(part, record, [probe(1.0)], start=1.0, jobs=1)
     assert found.trainings == pytest.approx({"new": 0.2 * 400 * 8})
-    assert found.high == pytest.approx(0.2 * 400 * 8 * DOUBT["embedded"])
+    assert found.high == pytest.approx(0.2 * 400 * 8 * UNCERTAINTY["embedded"])
 
 
 def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
-    record = read_record()
+    record = read_recorded_times()
     for profile, part in RECORDED.items():
         config, _ = resolve_profile(profile)
         recorded = {run for where, run in record if where == part} - {"start", "score", "rest"}
         assert recorded <= set(config.runs)
         assert len(recorded) >= 20 or part == "smoke"
-        assert all(METHODS[config.runs[run].method].method.view == "plain" for run in PROBES[part])
+        assert all(method_class(config.runs[run].method).view == "plain" for run in PROBES[part])
     assert {("smoke", "start"), ("smoke", "rest"), ("embedded", "rest")} <= set(record)
 
 
@@ -116,7 +122,7 @@ def results() -> dict[str, float]:
 def test_trainings_that_were_timed_are_estimated_from_the_probes_alone(embedded, machine):
     """Each within a factor of 2, and all together within the range."""
     truth = OTHERWISE.get(machine) or results()
-    record = read_record()
+    record = read_recorded_times()
     probes = [
         probe(truth[run] / (record["embedded", run].seconds / record["embedded", run].images))
         for run in PROBES["embedded"]
@@ -124,7 +130,7 @@ def test_trainings_that_were_timed_are_estimated_from_the_probes_alone(embedded,
     runs = {name: run for name, run in embedded.runs.items() if name in truth}
     part = embedded.model_copy(update={"runs": runs})
     del record["embedded", "score"], record["embedded", "rest"]
-    found = forecast(part, record, probes, start=1.0, jobs=1)
+    found = forecast_profile(part, record, probes, start=1.0, jobs=1)
     images = 400 * 8
     for run, seconds in found.trainings.items():
         assert truth[run] * images / 2 < seconds < truth[run] * images * 2, run
@@ -141,9 +147,10 @@ def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
 
     monkeypatch.setattr("dfpg.commands.doctor.forecast.time_run", fake)
     monkeypatch.setattr(
-        "dfpg.commands.doctor.forecast.time_start", lambda: read_record()["smoke", "start"].seconds
+        "dfpg.commands.doctor.forecast.time_start",
+        lambda: read_recorded_times()["smoke", "start"].seconds,
     )
-    found = forecasts()
+    found = forecast_profiles()
     assert [part.profile for part in found] == list(RECORDED)
     assert len(timed) == len(set(timed)) == sum(map(len, PROBES.values()))
     smoke, one, research, paper = found
@@ -155,7 +162,7 @@ def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
 
 def test_timed_steps_are_real_ones(embedded):
     threads = torch.get_num_threads()
-    timed = time_run(embedded, "b1", Record(8, 2.0), budget=0.0)
+    timed = time_run(embedded, "b1", RecordedTime(8, 2.0), budget=0.0)
     assert (timed.steps, timed.images, timed.image_size) == (1, 8, 64)
     assert timed.slowdown == pytest.approx(timed.seconds / 2.0)
     assert torch.get_num_threads() == threads

@@ -12,7 +12,7 @@ from helpers.places import ROOT
 
 from dfpg.commands.doctor.checks import Machine, Problem
 from dfpg.commands.doctor.forecast import Forecast, Probe
-from dfpg.commands.doctor.report import Report, diagnose, duration, render
+from dfpg.commands.doctor.report import Report, diagnose, format_duration, render
 
 GPU = Machine(16, "a processor", 128.0, 100.0, 500.0, 0.5, "a GPU", True, "cuda", "bf16", 16)
 PACKAGES = {"pinned": 2, "other": {"torch": {"installed": "1", "pinned": "2"}}, "absent": []}
@@ -82,7 +82,7 @@ def test_a_fake_machine_that_is_too_small_is_not_ready(monkeypatch):
     ],
 )
 def test_durations_have_the_fitting_unit(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.slow

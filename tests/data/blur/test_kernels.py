@@ -10,6 +10,7 @@ from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
 from dfpg.data.blur.kernels import (
     FAMILIES,
+    SPLITS,
     KernelBank,
     build_kernels,
     canvas_size,
@@ -53,7 +54,7 @@ def test_bank_has_the_counts_and_sizes_of_the_config(config, built, family):
     bank = load_kernels(built / f"{family}.safetensors")
     settings = getattr(config.kernels, family)
     share = 1 if family == "spline" else len(NOMINAL_SIZES)
-    for split in ("train", "test"):
+    for split in SPLITS:
         arrays = getattr(bank, split)
         assert list(arrays) == list(NOMINAL_SIZES)
         for nominal, kernels in arrays.items():
@@ -65,12 +66,15 @@ def test_bank_has_the_counts_and_sizes_of_the_config(config, built, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_test_kernel_is_a_training_kernel(built, family):
+def test_no_kernel_is_in_two_parts(built, family):
     bank = load_kernels(built / f"{family}.safetensors")
-    train = {kernel.tobytes() for kernels in bank.train.values() for kernel in kernels}
-    test = [kernel.tobytes() for kernels in bank.test.values() for kernel in kernels]
-    assert train.isdisjoint(test)
-    assert len(set(test)) == len(test)
+    train, test, validation = (
+        [kernel.tobytes() for kernels in getattr(bank, split).values() for kernel in kernels]
+        for split in SPLITS
+    )
+    held_out = test + validation
+    assert set(train).isdisjoint(held_out)
+    assert len(set(held_out)) == len(held_out)
 
 
 def test_same_bytes_on_every_run(config, built, tmp_path):
@@ -130,7 +134,7 @@ def test_centroid_of_known_kernels():
 
 def test_report_lists_every_group(config, built):
     report = kernel_report(load_kernels(built / "trajectory.safetensors"))
-    assert len(report) == 2 * len(NOMINAL_SIZES)
+    assert len(report) == len(SPLITS) * len(NOMINAL_SIZES)
     assert report.query("split == 'train'")["count"].sum() == config.kernels.trajectory.train
     assert report["sum_min"].min() > 1 - 1e-6
     assert report["sum_max"].max() < 1 + 1e-6

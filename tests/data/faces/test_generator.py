@@ -46,6 +46,7 @@ def test_another_seed_gives_other_people(faces):
     assert not np.allclose(other.style(0, 0), faces.style(0, 0))
 
 
+@pytest.mark.slow
 def test_create_writes_pictures_index_and_splits(tmp_path):
     dropped = create_faces(tmp_path / "more", people=2)
     made, committed = read_index(tmp_path / "more"), read_index(ROOT / FACES)

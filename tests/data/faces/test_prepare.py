@@ -22,7 +22,7 @@ from dfpg.data.faces.readers import open_source
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.detector import FaceDetector
 from dfpg.pretrained.parsing import load_labels
-from dfpg.stages import pipeline
+from dfpg.stages.parsing import parsing as parsing_stage
 
 
 def with_faces(config, **folders):
@@ -107,8 +107,8 @@ def test_own_masks_take_the_place_of_bisenets_maps(prepared, tmp_path, monkeypat
     (tmp_path / "artifacts" / "assets").symlink_to(ROOT / "artifacts" / "assets")
     (tmp_path / "artifacts" / "faces").symlink_to(prepared)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dfpg.pretrained.parsing.parse_faces", fake_parse)
-    pipeline.parsing(None)
+    monkeypatch.setattr("dfpg.stages.parsing.parse_faces", fake_parse)
+    parsing_stage(None)
     assert drawn == [len(load_faces("celeba", "train", prepared=prepared).pictures)]
     written = load_labels(Path("artifacts/parsing"), ["celebamask_hq"])
     assert np.array_equal(written, own_labels(prepared / "celebamask_hq"))

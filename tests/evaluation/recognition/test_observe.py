@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from dfpg.core.config import PublishedPairs
 from dfpg.core.errors import UserError
@@ -12,7 +13,7 @@ from dfpg.core.files import write_image
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.evaluation.per_image import KEYS, RECOGNITION_COLUMNS, read_recognition
 from dfpg.evaluation.recognition.observe import Recogniser
-from dfpg.evaluation.recognition.pairs import NEGATIVES, POSITIVES, Pair
+from dfpg.evaluation.recognition.pairs import NEGATIVES, POSITIVES, Pair, write_pairs
 from dfpg.evaluation.recognition.references import (
     CELEBA_CROP,
     References,
@@ -199,11 +200,21 @@ def test_missing_references_are_one_line(tmp_path):
         load_references(tmp_path)
 
 
+def test_references_that_lack_a_row_are_refused(references, tmp_path):
+    write_pairs(references.pairs[1:], tmp_path / "pairs.csv")
+    vectors = {name: getattr(references, name) for name in ("positive", "negative", "landmarks")}
+    save_file(vectors, tmp_path / "references.safetensors")
+    with pytest.raises(UserError, match=r"pairs\.csv: \d+ pairs, but \d+ and \d+ vectors"):
+        load_references(tmp_path)
+    write_pairs(references.pairs, tmp_path / "pairs.csv")
+    assert load_references(tmp_path).pairs == tuple(references.pairs)
+
+
 def test_a_value_that_is_no_number_is_refused(references, tmp_path):
     recogniser = Recogniser(Hog(), Scrfd(), Embedder(), references)
     recogniser("a", "mine", Set.index, np.stack([picture(30)] * 5))
     recogniser.write(tmp_path / "mine.csv")
     text = (tmp_path / "mine.csv").read_text()
     (tmp_path / "mine.csv").write_text(text.replace("0.75", "abc", 1))
-    with pytest.raises(UserError, match="a value is no number"):
+    with pytest.raises(UserError, match="'abc' is missing, or is not of the column's type"):
         read_recognition(tmp_path / "mine.csv")

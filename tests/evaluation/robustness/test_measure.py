@@ -15,8 +15,8 @@ from dfpg.evaluation.per_image import read_per_image
 from dfpg.evaluation.robustness import measure as module
 from dfpg.evaluation.robustness.measure import PEOPLE, choose_images, measure, moved_images
 from dfpg.evaluation.robustness.moves import MOVES, STILL
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 
 RUNS = ["nafnet", "xia2019"]  # protocol b; protocol a, scored on both
 
@@ -151,11 +151,11 @@ def test_a_stopped_command_goes_on_with_the_run_where_it_stopped(
     def stop(config, name, *rest, **options):
         if name == "xia2019":
             raise KeyboardInterrupt
-        return evaluate(config, name, *rest, **options)
+        return score_testsets(config, name, *rest, **options)
 
-    evaluate = module.evaluate
+    score_testsets = module.score_testsets
     with monkeypatch.context() as patch:
-        patch.setattr(module, "evaluate", stop)
+        patch.setattr(module, "score_testsets", stop)
         order = config.model_copy(update={"runs": {run: config.runs[run] for run in RUNS}})
         with pytest.raises(KeyboardInterrupt):
             measure(order, RUNS, images, trained, device)
@@ -230,6 +230,6 @@ def test_bad_input_gets_one_line(config, images, trained, device):
         measure(config, ["dfpg_b"], images, trained, device)
     assert not trained.parts.exists()
     (trained.weights / "nafnet.safetensors").write_bytes(b"junk")
-    with pytest.raises(UserError, match="damaged weights"):
+    with pytest.raises(UserError, match="damaged, or not weights"):
         measure(config, ["nafnet"], images, trained, device)
     assert not (trained.parts / "nafnet.csv").exists()

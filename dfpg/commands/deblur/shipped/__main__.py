@@ -45,11 +45,11 @@ def measure(
 def pack(generated: Generated, celeba: CelebA) -> None:
     """Write the half-precision file and its card into the package, if it is good enough."""
     from dfpg.commands.deblur.shipped.pack import pack as pack_weights
-    from dfpg.commands.deblur.shipped.train import TRAINED, training_facts
+    from dfpg.commands.deblur.shipped.train import TRAINED_WEIGHTS, training_facts
 
     config = load_config()
     training = training_facts(config, generated)
-    typer.echo(pack_weights(config, TRAINED, training, celeba, WEIGHTS))
+    typer.echo(pack_weights(config, TRAINED_WEIGHTS, training, celeba, WEIGHTS))
 
 
 if __name__ == "__main__":

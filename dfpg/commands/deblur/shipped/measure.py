@@ -124,9 +124,9 @@ def score(config: Config, method: Method, device: torch.device, testset: TestSet
         for start in range(0, len(index), BATCH):
             rows = index.iloc[start : start + BATCH]
             sharp = _images(testset.sharp[rows["sharp"]], device)
-            shown = _images(testset.blurred[rows["image"]], device)
-            cleared = quantise(method.restore(to_signed(shown)))
-            values.append(torch.stack([psnr(shown, sharp), psnr(cleared, sharp)], 1).cpu())
+            blurred = _images(testset.blurred[rows["image"]], device)
+            restored = quantise(method.restore(to_signed(blurred)))
+            values.append(torch.stack([psnr(blurred, sharp), psnr(restored, sharp)], 1).cpu())
             progress.advance(len(rows))
     table = torch.cat(values).numpy()
     table = np.column_stack([table, table[:, 1] - table[:, 0]])

@@ -17,12 +17,12 @@ from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
-from dfpg.methods.base import read_card, save_weights
 from dfpg.methods.registry import build_restorer
-from dfpg.stages.environment import environment
+from dfpg.methods.weights import read_card, save_weights
+from dfpg.stages.environment import describe_environment
 
-BAR_DB = 1.5  # above blurred, on the set below; elsewhere the interval must be above 0
-BAR_SET = "generated_b"  # people never trained on, blur of the training kind
+MINIMUM_GAIN_DB = 1.5  # above blurred, on the set below; elsewhere the interval must be above 0
+MINIMUM_GAIN_SET = "generated_b"  # people never trained on, blur of the training kind
 LIMIT_BYTES = 10_000_000
 DATA = (
     "embedded training people, and freshly generated ones (dfpg faces generate); "
@@ -36,7 +36,7 @@ LICENCE = (
 )
 
 
-def halve(weights: Path, out: Path) -> None:
+def convert_to_half(weights: Path, out: Path) -> None:
     """Write trained weights in half precision, in the layout of the others.
 
     Raises:
@@ -73,10 +73,10 @@ def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, 
     device = select_device()
     with tempfile.TemporaryDirectory(prefix="dfpg.") as folder:
         half = Path(folder) / out.name
-        halve(weights, half)
+        convert_to_half(weights, half)
         measured = measure(config, build_restorer(half, device), device, celeba)
         data = half.read_bytes()
-    weak = below_bar(measured)
+    weak = shortfalls(measured)
     if weak:
         raise UserError(f"{weights}: not good enough to ship: {'; '.join(weak)}: train it longer")
     card = read_card(weights)
@@ -91,7 +91,7 @@ def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, 
         "training": {"data": DATA, **training},
         "measured_psnr_db": measured,
         "licence": LICENCE,
-        "environment": environment(config),
+        "environment": describe_environment(config),
     }
     with atomic_write(out) as stream:
         stream.write(data)
@@ -100,11 +100,11 @@ def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, 
     return text
 
 
-def below_bar(measured: Mapping[str, Mapping[str, float]]) -> list[str]:
+def shortfalls(measured: Mapping[str, Mapping[str, float]]) -> list[str]:
     """What a shipped model must reach and this one does not, in words."""
     weak = []
     for name, found in measured.items():
-        enough = found["gain"] >= BAR_DB if name == BAR_SET else found["low"] > 0
+        enough = found["gain"] >= MINIMUM_GAIN_DB if name == MINIMUM_GAIN_SET else found["low"] > 0
         if not enough:
             weak.append(f"{name} {found['gain']:+.2f} dB [{found['low']:.2f}, {found['high']:.2f}]")
     return weak

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from dfpg.core.closure import closure
 from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
+from dfpg.core.files import read_json
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
 from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import (
@@ -24,13 +25,13 @@ from dfpg.data.faces.dataset import (
 from dfpg.data.faces.source import SPLITS
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import load_prior
-from dfpg.stages.pipeline import make_validation
 from dfpg.training.batch_views import open_view
-from dfpg.training.fingerprint import fingerprint, training_code
+from dfpg.training.fingerprint import fingerprint
 from dfpg.training.loop import train as training_loop
+from dfpg.training.validation import make_validation
 
 RUN = "dfpg_b"
-TRAINED = ARTIFACTS / "weights" / f"{RUN}.safetensors"
+TRAINED_WEIGHTS = ARTIFACTS / "weights" / f"{RUN}.safetensors"
 COST = ARTIFACTS / "cost" / f"{RUN}.json"  # seconds of training, and the device
 
 
@@ -51,17 +52,17 @@ def train(config: Config, generated: Path) -> None:
     kernels = load_kernels(bank)
     faces = training_faces(generated)
     inputs = [bank, FACES, generated, PRIORS / "vgg16.safetensors"]
-    code = [*training_code(type(method)), Path(__file__)]
+    code = closure(__name__, type(method).__module__)
     training_loop(
         config,
         RUN,
         method,
         open_view(method.view, config, RUN, faces, kernels, select_device()),
-        out=TRAINED,
+        out=TRAINED_WEIGHTS,
         history=ARTIFACTS / "history" / f"{RUN}.csv",
         cost=COST,
         scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
-        validation=make_validation(config, "b", kernels),
+        validate=make_validation(config, "b", kernels),
     )
 
 
@@ -72,7 +73,7 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
         UserError: the run has not been trained.
     """
     try:
-        cost = json.loads(COST.read_text())
+        cost = read_json(COST)
     except OSError as error:
         raise UserError(f"{COST}: missing: run `make shipped` first") from error
     faces = training_faces(generated)
@@ -88,11 +89,13 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
 
 def training_faces(generated: Path) -> FaceSet:
     """The embedded training people and everybody in a folder of freshly generated people."""
-    parts = {str(split): load_folder(generated, split, None) for split in present(generated)}
+    parts = {
+        str(split): load_folder(generated, split, None) for split in splits_with_images(generated)
+    }
     return joined({EMBEDDED: load_faces(EMBEDDED, "train"), "generated": joined(parts)})
 
 
-def present(folder: Path) -> list[Split]:
+def splits_with_images(folder: Path) -> list[Split]:
     """Splits of which a folder of faces holds pictures."""
     found = set(read_index(folder)["split"])
     return [split for split in SPLITS if split in found]

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from dfpg.commands.deblur.shipped import pack
 from dfpg.core.errors import UserError
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method, build_restorer
+from dfpg.methods.weights import save_weights
 
 CPU = torch.device("cpu")
 GOOD = {"gain": 1.6, "low": 1.4, "high": 1.8}
@@ -28,7 +28,7 @@ def weights(config, tmp_path) -> Path:
 
 def test_half_precision_is_half_the_size_and_nearly_the_same_network(weights, tmp_path):
     out = tmp_path / "half.safetensors"
-    pack.halve(weights, out)
+    pack.convert_to_half(weights, out)
     assert out.stat().st_size < 0.6 * weights.stat().st_size
     assert {value.dtype for value in load_file(out).values()} == {torch.float16}
     half, full = build_restorer(out, CPU), build_restorer(weights, CPU)
@@ -44,14 +44,14 @@ def test_a_value_beyond_half_precision_is_refused(config, tmp_path):
         method.networks["generator"].to_rgb.bias.fill_(1e6)
     save_weights(tmp_path / "b1.safetensors", method, steps=7)
     with pytest.raises(UserError, match="too large for half precision"):
-        pack.halve(tmp_path / "b1.safetensors", tmp_path / "half.safetensors")
+        pack.convert_to_half(tmp_path / "b1.safetensors", tmp_path / "half.safetensors")
     assert not (tmp_path / "half.safetensors").exists()
 
 
 def test_a_network_over_the_limit_is_refused(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "LIMIT_BYTES", 1000)
     with pytest.raises(UserError, match="over 1000 bytes in half precision"):
-        pack.halve(weights, tmp_path / "half.safetensors")
+        pack.convert_to_half(weights, tmp_path / "half.safetensors")
     assert not (tmp_path / "half.safetensors").exists()
 
 
@@ -64,7 +64,7 @@ def test_a_network_over_the_limit_is_refused(weights, tmp_path, monkeypatch):
     ],
 )
 def test_the_bar(generated, real, weak):
-    assert pack.below_bar({"generated_b": generated, "celeba_b": real}) == weak
+    assert pack.shortfalls({"generated_b": generated, "celeba_b": real}) == weak
 
 
 def test_what_is_below_the_bar_leaves_no_file(config, weights, tmp_path, monkeypatch):

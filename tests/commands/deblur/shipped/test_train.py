@@ -18,7 +18,7 @@ from dfpg.core.files import write_text
 from dfpg.core.profile import resolve_profile
 from dfpg.data.blur.kernels import build_kernels
 from dfpg.data.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces
-from dfpg.methods.base import read_card
+from dfpg.methods.weights import read_card
 
 
 def generated_folder(folder: Path) -> Path:
@@ -76,7 +76,7 @@ def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monke
         train.training_facts(config, generated)
     train.train(config, generated)
     steps = config.runs[train.RUN].steps
-    assert read_card(train.TRAINED).steps == steps
+    assert read_card(train.TRAINED_WEIGHTS).steps == steps
     assert "prior" in Path("artifacts/history/dfpg_b.csv").read_text().splitlines()[0]
     facts = train.training_facts(config, generated)
     assert (facts["people"], facts["steps"], facts["device"]) == (302, steps, "cpu")

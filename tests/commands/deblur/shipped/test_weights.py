@@ -8,7 +8,7 @@ import torch
 from helpers.places import ROOT
 
 from dfpg.commands.deblur.shipped import CARD, WEIGHTS
-from dfpg.commands.deblur.shipped.pack import LIMIT_BYTES, below_bar
+from dfpg.commands.deblur.shipped.pack import LIMIT_BYTES, shortfalls
 from dfpg.core.config import Augmentation
 from dfpg.core.files import sha256
 from dfpg.data.augmentation import face_views
@@ -29,7 +29,7 @@ def test_card_is_that_of_the_file_and_above_the_bar():
     assert card["image_size"] == 128
     sets = ("generated_a", "generated_b", "celeba_a", "celeba_b")
     assert tuple(card["measured_psnr_db"]) == sets
-    assert below_bar(card["measured_psnr_db"]) == []
+    assert shortfalls(card["measured_psnr_db"]) == []
 
 
 def test_it_restores_faces_of_people_that_it_was_not_trained_on(config):

@@ -6,7 +6,13 @@ from helpers.places import ROOT
 from helpers.portraits import with_faces
 from scipy import ndimage
 
-from dfpg.commands.deblur.finding import FINEST, OVERLAP, CanvasDetector, find_faces, looks
+from dfpg.commands.deblur.detection import (
+    OVERLAP,
+    SMALLEST_WINDOW,
+    CanvasDetector,
+    find_faces,
+    windows,
+)
 from dfpg.pretrained.assets.store import FOLDER
 from dfpg.pretrained.detector import Detection
 
@@ -47,8 +53,8 @@ def test_faces_of_any_size_are_found_once(height, width):
 
 @pytest.mark.parametrize(("height", "width"), [(3000, 4000), (8000, 8000), (700, 6000)])
 def test_what_is_a_share_of_the_closest_look_lies_whole_in_one(height, width):
-    closest = [look for look in looks(height, width) if look.bottom - look.top <= FINEST]
-    side = OVERLAP * FINEST * 0.98
+    closest = [look for look in windows(height, width) if look.bottom - look.top <= SMALLEST_WINDOW]
+    side = OVERLAP * SMALLEST_WINDOW * 0.98
     for seed in range(50):
         rng = np.random.default_rng(seed)
         top, left = rng.uniform(0, height - side), rng.uniform(0, width - side)
@@ -62,8 +68,8 @@ def test_what_is_a_share_of_the_closest_look_lies_whole_in_one(height, width):
 
 
 def test_a_small_photograph_is_looked_at_once():
-    assert len(list(looks(600, 800))) == 1
-    assert len(list(looks(1, 1))) == 1
+    assert len(list(windows(600, 800))) == 1
+    assert len(list(windows(1, 1))) == 1
 
 
 def detection(score: float, x0: float, y0: float, x1: float, y1: float) -> Detection:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dfpg.commands.deblur.framing import Frame, Pixels, correct, cut, frame_of
+from dfpg.commands.deblur.framing import Frame, Pixels, crop, frame_from_landmarks, paste_back
 from dfpg.core.device import resolve_precision
 from dfpg.core.errors import UserError
 from dfpg.evaluation.restore import in_precision
 from dfpg.methods.registry import build_restorer
 from dfpg.pretrained.detector import Detection
 
+LONGEST = 16  # longer side of an aligned picture, in multiples of the shorter one
 BATCH = 8  # faces that a method restores at once
 
 
@@ -72,11 +73,13 @@ def restore_faces(
         faces: found in it, the largest first: where frames overlap, the larger face lies on top.
         restorer: of the faces.
     """
-    frames = [frame_of(face.landmarks) for face in faces]
-    changes = restorer.change(np.stack([cut(photograph, frame, restorer.size) for frame in frames]))
+    frames = [frame_from_landmarks(face.landmarks) for face in faces]
+    changes = restorer.change(
+        np.stack([crop(photograph, frame, restorer.size) for frame in frames])
+    )
     canvas = photograph.copy()
     for frame, change in reversed(list(zip(frames, changes, strict=True))):
-        correct(canvas, photograph, frame, change)
+        paste_back(canvas, photograph, frame, change)
     return canvas, frames
 
 
@@ -88,17 +91,25 @@ def restore_aligned(face: Pixels, restorer: Restorer) -> Pixels:
     Args:
         face: RGB uint8 [H, W, 3].
         restorer: of the face.
+
+    Raises:
+        UserError: it is too long and narrow to be a face.
     """
     height, width = face.shape[:2]
+    if max(height, width) > LONGEST * min(height, width):
+        raise UserError(
+            f"{width} x {height} px: more than {LONGEST} times as long as wide, which is no face: "
+            "leave --aligned out to have faces found in it"
+        )
     scale = restorer.size / min(height, width)
-    small = _resized(face, round(height * scale), round(width * scale))
+    small = _resize(face, round(height * scale), round(width * scale))
     change = restorer.change(small[None])[0]
-    levels = np.rint(face + _resized(change, height, width))
+    levels = np.rint(face + _resize(change, height, width))
     restored: Pixels = np.clip(levels, 0, 255).astype(np.uint8)
     return restored
 
 
-def _resized(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+def _resize(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Averaged over areas where it becomes smaller, cubic where it becomes larger."""
     way = cv2.INTER_AREA if height < len(image) else cv2.INTER_CUBIC
     resized: NDArray[Any] = cv2.resize(image, (width, height), interpolation=way)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from helpers.portraits import faces, with_faces
 
-from dfpg.commands.deblur.restoring import BATCH, Restorer, restore_aligned, restore_faces
+from dfpg.commands.deblur.restore import BATCH, Restorer, restore_aligned, restore_faces
 from dfpg.commands.deblur.strip import FACES, LARGEST, aligned_strip, face_strip
 from dfpg.core.errors import UserError
 from dfpg.evaluation.restore import in_precision
-from dfpg.methods.base import save_weights
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import save_weights
 
 RUN = "nafnet"
 CPU = torch.device("cpu")

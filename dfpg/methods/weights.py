@@ -1,0 +1,106 @@
+"""Weights files: a generator as safetensors, with a card that says whose it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dfpg.core.checked import DamagedError, read_facts, read_tensors, write_checked
+from dfpg.core.errors import UserError
+from dfpg.methods.base import Method
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """What a weights file says of itself.
+
+    ``official`` is the SHA-256 of the published file or folder that the weights come from
+    (``dfpg.methods.official.digest``), None where they were trained here.
+    """
+
+    method: str
+    options: dict[str, Any]
+    image_size: int
+    steps: int
+    official: str | None = None
+
+
+def save_weights(
+    path: Path,
+    method: Method,
+    steps: int,
+    state: Mapping[str, Tensor] | None = None,
+    official: str | None = None,
+) -> None:
+    """Store a generator as safetensors, atomically; equal weights give equal bytes.
+
+    Args:
+        path: file to write.
+        method: whose generator it is.
+        steps: training steps behind the weights.
+        state: the generator's state if not the current one (e.g. its moving average).
+        official: see :class:`WeightsCard`.
+    """
+    if state is None:
+        state = method.networks["generator"].state_dict()
+    card = {
+        "method": method.name,
+        "options": method.options.model_dump(mode="json"),
+        "image_size": method.setting.image_size,
+        "steps": steps,
+        "official": official,
+    }
+    write_checked(path, state, card)  # it keeps the order of the options: networks are built in it
+
+
+def read_card(path: Path) -> WeightsCard:
+    """Read what :func:`save_weights` recorded beside the weights, after checking all of the file.
+
+    Files of earlier versions have no checksum and are taken as they are.
+
+    Raises:
+        UserError: missing, damaged, or not written by this suite.
+    """
+    try:
+        facts, _ = read_facts(path)
+        return WeightsCard(**facts)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such weights; train the run first") from error
+    except (DamagedError, TypeError) as error:
+        raise UserError(
+            f"{path}: damaged, or not weights of this suite ({error}); train the run again"
+        ) from error
+
+
+def load_weights(path: Path, method: Method) -> WeightsCard:
+    """Load a generator stored by :func:`save_weights` into ``method``, strictly.
+
+    Raises:
+        UserError: as :func:`read_card`; or the file holds another method or other layers, or
+            values that are not finite.
+    """
+    card = read_card(path)
+    if card.method != method.name:
+        raise UserError(f"{path}: weights of {card.method}, not of {method.name}")
+    try:
+        state = read_tensors(path)
+    except DamagedError as error:
+        raise UserError(f"{path}: damaged weights ({error}); train the run again") from error
+    network = method.networks["generator"]
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in state or name not in expected:
+            where = "missing from" if name not in state else "unexpected in"
+            raise UserError(f"{path}: {name} is {where} the file: its options do not fit")
+        if state[name].shape != expected[name].shape:
+            found, wanted = list(state[name].shape), list(expected[name].shape)
+            raise UserError(f"{path}: {name} is {found}, expected {wanted}: its options do not fit")
+        if not math.isfinite(float(state[name].abs().sum())):
+            raise UserError(f"{path}: {name} is not finite; train the run again")
+    network.load_state_dict(state)
+    return card

@@ -1,0 +1,86 @@
+"""Stage ``train``: one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfpg.core.config import Config, Framing, load_config
+from dfpg.core.device import select_device
+from dfpg.core.files import write_text
+from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH
+from dfpg.data.blur.kernels import load_bank
+from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, cut, framing_square, load_faces
+from dfpg.methods.official import load_published
+from dfpg.methods.registry import build_method, needs_prior
+from dfpg.methods.weights import save_weights
+from dfpg.pretrained.parsing import label_file, load_labels
+from dfpg.pretrained.vggface import load_prior
+from dfpg.training.batch_views import WITH_LABELS, open_view
+from dfpg.training.fingerprint import fingerprint, training_code
+from dfpg.training.history import History
+from dfpg.training.loop import costs
+from dfpg.training.loop import train as training_loop
+from dfpg.training.validation import make_validation
+
+
+def train(run: str) -> None:
+    """Stage ``train``: train one run, resuming what an earlier attempt left behind.
+
+    A run with ``weights`` is not trained: it takes these.
+    """
+    config = load_config()
+    if run in config.runs and (weights := config.runs[run].weights) is not None:
+        _take_published(config, run, Path(weights))
+        return
+    prior = load_prior(PRIORS) if needs_prior(config, run) else None
+    method = build_method(config, run, prior)
+    protocol = config.runs[run].protocol
+    settings = config.protocols[protocol]
+    names = settings.source.split(JOIN)
+    bank = load_bank(settings.kernels)
+    faces = load_faces(settings.source, "train", settings.framing)
+    view = config.runs[run].view or method.view
+    labels = _training_labels(names, settings.framing) if view in WITH_LABELS else None
+    batches = open_view(view, config, run, faces, bank, select_device(), labels)
+    inputs = [KERNELS / f"{settings.kernels}.safetensors"]
+    inputs += [FACES if name == EMBEDDED else PREPARED / name for name in names]
+    if prior is not None:
+        inputs.append(PRIORS / "vgg16.safetensors")
+    if labels is not None:
+        inputs += [label_file(PARSING, name) for name in names]
+    state = fingerprint(config, run, inputs, training_code(type(method)))
+    training_loop(
+        config,
+        run,
+        method,
+        batches,
+        out=ARTIFACTS / "weights" / f"{run}.safetensors",
+        history=ARTIFACTS / "history" / f"{run}.csv",
+        cost=ARTIFACTS / "cost" / f"{run}.json",
+        scratch=SCRATCH / state,
+        validate=make_validation(config, protocol, bank),
+    )
+
+
+def _training_labels(names: list[str], framing: Framing) -> NDArray[np.uint8]:
+    """Parsing maps [N, S, S] of the training faces of several sources, in one framing."""
+    parts = [cut(load_labels(PARSING, [name]), framing_square(name, framing)) for name in names]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _take_published(config: Config, run: str, path: Path) -> None:
+    """Write what training would, from the user's file or folder: no steps, no seconds."""
+    method = build_method(config, run, prior=None)
+    official = load_published(method, path)
+    method.to(select_device())
+    protocol = config.runs[run].protocol
+    validation = make_validation(config, protocol, load_bank(config.protocols[protocol].kernels))
+    history = History()
+    history.close_row(0, lr=0.0, **validation(method, {}))
+    write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
+    write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
+    save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
+    print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")

@@ -1,0 +1,127 @@
+"""Whether a training's parts work: each loss term's share of the gradient, and what D can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import PartialState
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from dfpg.core.device import Precision
+from dfpg.methods.base import Method
+from dfpg.training.step import forward_passes, take
+
+if TYPE_CHECKING:
+    from dfpg.methods.batch import Batch
+
+IMAGES = 4  # whose gradients are compared
+FAINT, LOUD = 0.001, 0.9  # shares of the gradient below and above which a warning is given
+
+
+def gradient_shares(
+    method: Method, batch: Batch, world: PartialState, precision: Precision
+) -> dict[str, float]:
+    """Share of each loss term in the generator's gradient, on the first images of a batch.
+
+    A share is the L2 norm of the weighted term's gradient over the sum of all terms' norms.
+    Nothing that training rests on changes: weights, gradients, buffers and random numbers stay.
+
+    Args:
+        method: in training mode.
+        batch: the whole batch, whatever part of it this process trains on.
+        world: see :func:`dfpg.core.device.process_group`.
+        precision: of the forward passes.
+
+    Returns:
+        ``share.<term>.<part>`` for the parts that ``method.gradient_parts`` names; empty where the
+        generator's loss has a single term, or is not trained in this step.
+    """
+    generator = method.networks["generator"]
+    parts = {
+        part: [p for name in names for p in generator.get_submodule(name).parameters()]
+        for part, names in method.gradient_parts.items()
+    }
+    norms: dict[str, dict[str, float]] = {part: {} for part in parts}
+    with preserve_state(method, world.device):
+        for phase in forward_passes(method.phases(take(batch, slice(IMAGES))), world, precision):
+            for term, value in phase.terms.items() if phase.optimiser == "generator" else ():
+                for part, norm in gradient_norms(value, parts).items():
+                    norms[part][term] = norm
+    shares: dict[str, float] = {}
+    for part, found in norms.items():
+        total = sum(found.values())
+        if len(found) > 1 and total > 0:
+            shares |= {f"share.{term}.{part}": norm / total for term, norm in found.items()}
+    return shares
+
+
+def gradient_norms(value: Tensor, parts: Mapping[str, list[nn.Parameter]]) -> dict[str, float]:
+    """L2 norm of a scalar's gradient on each list of parameters; its graph is kept."""
+    trained = [p for parameters in parts.values() for p in parameters if p.requires_grad]
+    if not (value.requires_grad and trained):
+        return dict.fromkeys(parts, 0.0)
+    found = torch.autograd.grad(value, trained, retain_graph=True, allow_unused=True)
+    gradients = {p: g for p, g in zip(trained, found, strict=True) if g is not None}
+    return {
+        part: float(nn.utils.get_total_norm([gradients[p] for p in parameters if p in gradients]))
+        for part, parameters in parts.items()
+    }
+
+
+@contextmanager
+def preserve_state(method: Method, device: torch.device) -> Iterator[None]:
+    """Buffers and random numbers are afterwards as they were before."""
+    networks = method.networks.values()
+    before = [{name: b.clone() for name, b in network.named_buffers()} for network in networks]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+    for network, values in zip(networks, before, strict=True):
+        for name, buffer in network.named_buffers():
+            buffer.copy_(values[name])
+
+
+def new_imbalances(
+    shares: Mapping[str, float], earlier: Sequence[Mapping[str, float]]
+) -> list[str]:
+    """In words, which loss terms drown, or drown the others; terms without any gradient aside.
+
+    Args:
+        shares: see :func:`gradient_shares`.
+        earlier: rows of the run's history; what one of them shows already is left out.
+    """
+    lines = []
+    for name, share in shares.items():
+        _, term, part = name.split(".")
+        known = [row[name] for row in earlier if name in row]
+        start = f"loss {term} has {share:.2g} of the gradient on the {part}"
+        if 0 < share < FAINT and not any(0 < value < FAINT for value in known):
+            lines.append(f"{start}: it does next to nothing")
+        if LOUD < share < 1 and not any(LOUD < value < 1 for value in known):
+            lines.append(f"{start}: the others do next to nothing")
+    return lines
+
+
+@torch.no_grad()
+def discriminator_auc(method: Method, batches: Iterable[Batch]) -> dict[str, float]:
+    """How well the discriminator tells real from made: area under the ROC curve of its logits.
+
+    Args:
+        method: in training mode; evaluated with the generator as it stands.
+        batches: of people that it is not trained on.
+
+    Returns:
+        ``discriminator_auc``, 0.5 at chance, 1 where every real image has a higher logit than every
+        made one; empty without a discriminator.
+    """
+    method.train(False)
+    found = [scores for batch in batches if (scores := method.discriminator_scores(batch))]
+    method.train()
+    if not found:
+        return {}
+    real, made = (torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
+    labels = [1] * len(real) + [0] * len(made)
+    return {"discriminator_auc": float(roc_auc_score(labels, torch.cat([real, made]).numpy()))}

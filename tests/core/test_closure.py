@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from helpers.places import ROOT
+
+from dfpg.core.closure import FOLDER, closure, digest, file_digests, meaning, needs_registry
+
+
+def names(*modules: str) -> set[str]:
+    return {path.relative_to(FOLDER).as_posix() for path in closure(*modules)}
+
+
+def loaded(module: str) -> set[str]:
+    """Modules of the package that an interpreter has after importing one."""
+    code = f"import sys, {module}; print(*(name for name in sys.modules if name[:4] == 'dfpg'))"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("stage", ["kernels", "train", "tables"])
+def test_all_that_importing_a_stage_loads_is_in_its_closure(stage):
+    module = f"dfpg.stages.{stage}"
+    stems = {name.removesuffix(".py").removesuffix("__init__") for name in names(module)}
+    found = {f"dfpg/{stem}".rstrip("/").replace("/", ".") for stem in stems}
+    assert {name for name in loaded(module) if ".methods." not in name} <= found
+
+
+def test_a_method_is_in_the_closure_of_the_run_that_names_it():
+    assert needs_registry("dfpg.stages.train")
+    assert not needs_registry("dfpg.stages.kernels")
+    assert not any(
+        name.endswith(("nafnet.py", "dfpgnet.py")) for name in names("dfpg.stages.train")
+    )
+    own = names("dfpg.stages.train", "dfpg.methods.nafnet")
+    assert "methods/nafnet.py" in own
+    assert "methods/dfpgnet.py" not in own
+
+
+def test_files_beside_the_modules_count_where_they_are_read():
+    assert "paper/table2.csv" in names("dfpg.stages.tables")
+    assert "report/templates/report.css" in names("dfpg.stages.report")
+    assert "data/faces/embedded.sha256" in names("dfpg.stages.verify")
+    assert not any(name.endswith(".csv") for name in names("dfpg.stages.kernels"))
+
+
+def test_an_unknown_module_is_refused():
+    with pytest.raises(ValueError, match=r"dfpg\.absent"):
+        closure("dfpg.absent")
+
+
+def test_comments_docstrings_and_blank_lines_have_no_meaning():
+    said = '"""Why."""\n# one\nx = "# text"  # two\n\n\ndef f(a):\n    """Ü."""\n    return a  \n'
+    assert meaning(said) == 'x = "# text"\ndef f(a):\n    return a\n'
+
+
+def test_every_other_change_has_a_meaning():
+    source = (FOLDER / "core" / "seeds.py").read_text()
+    plain = meaning(source)
+    for old, new in (("sha256", "sha512"), ("(", "( ")):
+        assert meaning(source.replace(old, new, 1)) != plain, (old, new)
+
+
+def test_meaning_keeps_what_the_code_computes():
+    """Without docstrings, the trees of source and meaning are the same."""
+    for path in sorted(FOLDER.glob("*/*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(getattr(node, "body", None), list):
+                body = [s for s in node.body if not is_text(s)]
+                if not body and node.body:
+                    break  # a body of nothing but a docstring has no tree without it
+                node.body = body
+        else:
+            assert ast.dump(ast.parse(meaning(path.read_text()))) == ast.dump(tree), path
+
+
+def is_text(statement: ast.stmt) -> bool:
+    value = getattr(statement, "value", None) if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def test_digests_tell_which_file_changed(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.csv"
+    one.write_text("x = 1\n")
+    two.write_text("a\n")
+    before, whole = file_digests([one, two]), digest([two, one])
+    assert whole == digest([one, two])
+    two.write_text("b\n")
+    after = file_digests([one, two])
+    assert [name for name in before if before[name] != after[name]] == ["two.csv"]
+    assert digest([one, two]) != whole

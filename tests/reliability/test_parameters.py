@@ -1,0 +1,161 @@
+"""Every key of params.yaml set to what nobody means: one line, or a value that works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.counts import count
+from helpers.mutations import NEVER, Place, at, changed, mutants, outcome, places
+from helpers.places import ROOT
+from pydantic import ValidationError
+
+from dfpg.core.config import Config, Frozen, load_yaml
+from dfpg.core.errors import UserError
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import method_class
+
+
+@pytest.fixture(scope="module")
+def params() -> dict[str, Any]:
+    return load_yaml(ROOT / "params.yaml")
+
+
+def check_line(line: str, place: Place) -> None:
+    assert line.isprintable(), line
+    assert len(line) < 400, line
+    assert str(place[0]) in line
+
+
+def test_no_key_takes_what_nobody_means(params: dict[str, Any]) -> None:
+    refused = accepted = 0
+    for name, place, data in mutants(params):
+        found = outcome(data)
+        if isinstance(found, str):
+            check_line(found, place)
+            refused += 1
+            continue
+        accepted += 1
+        assert name.split()[0] not in NEVER, f"{place}: {name} is accepted"
+        # A new entry of a mapping of the user's own is no unknown key.
+        assert name != "unknown" or place[-1] in ("options",), f"{place}: {name} is accepted"
+    assert refused > 5000, "the walk must reach every key"
+    count("malformed parameters", refused + accepted, f"{refused} refused, each in one line")
+
+
+OWN = ("faces", "subsets", "runs", "components")  # mappings whose keys the user chooses
+
+
+def test_every_misspelt_key_is_refused(params: dict[str, Any]) -> None:
+    tried = 0
+    for place in places(params):
+        if isinstance(place[-1], int) or (len(place) > 1 and place[-2] in OWN):
+            continue
+        section = dict(at(params, place[:-1]))
+        section[f"{place[-1]}{place[-1][-1]}"] = section.pop(place[-1])
+        line = outcome(changed(params, place[:-1], section))
+        assert isinstance(line, str), place
+        check_line(line, place)
+        tried += 1
+    assert tried > 250
+
+
+def test_every_key_named_twice_in_the_file_is_refused(tmp_path: Path) -> None:
+    """Over every seventh line of the file: a mapping in memory cannot hold a key twice."""
+    text = (ROOT / "params.yaml").read_text().splitlines()
+    path = tmp_path / "params.yaml"
+    tried = 0
+    for number, line in list(enumerate(text))[::7]:
+        key, colon, rest = line.partition(":")
+        if not colon or key.lstrip().startswith("#") or not rest.split("#")[0].strip():
+            continue
+        path.write_text("\n".join([*text[: number + 1], f"{key}: 1"]))
+        with pytest.raises(UserError, match=rf'duplicate key "{key.strip()}"') as caught:
+            load_yaml(path)
+        assert str(caught.value).isprintable()
+        tried += 1
+    assert tried > 20
+
+
+def test_a_misspelt_key_is_named_with_the_right_one(params: dict[str, Any]) -> None:
+    run = dict(params["runs"]["b1"])
+    run["lrr"] = run.pop("lr")
+    line = outcome(changed(params, ("runs", "b1"), run))
+    assert line == "params.yaml: runs.b1.lrr: unknown key lrr; did you mean lr?"
+
+
+def test_a_misspelt_option_is_named_with_the_right_one(params: dict[str, Any]) -> None:
+    line = outcome(changed(params, ("methods", "nafnet", "widht"), 8))
+    assert line == (
+        "params.yaml: methods.nafnet.widht: unknown key widht; did you mean width? "
+        "(for runs.nafnet)"
+    )
+    line = outcome(changed(params, ("runs", "b1", "options", "widht"), 8))
+    assert line == "params.yaml: runs.b1.options.widht: unknown key widht; did you mean width?"
+
+
+def test_a_block_of_no_method_is_refused(params: dict[str, Any]) -> None:
+    line = outcome(changed(params, ("methods", "nafnett"), params["methods"]["nafnet"]))
+    assert "methods.nafnett: unknown method 'nafnett'" in line
+
+
+def models() -> dict[str, type[Frozen]]:
+    options = {f"methods.{name}": method_class(name).Options for name in method_names()}
+    return {"params.yaml": Config, **options}
+
+
+def unbounded(schema: Any, where: str) -> Iterator[str]:
+    """Places of a JSON schema that admit values without end, or do not say why they end there."""
+    kinds = {
+        "integer": ("minimum", "maximum"),
+        "number": ("minimum", "maximum"),
+        "string": ("minLength", "maxLength"),
+        "array": ("minItems", "maxItems"),
+    }
+    if isinstance(schema, list):
+        for number, part in enumerate(schema):
+            yield from unbounded(part, f"{where}[{number}]")
+    if not isinstance(schema, dict):
+        return
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind in kinds and "enum" not in schema and "const" not in schema:
+        for bound in kinds[kind]:
+            if not {bound, f"exclusive{bound.capitalize()}"} & set(schema):
+                yield f"{where}: no {bound}"
+        if kind in ("integer", "number") and "description" not in schema:
+            yield f"{where}: no reason"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        if "maxProperties" not in schema:
+            yield f"{where}: no maxProperties"
+        if "propertyNames" not in schema:
+            yield f"{where}: any names"
+    for key, part in schema.items():
+        if key not in ("default", "enum", "const"):
+            yield from unbounded(part, f"{where}.{key}")
+
+
+@pytest.mark.parametrize("name", list(models()))
+def test_the_schema_bounds_every_value_and_says_why(name: str) -> None:
+    schema = models()[name].model_json_schema()
+    assert list(unbounded(schema, name)) == []
+
+
+@pytest.mark.parametrize("name", list(models()))
+def test_every_model_inside_is_strict(name: str) -> None:
+    def inside(model: Any) -> Iterator[type[Frozen]]:
+        if isinstance(model, type) and issubclass(model, Frozen):
+            yield model
+            for field in model.model_fields.values():
+                yield from inside(field.annotation)
+        for part in getattr(model, "__args__", ()):
+            yield from inside(part)
+
+    for model in inside(models()[name]):
+        settings = model.model_config
+        assert settings["extra"] == "forbid"
+        assert settings["strict"]
+        assert settings["allow_inf_nan"] is False
+        with pytest.raises(ValidationError, match="unknown key"):
+            model.model_validate({"no such key": 1})

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+from helpers.csv_files import read_rows
+
+from dfpg.analysis.records import read_records
+from dfpg.analysis.result_records import TableRecord
+from dfpg.core.errors import UserError
+from dfpg.paper.tables import TABLES
+from dfpg.report.markdown import render_table, render_tables, show_tables
+
+SECONDS = {"b4": 1234.5}
+
+
+def rendered(made, name, seconds=SECONDS):
+    table = next(table for table in TABLES if table.name == name)
+    records = read_records(TableRecord, made / "results" / f"{name}.csv")
+    return render_table(table, records, seconds)
+
+
+def test_a_cell_has_value_interval_and_published_value(made):
+    row = next(
+        row
+        for row in read_rows(made / "results" / "table4.csv")
+        if (row["row"], row["metric"]) == ("b6", "psnr")
+    )
+    low, high = float(row["ci_low"]), float(row["ci_high"])
+    text = rendered(made, "table4")
+    assert f"{float(row['value']):.2f} [{low:.2f}, {high:.2f}] (29.27)" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == 2 + 8
+
+
+def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):
+    text = rendered(made, "table1")
+    assert "| shen2020 | - (" in text
+    assert "reported only: no code or images exist |" in text
+    assert text.count("embedded (generated people)") == 2
+
+
+def test_a_trained_row_says_on_how_many_images_and_for_how_long(made, config):
+    images = config.runs["b4"].steps * config.training.batch_size
+    assert f"| {images:,} images, 1234 s |" in rendered(made, "table4")
+    assert f"| {images:,} images |" in rendered(made, "table4", {})
+
+
+def test_rates_are_shown_in_percent(made):
+    text = rendered(made, "table3")
+    assert "| blurred | 70.00 [" in text
+    assert "] (77.40)" in text
+
+
+def test_notes_of_approximations_are_shown(made):
+    assert "trained on its own degradation, without motion blur" in rendered(made, "table1")
+
+
+def test_the_tables_of_a_folder_are_shown_one_after_another(made):
+    tables = render_tables(made / "results")
+    assert list(tables) == [table.name for table in TABLES]
+    assert show_tables(made / "results") == "\n\n".join(tables.values())
+    assert " images, 12 s |" in tables["table4"]  # b1, from training.csv
+
+
+def test_without_results_one_line_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"training\.csv: cannot be read; run `dvc repro` first"):
+        show_tables(tmp_path)
