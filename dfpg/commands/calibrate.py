@@ -12,21 +12,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dfpg.analysis.comparability import obstacles, slots
+from dfpg.analysis.comparability import differences_from_paper, slot_labels
 from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.paths import TESTSETS
 from dfpg.core.seeds import generator
 from dfpg.data.testsets import TestSet, open_testset
+from dfpg.evaluation.per_image import read_per_image
 from dfpg.evaluation.restore import in_precision
-from dfpg.evaluation.score import evaluate
+from dfpg.evaluation.score import score_testsets
 from dfpg.methods.official import load_published
 from dfpg.methods.registry import build_method
 from dfpg.metrics.common import Metric
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
-from dfpg.paper.published import lookup
+from dfpg.paper.published import PublishedKey, published_values
 from dfpg.paper.tables import DECIMALS, TEST_SETS, Column
 
 RUN, ROW, TABLE = "zhang2019_generic", "zhang2019", "table2"
@@ -67,8 +68,8 @@ def calibrate(config: Config, weights: Path, count: int, testsets: Path = TESTSE
         shown = TestSet(testset.sharp, testset.blurred, chosen)
         metrics = {metric.name: metric for metric in METRICS.values()}
         restore = in_precision(method, device, "fp32")
-        evaluate(config, RUN, restore, {PROTOCOL: shown}, metrics, path, str(device))
-        scores = pd.read_csv(path)
+        score_testsets(config, RUN, restore, {PROTOCOL: shown}, metrics, path, str(device))
+        scores = read_per_image(path)
     lines = [
         f"DMPHN, published weights {weights} (SHA-256 {digest}),",
         f"on protocol B's test set, beside the row {ROW!r} of Table 2",
@@ -77,12 +78,12 @@ def calibrate(config: Config, weights: Path, count: int, testsets: Path = TESTSE
     ]
     hindered: set[str] = set()
     for column in (Column(*key) for key in _columns(config)):
-        mode = TEST_SETS[column.protocol][1]
+        mode = TEST_SETS[column.test_set].mode
         part = scores[(scores["mode"] == mode) & (scores["subset"] == column.subset)]
         for name, metric in METRICS.items():
             lines.append(_line(part, column, name, metric.name))
-        hindered.update(obstacles(config, column, "psnr"))
-    lines += [f"slot {slot}" for column in _slots(config) for slot in slots(config, column)]
+        hindered.update(differences_from_paper(config, column, "psnr"))
+    lines += [f"slot {slot}" for column in _slots(config) for slot in slot_labels(config, column)]
     lines += [f"not comparable: {reason}" for reason in sorted(hindered)]
     return "\n".join(lines)
 
@@ -126,7 +127,7 @@ def _columns(config: Config) -> list[tuple[str, str]]:
     test = config.protocols[PROTOCOL].test
     return [
         (name, subset)
-        for name, (protocol, mode) in TEST_SETS.items()
+        for name, (protocol, mode, _) in TEST_SETS.items()
         if protocol == PROTOCOL and mode in test.modes
         for subset in test.subsets
     ]
@@ -143,11 +144,11 @@ def _line(part: pd.DataFrame, column: Column, name: str, scored: str) -> str:
     decimals = DECIMALS[name]
     here = part[scored].mean()
     start = (
-        f"{column.protocol.removeprefix('mspl_') + ' ' + column.subset:<24}{name:<8}"
+        f"{column.test_set.removeprefix('mspl_') + ' ' + column.subset:<24}{name:<8}"
         f"{len(part):>7}{part['person'].nunique():>8}{here:>9.{decimals}f}"
         f"{standard_error(part, scored):>8.{decimals}f}"
     )
-    printed = lookup(TABLE, ROW, column.protocol, column.subset, name)
+    printed = published_values().get(PublishedKey(TABLE, ROW, *column, name))
     if printed is None:
         return start + f"{'-':>9}"
     difference = here - printed.value
