@@ -44,6 +44,7 @@ FUNCTIONS = {
     "protocol_name",
     "load_yaml",
     "parse_config",
+    "printable",
     "shorten",
 }
 
