@@ -12,6 +12,7 @@ import typer
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.stages import stages
 from dfpg.core.errors import UserError, line_of
+from dfpg.core.installation import warn_of_other_copy
 from dfpg.core.terminal import accept_any_text, flush_output, print_error
 
 app = typer.Typer(
@@ -49,14 +50,18 @@ def score(
     out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
     vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+    suffix: Annotated[
+        str | None, typer.Option(help="What restored images' names end with, such as _out.")
+    ] = None,
 ) -> None:
     """Score anyone's restored images by every convention; needs the assets, no project.
 
-    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>; _random, _out3 and
+    _deblur at the end of restored images' names are known.
     """
     from dfpg.commands.score import score as score_folders
 
-    typer.echo(score_folders(restored, sharp, out, force, vggface))
+    typer.echo(score_folders(restored, sharp, out, force, vggface, suffix))
 
 
 @app.command()
@@ -280,6 +285,7 @@ def main() -> None:
     """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
     accept_any_text()
+    warn_of_other_copy()
     try:
         try:
             if stage := os.environ.get("DVC_STAGE"):

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from dfpg.core.config import PARAMS, Config, FaceSource, load_yaml, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.installation import refuse_other_copy
 
 NAMES = ("smoke", "embedded", "gpu", "research", "paper", "shipped", "official")
 EMBEDDED = "embedded"
@@ -112,9 +113,10 @@ def use_profile(
 
     Raises:
         UserError: an unknown profile, source, reader, slot or run; ``official`` without weights;
-            the old file is no YAML; or a method's block or a run that the user added is not valid.
-            The file stays as it was.
+            the old file is no YAML; a method's block or a run that the user added is not valid; or
+            the file is one of a clone of another version. The file stays as it was.
     """
+    refuse_other_copy(path)
     values = _merged(name)
     notes = _keep(values, path)
     for given in faces:

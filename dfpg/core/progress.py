@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from dfpg.core.errors import printable
+
 LINE_INTERVAL_S = 10.0
 
 
@@ -65,8 +67,8 @@ class Progress:
         self._bar.update(done - self._bar.n)
 
     def say(self, line: str) -> None:
-        """Print a line on stderr without breaking the bar."""
-        self._bar.write(line, file=sys.stderr)
+        """Print a line on stderr without breaking the bar; file names may stand in it."""
+        self._bar.write(printable(line), file=sys.stderr)
 
     def __enter__(self) -> Progress:
         return self
