@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dfpg.core.params_base import (
     MAX_BATCH,
@@ -19,11 +19,15 @@ from dfpg.core.params_base import (
     Place,
     PositiveSteps,
     Source,
+    distinct,
 )
 from dfpg.core.schedule import Schedule
 
 ProtocolName = Literal["a", "b"]
 Requested = Literal["auto", "fp32", "bf16"]  # auto: see dfpg.core.device.resolve_precision
+
+
+Part = Annotated[float, Field(gt=0, le=1, description="a share of the run, up to its end")]
 
 
 class Surrogate(Frozen):
@@ -68,7 +72,8 @@ class Training(Frozen):
     ``warmup`` is the share of a run in which the learning rates rise linearly. ``clip`` bounds the
     L2 norm of each optimiser's gradient, but for the discriminator's; ``ema`` is the decay of the
     moving average of the weights that becomes the result, 0: the last weights do. ``schedule``
-    stands for that of every method.
+    stands for that of every method. ``snapshots`` are shares of a run at which averaged weights are
+    kept beside the result.
     """
 
     renamed: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -84,6 +89,7 @@ class Training(Frozen):
     ]
     clip: Clip | None  # None: gradients as they are
     ema: Decay
+    snapshots: Annotated[list[Part], Field(max_length=20), AfterValidator(distinct)]
     checkpoint_every: PositiveSteps
     validate_every: PositiveSteps
 

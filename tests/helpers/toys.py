@@ -41,6 +41,7 @@ def toy_config(steps: int, run: dict[str, Any] | None = None, **training: Any) -
         "schedule": Schedule(shape="exponential", factor=0.9, times=6),
         "warmup": 0.0,
         "clip": None,
+        "snapshots": [0.25, 1.0],
         "ema": 0.9,
     }
     values |= {"checkpoint_every": 5, "validate_every": 10}
@@ -120,6 +121,23 @@ class Toy(Method):
         return self.networks["generator"](blurred)
 
 
+class Linear(Toy):
+    """Loss w . 1 with plain SGD: every weight is known in closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.ones_(layer.weight)
+        self.networks = {"generator": layer}
+        self.rates: list[float] = []
+
+    def optimisers(self, lr, _lr_discriminator):
+        return {"generator": torch.optim.SGD(self.networks["generator"].parameters(), lr)}
+
+    def phases(self, _batch):
+        yield Phase("generator", self.networks["generator"].weight.sum(), {})
+
+
 def toy_validation(method: Method, weights: Mapping[str, Tensor]) -> dict[str, float]:
     batch = ToyBatches().batch(10**6)
     with use_weights(method.networks["generator"], weights):
@@ -133,8 +151,8 @@ def run_toy(folder: Path, config: Config, **options: Any) -> None:
     batches = options.pop("batches", None) or ToyBatches(config.training.batch_size)
     validation = options.pop("validation", toy_validation)
     out, history, cost = (folder / f"toy.{suffix}" for suffix in ("safetensors", "csv", "json"))
-    toy, scratch = Toy(**options), folder / "scratch"
-    train(config, RUN, toy, batches, out, history, cost, scratch, validation)
+    toy, snapshots, scratch = Toy(**options), folder / "snapshots", folder / "scratch"
+    train(config, RUN, toy, batches, out, history, cost, snapshots, scratch, validation)
 
 
 def train_toy(folder: Path, config: Config, **options: Any) -> tuple[bytes, bytes]:

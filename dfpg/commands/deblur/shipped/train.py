@@ -62,6 +62,7 @@ def train(config: Config, generated: Path) -> None:
         out=TRAINED_WEIGHTS,
         history=ARTIFACTS / "history" / f"{RUN}.csv",
         cost=COST,
+        snapshots=ARTIFACTS / "snapshots" / RUN,
         scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
         validate=make_validation(config, "b", kernels),
     )
