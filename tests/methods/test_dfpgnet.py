@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfpg.core.profile import NAMES, resolve_profile
 from dfpg.methods.blocks import SFT, SSFT, ChannelAttention
 from dfpg.methods.dfpgnet import (
     VARIANTS,
@@ -337,6 +338,19 @@ def test_adversarial_gradient_reaches_the_prior_through_the_frozen_attention(
     loss.backward()
     assert all(level.grad.abs().max() > 0 for level in levels)
     assert all(p.grad is None for p in discriminator.parameters())
+
+
+@pytest.mark.parametrize("profile", NAMES)
+def test_discriminator_learns_at_the_papers_tenth_of_the_generators_rate(profile: str) -> None:
+    config, _ = resolve_profile(profile)
+    judged = [
+        run
+        for run in config.runs.values()
+        if run.method == "dfpgnet" and VARIANTS[run.options["variant"]].discriminator != "none"
+    ]
+    assert judged or profile == "shipped"
+    for run in judged:
+        assert run.lr_discriminator == pytest.approx(run.lr / 10)
 
 
 def test_both_phases_share_one_pass_of_the_generator(make: Make, pair: Any) -> None:
