@@ -1,7 +1,7 @@
 """A protocol's test set as PNG folders in the published naming, so that any code can restore it.
 
-Protocol A is laid out as the Shen test set (METHODS section 2.1), protocol B with the file names
-of the MSPL test sets (section 2.4), whose folder names are assumed.
+Protocol A is laid out as the Shen test set (joanshen0508/Deep-Semantic-Face-Deblurring), protocol B
+with the file names of the MSPL test sets (sujyQ/SAPPGAN), whose folder names are assumed.
 """
 
 from __future__ import annotations

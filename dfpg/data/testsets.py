@@ -1,4 +1,4 @@
-"""Test sets of both protocols: packed uint8 shards, an index and a manifest (METHODS 2.1, 2.4)."""
+"""Test sets of both protocols: packed uint8 shards, an index and a manifest."""
 
 from __future__ import annotations
 

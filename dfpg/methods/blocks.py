@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SLOPE = 0.2  # of every LeakyReLU (METHODS section 1.2)
+SLOPE = 0.2  # of every LeakyReLU (sujyQ/SAPPGAN)
 
 
 def conv3(channels: int) -> nn.Conv2d:
@@ -29,7 +29,7 @@ class ChannelAttention(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual channel-attention block: x + CA(conv(LReLU(conv(x)))) (METHODS section 1.2)."""
+    """Residual channel-attention block: x + CA(conv(LReLU(conv(x))))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """DFPGnet (Jung, Lee and Heo, WACV 2022) and its ablations B1 to B6.
 
-Equations and table numbers are the paper's; layer sizes are in METHODS section 1.
+Equations and table numbers are the paper's; layer sizes are those of sujyQ/SAPPGAN.
 ``load_official`` reads a state of the generator class in sujyQ/SAPPGAN (model/DFPGNet_G.py), which
 is SAPPGAN's generator and DFPGnet's own: ``G_PSNR_best.pth``, ``netL_best.pth`` or the like.
 """
@@ -36,7 +36,7 @@ from dfpg.methods.official import (
 )
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
-PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
+PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN
 ACCEPTED = (
     "a state dict of the generator class in sujyQ/SAPPGAN "
     "(variant b4, b5 or b6, width 64, blocks 5, prior_blocks 10, output tanh)"
@@ -138,7 +138,7 @@ class Concat(nn.Module):
 
 
 class Generator(nn.Module):
-    """Generator G: encoder M_E, prior stream P, decoder M_D (Fig. 2, METHODS section 1.2).
+    """Generator G: encoder M_E, prior stream P, decoder M_D (Fig. 2).
 
     Widths are ``width``, 2 and 4 times ``width``. The prior network's features have 64, 128 and
     256 channels; where the stream is narrower, a 1x1 convolution per level leads from it to the

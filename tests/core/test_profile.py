@@ -140,9 +140,8 @@ def test_own_blocks_at_the_end_of_a_section_leave_the_comments_that_follow(tmp_p
     path = tmp_path / "params.yaml"
     use_profile("embedded", path)
     text = path.read_text()
-    last = "    clip_norm: 0.01\n"
-    assert text.count(f"{last}\n# Steps of") == 1
-    path.write_text(text.replace(last, f"{last}  mine:\n    width: 8\n"))
+    methods, comment, rest = text.partition("\n\n# Steps of")
+    path.write_text(f"{methods}\n  mine:\n    width: 8{comment}{rest}")
     assert use_profile("embedded", path) == ["kept: methods.mine"]
     assert path.read_text() == text.replace(
         "\nmethods:\n", "\nmethods:\n  mine:\n    width: 8\n", 1
