@@ -45,6 +45,12 @@ FUNCTIONS = {
     "load_yaml",
     "parse_config",
     "printable",
+    "refused",
+    "say",
+    "plain",
+    "escaped",
+    "no_utf8_line",
+    "missing_library_line",
     "shorten",
 }
 
