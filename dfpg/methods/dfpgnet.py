@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 from dfpg.methods.official import (
     RES_BLOCK,
@@ -312,6 +313,8 @@ class DFPGNet(Method):
         "prior": ("prior",),
     }
     system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published; read")
+    # x 0.99 per epoch (paper section 4.1); 200 epochs are the same laboratory's.
+    recipe = Recipe(Schedule(shape="exponential", factor=0.99, times=200))
     contract = Contract(
         small={
             "variant": "b6",

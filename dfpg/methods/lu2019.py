@@ -22,10 +22,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen, PositiveSteps, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen
 from dfpg.methods.official import Rule, length_in, matched, named_tensors, read_torch
 
@@ -289,6 +290,7 @@ class Lu2019(Method):
     view: ClassVar[str] = "unpaired"
     gradient_parts: ClassVar = {"encoder": ("content",)}
     system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; read")
+    recipe = Recipe(Schedule(shape="linear", constant=0.5))  # 40 of 80 epochs constant
     contract = Contract(
         small={
             "width": 8,

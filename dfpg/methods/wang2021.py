@@ -27,11 +27,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import MAX_SIDE, Frozen, PositiveSteps, Steps, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise
 from dfpg.methods.official import counted, length_in, matched, read_state
 
@@ -381,6 +382,8 @@ class Wang2021(Method):
     system = System(
         "GFPGAN", "Wang et al., CVPR", 2021, weights="Apache-2.0; v1.2 to v1.4 are read"
     )
+    # Halved after 600,000 and 700,000 steps of 800,000.
+    recipe = Recipe(Schedule(shape="step", drops=((0.75, 0.5), (0.875, 0.25))), ema=0.998)
     contract = Contract(
         small={
             "objective": "native",

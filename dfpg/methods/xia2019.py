@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from dfpg.core.config import NOMINAL_SIZES, Frozen, GreyLevels, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import canvas_size
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch, PairBatch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.official import CONVOLUTION, Rule, length_in, matched, read_arrays
 
@@ -196,6 +197,8 @@ class Xia2019(Method):
         2019,
         weights="no licence stated; read",
     )
+    # 190,000 steps; / sqrt(10) from 170,000 on, / 10 from 180,000 on.
+    recipe = Recipe(Schedule(shape="step", drops=((17 / 19, 10**-0.5), (18 / 19, 0.1))))
     contract = Contract(
         small={
             "variant": "blind",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import training_steps
 from dfpg.core.seeds import derive_seed, generator
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.blind import LI2020, WANG2021, degrade, draw_degradation
@@ -52,7 +53,7 @@ class Plain(BatchSource):
     ) -> None:
         run = config.runs[run_name]
         super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
-        self.steps = run.steps
+        self.steps = training_steps(config, run_name)
         self.labels = labels
 
 

@@ -53,7 +53,7 @@ def labels():
 @pytest.fixture
 def view(config, banks, faces, labels):
     def make(name, protocol="a", steps=16, seed=0, batch_size=4):
-        run = config.runs[RUNS[protocol]].model_copy(update={"steps": steps})
+        run = config.runs[RUNS[protocol]].model_copy(update={"images": steps * batch_size})
         training = config.training.model_copy(update={"batch_size": batch_size})
         used = config.model_copy(update={"seed": seed, "runs": {"run": run}, "training": training})
         bank = banks[config.protocols[protocol].kernels]
