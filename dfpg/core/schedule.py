@@ -53,7 +53,7 @@ class Schedule(Frozen):
     times: Annotated[
         int, Field(ge=1, le=10_000, description="the longest published schedule has 5,000 epochs")
     ] = 1
-    drops: Annotated[tuple[Drop, ...], Field(max_length=100, strict=False)] = ()
+    drops: Annotated[tuple[Drop, ...], Field(min_length=1, max_length=100, strict=False)] = ()
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:

@@ -71,7 +71,7 @@ PUBLISHED = MappingProxyType(
         "yasarla2020_b": _RETRAINED,
         **dict.fromkeys(("lee2020_a", "lee2020_b"), _MSPL_GAN),
         **dict.fromkeys(("dfpg_a", "dfpg_b"), _DFPGNET),
-        **dict.fromkeys(("b1", "b2", "b3", "b4", "b5"), _ABLATION),
+        **dict.fromkeys(("b1", "b2", "b3", "b4", "b5", "b6_ca", "b6_prior"), _ABLATION),
     }
 )
 

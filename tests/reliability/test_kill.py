@@ -21,6 +21,7 @@ def readable_step(scratch: Path, capfd: pytest.CaptureFixture[str]) -> int:
     method = Toy()
     state = TrainingState(method.networks, method.optimisers(0.1, 0.1), {})
     state.average = dict(method.networks["generator"].state_dict())
+    state.course = dict(method.networks["generator"].state_dict())
     capfd.readouterr()
     load_checkpoint(scratch, state)
     assert "damaged" not in capfd.readouterr().err
@@ -129,7 +130,7 @@ def test_a_kill_before_any_single_file_operation_changes_nothing(
         readable_step(here / "scratch", capfd)
         assert train_toy(here, config, dropout=0.2) == expected
         assert {p.name for p in here.iterdir()} == {
-            "toy.safetensors", "toy.csv", "toy.json", "stderr",
+            "toy.safetensors", "toy.csv", "toy.json", "snapshots", "stderr",
         }  # fmt: skip
     assert operation > 15, "three checkpoints and two outputs take more operations than that"
     assert process.exitcode == 0
