@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dfpg.core.derived import NOMINAL_SIZES, REFERENCE_SIZE, sources
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, refused
 from dfpg.core.params_base import (
     MAX_SIDE,
     BatchSize,
@@ -155,7 +155,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run dfpg in the project's root") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot read ({error.strerror})") from error
+        raise refused(path, "read", error) from error
     except RecursionError as error:
         raise UserError(f"{path}: not valid YAML (nested too deeply)") from error
     except (YAMLError, ValueError) as error:

@@ -87,6 +87,8 @@ class Method(ABC):
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
     view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
+    # Options that weights files of earlier versions do not state, as they were then.
+    earlier_options: ClassVar[Mapping[str, Any]] = {}
     # Modules of the generator whose gradient the history shares out among the loss terms, by part.
     gradient_parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"generator": ("",)}
 

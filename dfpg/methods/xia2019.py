@@ -182,13 +182,14 @@ class Xia2019(Method):
 
     Variants: ``blind`` (kernels unknown, those estimated are used), ``nonblind`` (kernels known
     when training), ``supervised`` (L1 to the sharp image: what other methods call objective l1).
-    The unsupervised ones never look at the sharp image.
+    The unsupervised ones never look at the sharp image, and have two measurements of each face, the
+    same in every epoch; the supervised one gets new ones.
     """
 
     Options = Xia2019Options
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
-    view: ClassVar[str] = "pairs"
+    view: str = "pairs"  # type: ignore[misc]  # an instance may have its own
     gradient_parts: ClassVar = {"encoder": ("encoder",)}
     system = System(
         "Unsupervised pairs",
@@ -219,6 +220,8 @@ class Xia2019(Method):
     def __init__(self, name: str, options: Xia2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
         self.multiple = setting.image_size
+        if options.variant == "supervised":
+            self.view = "fresh_pairs"
         if self.multiple < 8 or self.multiple & (self.multiple - 1):
             raise UserError(
                 f"image_size: {self.multiple} does not suit {name}, which halves it down to 1: "

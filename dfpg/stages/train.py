@@ -11,6 +11,7 @@ from dfpg.core.config import Config, Framing, load_config
 from dfpg.core.device import select_device
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH
+from dfpg.core.terminal import say
 from dfpg.data.blur.kernels import load_bank
 from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, cut, framing_square, load_faces
 from dfpg.methods.official import load_published
@@ -86,4 +87,4 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
     save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
     write_snapshots(ARTIFACTS / "snapshots" / run, method, {}, config.training.batch_size)
-    print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
+    say(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")

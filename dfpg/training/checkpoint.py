@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dfpg.core.checked import DamagedError, read_checked, write_checked
-from dfpg.core.errors import UserError
+from dfpg.core.errors import refused
+from dfpg.core.terminal import print_error
 from dfpg.training.ema import newest_share, update_average
 from dfpg.training.guard import Guard
 from dfpg.training.history import History
@@ -85,18 +85,18 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
         try:
             tensors, facts = read_checked(path)
         except DamagedError as error:
-            print(f"{path}: damaged checkpoint ({error}); using the one before", file=sys.stderr)
+            print_error(f"{path}: damaged checkpoint ({error}); using the one before")
             path.unlink(missing_ok=True)
             continue
         except OSError as error:
-            raise UserError(f"{path}: cannot read ({error.strerror or error})") from error
+            raise refused(path, "read", error) from error
         _unflatten(state, tensors, facts["values"])
         state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])
         state.guard = Guard(**facts["guard"])
         return True
     if found:
-        print(f"{folder}: no checkpoint left; training from the beginning", file=sys.stderr)
+        print_error(f"{folder}: no checkpoint left; training from the beginning")
     return False
 
 

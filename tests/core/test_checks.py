@@ -44,6 +44,13 @@ FUNCTIONS = {
     "protocol_name",
     "load_yaml",
     "parse_config",
+    "printable",
+    "refused",
+    "say",
+    "plain",
+    "escaped",
+    "no_utf8_line",
+    "missing_library_line",
     "shorten",
 }
 

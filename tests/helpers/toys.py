@@ -206,7 +206,8 @@ def start(folder: Path, config: Config, prepare: Any = None, **options: Any) -> 
     return process
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Wait for what a process does; a loaded machine may take minutes to start one."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
