@@ -47,7 +47,7 @@ from dfpg.analysis.submissions import (
     add_submission_scores,
     load_submissions,
 )
-from dfpg.analysis.training_cost import training_images, training_records
+from dfpg.analysis.training_cost import training_images, training_records, training_remarks
 from dfpg.analysis.verification import (
     histogram_records,
     load_observations,
@@ -108,6 +108,7 @@ def build_tables(
         "prior.json": read_network_card(artifacts / "priors" / "card.json", "priors"),
         "embedder.json": read_network_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
     }
+    remarks = training_remarks(config, artifacts)
     tables: dict[str, list[TableRecord]] = {}
     gains: list[GainRecord] = []
     for table in layout:
@@ -118,7 +119,7 @@ def build_tables(
                 column: estimate_column(config, scores, table, column) for column in table.columns
             }
         )
-        tables[table.name] = table_records(config, table, estimates)
+        tables[table.name] = table_records(config, table, estimates, remarks)
         gains += gain_records(config, table, estimates)
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
@@ -169,11 +170,17 @@ def read_network_card(path: Path, stage: str) -> dict[str, Any]:
 
 
 def table_records(
-    config: Config, table: Table, estimates: Mapping[Column, ColumnEstimates | None]
+    config: Config,
+    table: Table,
+    estimates: Mapping[Column, ColumnEstimates | None],
+    remarks: Mapping[str, str],
 ) -> list[TableRecord]:
-    """One record per row, column group and metric; a row never vanishes, it has a reason."""
+    """One record per row, column group and metric; a row never vanishes, it has a reason.
+
+    ``remarks`` on trainings, by run, become part of the rows' notes.
+    """
     return [
-        _record(config, table, row, column, metric, estimates[column])
+        _record(config, table, row, column, metric, estimates[column], remarks)
         for row in table_rows(table, config)
         for column in table.columns
         for metric in table.conventions
@@ -229,6 +236,7 @@ def _record(
     column: Column,
     metric: str,
     found: ColumnEstimates | None,
+    remarks: Mapping[str, str],
 ) -> TableRecord:
     convention = table.conventions[metric]
     key = (row.run or "", convention)
@@ -238,6 +246,7 @@ def _record(
         PublishedKey(table.name, row.key, column.test_set, column.subset, metric)
     )
     row_fidelity = fidelity(config, row) if present else "reported only"
+    remark = remarks.get(row.run or "", "") if present else ""
     own = row.prior and row_fidelity == row.fidelity  # trained here with the prior network
     verdict, reason = "", _missing_reason(config, row, metric, found, bounds, present)
     if published and reason:
@@ -262,7 +271,7 @@ def _record(
         verdict=verdict,
         reason=reason,
         fidelity=row_fidelity,
-        note=note(row, row_fidelity),
+        note="; ".join(filter(None, (note(row, row_fidelity), remark))),
         source="; ".join(slot_labels(config, column)) if present else "",
         prior=prior_network(config) if present and (own or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,

@@ -11,6 +11,7 @@ from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
 from dfpg.core.schedule import training_steps
+from dfpg.training.imbalance import imbalances
 
 VALIDATION = ("validation_gain", "validation_gain_se", "validation_unblurred_psnr")
 
@@ -48,14 +49,44 @@ def training_images(config: Config, run: str | None) -> int | None:
     return training_steps(config, run) * config.training.batch_size
 
 
+def training_remarks(config: Config, artifacts: Path) -> dict[str, str]:
+    """What to know of a training before its row is read, by run: nothing where all went well.
+
+    Whether it exploded and went on at half the rate, and which loss terms were out of balance at
+    its end (:func:`dfpg.training.imbalance.imbalances`).
+
+    Args:
+        config: the profile.
+        artifacts: folder with ``history``.
+
+    Raises:
+        UserError: a history is damaged.
+    """
+    remarks = {}
+    for run in config.runs:
+        last = _last_row(artifacts / "history" / f"{run}.csv")
+        exploded = last.get("exploded_at", math.nan)
+        told = list(imbalances(last).values())
+        if not math.isnan(exploded):
+            told.insert(0, f"exploded at step {exploded:g}, then half the rate")
+        if told:
+            remarks[run] = f"in training: {'; '.join(told)}"
+    return remarks
+
+
 def _last_validation(history: Path) -> dict[str, float]:
     """Validation figures of the last row of a run's history; NaN without one."""
+    last = _last_row(history)
+    return {name: last.get(name, math.nan) for name in VALIDATION}
+
+
+def _last_row(history: Path) -> dict[str, float]:
+    """Last row of a run's history; NaN where it is empty, nothing without a history."""
     try:
         lines = list(csv.DictReader(history.read_text(encoding="utf-8").splitlines()))
-        last = lines[-1] if lines else {}
-        return {name: float(last.get(name) or "nan") for name in VALIDATION}
+        return {name: float(value or "nan") for name, value in (lines[-1] if lines else {}).items()}
     except FileNotFoundError:
-        return dict.fromkeys(VALIDATION, math.nan)
+        return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{history}: no history of a training; run train again") from error
 

@@ -171,15 +171,23 @@ def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: s
     )
 
 
-def training_charts(config: Config, history: Path, protocol: str) -> list[Markup]:
-    """Validation gain of a protocol's runs against the images trained on, as far as recorded.
+def training_charts(config: Config, history: Path, protocol: str) -> dict[str, list[Markup]]:
+    """A protocol's trainings against the images shown, as far as recorded, by what is drawn.
 
-    The band is one standard error to either side, where that is recorded.
+    Validation gain, in a band of one standard error where that is recorded; learning rate as a
+    share of the run's; and what the discriminator can tell. A chart without curves is left out.
+
+    Args:
+        config: the profile.
+        history: folder with a CSV per run.
+        protocol: whose runs.
 
     Raises:
         UserError: a history is damaged.
     """
-    curves = {}
+    gains: dict[str, Curve] = {}
+    rates: dict[str, Curve] = {}
+    judged: dict[str, Curve] = {}
     for run, settings in config.runs.items():
         path = history / f"{run}.csv"
         if settings.protocol != protocol or not path.exists():
@@ -188,21 +196,36 @@ def training_charts(config: Config, history: Path, protocol: str) -> list[Markup
             rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
         except (OSError, KeyError, ValueError) as error:
             raise UserError(f"{path}: no history of a training; run train again") from error
-        if len(rows):
-            images = rows["step"] * config.training.batch_size
-            gain, spread = rows["validation_gain"], rows.get("validation_gain_se")
-            curves[run] = Curve(
-                images.tolist(),
-                gain.tolist(),
-                low=() if spread is None else (gain - spread).tolist(),
-                high=() if spread is None else (gain + spread).tolist(),
-            )
-    labels = AxisLabels(
-        "training images", "validation gain (dB)", "Validation gain over blurred in dB"
-    )
-    return small_multiples(
-        config, f"training-{protocol}", curves, {run: run for run in curves}, labels
-    )
+        if not len(rows):
+            continue
+        images = (rows["step"] * config.training.batch_size).tolist()
+        gain, spread = rows["validation_gain"], rows.get("validation_gain_se")
+        gains[run] = Curve(
+            images,
+            gain.tolist(),
+            low=() if spread is None else (gain - spread).tolist(),
+            high=() if spread is None else (gain + spread).tolist(),
+        )
+        if images[-1] and "lr" in rows:  # none where published weights were taken
+            rates[run] = Curve(images, (rows["lr"] / settings.lr).tolist())
+        if "discriminator_auc" in rows:
+            judged[run] = Curve(images, rows["discriminator_auc"].tolist())
+    drawn = {
+        "gain": (gains, "validation gain (dB)", "Validation gain over blurred in dB"),
+        "lr": (rates, "share of the learning rate", "Learning rate as a share of the run's"),
+        "auc": (judged, "AUC", "What the discriminator can tell: AUC of its logits"),
+    }
+    return {
+        name: small_multiples(
+            config,
+            f"training-{protocol}" if name == "gain" else f"training-{name}-{protocol}",
+            found,
+            {run: run for run in found},
+            AxisLabels("training images", label, words),
+        )
+        for name, (found, label, words) in drawn.items()
+        if found
+    }
 
 
 def roc_charts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dfpg.methods.batch import Batch
 
 IMAGES = 4  # whose gradients are compared
-FAINT, LOUD = 0.001, 0.9  # shares of the gradient below and above which a warning is given
 
 
 def gradient_shares(
@@ -82,27 +81,6 @@ def preserve_state(method: Method, device: torch.device) -> Iterator[None]:
     for network, values in zip(networks, before, strict=True):
         for name, buffer in network.named_buffers():
             buffer.copy_(values[name])
-
-
-def new_imbalances(
-    shares: Mapping[str, float], earlier: Sequence[Mapping[str, float]]
-) -> list[str]:
-    """In words, which loss terms drown, or drown the others; terms without any gradient aside.
-
-    Args:
-        shares: see :func:`gradient_shares`.
-        earlier: rows of the run's history; what one of them shows already is left out.
-    """
-    lines = []
-    for name, share in shares.items():
-        _, term, part = name.split(".")
-        known = [row[name] for row in earlier if name in row]
-        start = f"loss {term} has {share:.2g} of the gradient on the {part}"
-        if 0 < share < FAINT and not any(0 < value < FAINT for value in known):
-            lines.append(f"{start}: it does next to nothing")
-        if LOUD < share < 1 and not any(LOUD < value < 1 for value in known):
-            lines.append(f"{start}: the others do next to nothing")
-    return lines
 
 
 @torch.no_grad()

@@ -32,8 +32,9 @@ from dfpg.methods.base import Method
 from dfpg.methods.weights import save_weights
 from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from dfpg.training.diagnostics import gradient_shares, new_imbalances
+from dfpg.training.diagnostics import gradient_shares
 from dfpg.training.ema import clone
+from dfpg.training.imbalance import new_imbalances
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 from dfpg.training.recipe import resolve_recipe
 from dfpg.training.snapshots import snapshot_steps, write_snapshots

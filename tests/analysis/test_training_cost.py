@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from helpers.csv_files import pick_row, read_rows
 
 from dfpg.analysis.tables import build_tables
-from dfpg.analysis.training_cost import training_records
+from dfpg.analysis.training_cost import training_records, training_remarks
 from dfpg.core.errors import UserError
 from dfpg.core.schedule import training_steps
 
@@ -37,6 +39,37 @@ def test_train_images_are_those_of_the_run(config, results):
         assert {row["train_images"] for row in rows if row["row"] == "dfpg_a"} == {str(images)}
         others = {row["train_images"] for row in rows if row["row"] in ("sharp", "shen2020")}
         assert others == {""}
+
+
+HISTORY = """step,validation_gain,share.prior.encoder,share.pixel.encoder,exploded_at
+2,0.5,0.00001,0.99999,
+4,0.7,{prior},0.6,{exploded}
+"""
+
+
+def test_a_remark_is_made_on_the_end_of_a_training_that_went_wrong(config, tmp_path):
+    (tmp_path / "history").mkdir()
+    for run, prior, exploded in (("b1", 0.4, ""), ("b2", 0.0005, ""), ("b3", 0.4, "7")):
+        text = HISTORY.format(prior=prior, exploded=exploded)
+        (tmp_path / "history" / f"{run}.csv").write_text(text)
+    assert training_remarks(config, tmp_path) == {
+        "b2": "in training: loss prior has 0.05 % of the gradient on the encoder: "
+        "it does next to nothing",
+        "b3": "in training: exploded at step 7, then half the rate",
+    }
+
+
+def test_remarks_are_part_of_the_note_of_every_cell(config, artifacts, tmp_path):
+    copied = tmp_path / "artifacts"
+    shutil.copytree(artifacts, copied)
+    (copied / "history" / "dfpg_b.csv").write_text(HISTORY.format(prior=0.0005, exploded=""))
+    build_tables(config, copied, tmp_path)
+    for table, row in (("table2", "dfpg_b"), ("table4", "b6")):
+        found = [r["note"] for r in read_rows(tmp_path / f"{table}.csv") if r["row"] == row]
+        assert len(found) > 2
+        assert all(note.endswith("it does next to nothing") for note in found)
+    others = [r["note"] for r in read_rows(tmp_path / "table4.csv") if r["row"] != "b6"]
+    assert not any("in training" in note for note in others)
 
 
 @pytest.mark.parametrize(

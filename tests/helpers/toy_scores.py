@@ -121,7 +121,8 @@ def write_artifacts(config: Config, folder: Path) -> Path:
     card = {"network": "surrogate", "auc": {"before": 0.8, "after": 0.9}}
     (folder / "priors" / "card.json").write_text(json.dumps(card))
     (folder / "history").mkdir()
-    history = "step,lr,pixel,validation_gain\n2,0.0002,0.11,0.5\n4,0.0002,0.10,0.75\n"
+    history = "step,lr,pixel,validation_gain,discriminator_auc\n"
+    history += "2,0.0001,0.11,0.5,0.5\n4,0.00005,0.1,0.75,0.6\n"
     (folder / "history" / "b1.csv").write_text(history)
     (folder / "cost").mkdir()
     (folder / "cost" / "b1.json").write_text('{"seconds": 12.34, "device": "cpu"}')

@@ -16,6 +16,7 @@ from dfpg.core.errors import UserError
 from dfpg.paper.published import published_values
 from dfpg.paper.tables import DECIMALS, TABLES
 from dfpg.report.build import build_report
+from dfpg.report.curves import training_charts
 from dfpg.report.style import style_of
 
 
@@ -220,6 +221,18 @@ def test_curves_carry_their_names_as_text(text):
     assert "<text" in figure_titles(text, "sizes-mspl_random")["restormer"]
     assert ">restormer</text>" in figure_titles(text, "sizes-mspl_random")["restormer"]
     assert ">validation gain (dB)</text>" in figure_titles(text, "training-b")["b1"]
+    assert ">share of the learning rate</text>" in figure_titles(text, "training-lr-b")["b1"]
+    assert ">AUC</text>" in figure_titles(text, "training-auc-b")["b1"]
+
+
+def test_the_learning_rate_is_drawn_as_a_share_of_the_runs(config, tmp_path):
+    lr, batch = config.runs["b1"].lr, config.training.batch_size
+    rows = f"2,{lr},0.5\n4,{lr / 4},0.75\n"
+    (tmp_path / "b1.csv").write_text(f"step,lr,validation_gain\n{rows}")
+    found = training_charts(config, tmp_path, "b")
+    assert set(found) == {"gain", "lr"}
+    assert f"From 1 at {2 * batch} to 0.25 at {4 * batch}" in found["lr"][0]
+    assert training_charts(config, tmp_path, "a") == {}
 
 
 def test_kernel_sizes_are_means_of_the_images(made):

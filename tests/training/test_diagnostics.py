@@ -9,7 +9,7 @@ from torch import nn
 
 from dfpg.core.device import process_group
 from dfpg.methods.base import Phase
-from dfpg.training.diagnostics import discriminator_auc, gradient_shares, new_imbalances
+from dfpg.training.diagnostics import discriminator_auc, gradient_shares
 
 
 class TwoParts(Toy):
@@ -73,20 +73,6 @@ def test_nothing_that_training_rests_on_changes():
     for name, network in method.networks.items():  # the spectral norm's vectors, too
         assert all(torch.equal(v, before[name][k]) for k, v in network.state_dict().items())
         assert all(p.grad is None for p in network.parameters())
-
-
-def test_an_imbalance_is_said_once():
-    found = {"share.a.encoder": 0.0005, "share.b.encoder": 0.95, "share.c.encoder": 0.0495}
-    assert new_imbalances(found, []) == [
-        "loss a has 0.0005 of the gradient on the encoder: it does next to nothing",
-        "loss b has 0.95 of the gradient on the encoder: the others do next to nothing",
-    ]
-    assert new_imbalances(found, [{"step": 1.0} | found]) == []
-    assert len(new_imbalances(found, [{"step": 1.0, "share.a.encoder": 0.2}])) == 2
-
-
-def test_a_part_that_one_term_alone_reaches_is_no_imbalance():
-    assert new_imbalances({"share.a.prior": 1.0, "share.b.prior": 0.0}, []) == []
 
 
 class Judged(Toy):
