@@ -89,7 +89,7 @@ class Training(Frozen):
     ]
     clip: Clip | None  # None: gradients as they are
     ema: Decay
-    snapshots: Annotated[list[Part], Field(max_length=20), AfterValidator(distinct)]
+    snapshots: Annotated[list[Part], Field(min_length=0, max_length=20), AfterValidator(distinct)]
     checkpoint_every: PositiveSteps
     validate_every: PositiveSteps
 
