@@ -30,6 +30,7 @@ def config() -> Config:
 @pytest.fixture
 def set_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say what the CPU has: bf16 at all, and tiles or vectors that multiply it."""
+
     def set_cpu(bf16: bool, amx: bool, avx512_bf16: bool = False) -> None:
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: bf16)
