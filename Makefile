@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # cores. On a GPU one at a time.
 JOBS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint docs shipped clean
+.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint audit docs shipped clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,9 +43,10 @@ test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@echo "== tests: 2 to 5 minutes on 2 cores"
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke and not browser'
 
-test-slow: setup ## run the long tests (about half an hour)
+test-slow: setup ## run the long tests (about an hour); ends with how often what was tried
 	@python -m dfpg fetch mobilestylegan
-	@OMP_NUM_THREADS=1 python -m pytest -m slow
+	@counts=$$(mktemp); OMP_NUM_THREADS=1 DFPG_COUNTS=$$counts python -m pytest -m slow; status=$$?; \
+		echo "== tried:"; cat $$counts; rm -f $$counts; exit $$status
 
 smoke: setup ## run the whole graph with the smoke profile in a temporary clone (3 to 8 minutes)
 	@python -m dfpg fetch
@@ -69,6 +70,9 @@ lint: setup ## ruff, mypy --strict, the order of the packages, dead code
 	@python -m ruff check . && python -m ruff format --check . && python -m mypy && lint-imports \
 		&& python -m vulture dfpg bench --min-confidence 80
 
+audit: setup ## look for known advisories against the pinned versions, where an index has them
+	@python .ci/audit.py
+
 relock: setup ## after an edit of code: enter it into dvc.lock, and say which stages it changes
 	@python -m dvc repro --quiet code && python -m dvc status
 
@@ -88,4 +92,4 @@ shipped: fetch ## train the model that ships (on a GPU; in a clone of its own)
 	@python -m dfpg.commands.deblur.shipped measure artifacts/weights/dfpg_b.safetensors
 
 clean: ## remove what can be made again (not .venv, not results)
-	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache .audit

@@ -25,6 +25,8 @@ app = typer.Typer(
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
 app.add_typer(faces_app, name="faces")
+weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
@@ -230,11 +232,15 @@ def profile_use(
     slot: Annotated[
         list[str] | None, typer.Option(help="PROTOCOL.SUBSET=SOURCE, e.g. b.ffhq=portraits.")
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="RUN=FILE of published weights; the run is not trained."),
+    ] = None,
 ) -> None:
     """Write a profile's resolved values into params.yaml; folders named there before stay."""
     from dfpg.core.profile import describe_profile, use_profile
 
-    notes = use_profile(name, faces=faces or (), slots=slot or ())
+    notes = use_profile(name, faces=faces or (), slots=slot or (), weights=weights or ())
     typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
 
 
@@ -244,6 +250,20 @@ def profile_list() -> None:
     from dfpg.core.profile import NAMES, describe_profile
 
     typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+
+
+@weights_app.command("check")
+def weights_check(
+    method: Annotated[str, typer.Argument(help="as in `dfpg methods`")],
+    file: Annotated[Path, typer.Argument(help="File or folder of published weights.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Draw blurred, restored and sharp image into this PNG.")
+    ] = None,
+) -> None:
+    """Say what a file of published weights is and which options fit; restore one test image."""
+    from dfpg.commands.weights import check_weights
+
+    typer.echo(check_weights(method, file, out))
 
 
 @record_app.command("check")

@@ -173,9 +173,8 @@ def test_the_released_weights_deblur_a_face_after_train(project):
 @pytest.mark.parametrize(
     ("method", "width", "message"),
     [
-        ("zhang2019", 32, "encoder_lv1.pkl: damaged, or not a PyTorch weights file"),
-        ("zhang2019", 12, "set methods.zhang2019.width"),
-        ("dfpgnet", 32, "dfpgnet reads no published weights"),
+        ("zhang2019", 32, "encoder_lv1.pkl: damaged, or no PyTorch weights"),
+        ("dfpgnet", 32, "published: is a folder; accepted: a state dict of the generator class"),
     ],
 )
 def test_published_weights_that_do_not_fit_are_refused(project, method, width, message):
@@ -186,6 +185,20 @@ def test_published_weights_that_do_not_fit_are_refused(project, method, width, m
     assert message in refused(dfpg(project, "train", "b1"))
     assert not (project / "artifacts" / "weights").exists()
     assert not (project / "artifacts" / "history").exists()
+
+
+def test_a_check_of_weights_that_are_none_is_one_line(project):
+    (project / "net.pth").write_text("not weights")
+    line = refused(dfpg(project, "weights", "check", "nafnet", "net.pth"))
+    assert "net.pth: damaged, or no PyTorch weights" in line
+    assert "accepted: NAFNet-GoPro-width32.pth" in line
+
+
+def test_official_profile_without_weights_says_how_to_name_them(project):
+    before = (project / "params.yaml").read_text()
+    line = refused(dfpg(project, "profile", "use", "official"))
+    assert "no weights are named: give --weights RUN=FILE" in line
+    assert (project / "params.yaml").read_text() == before
 
 
 def test_tables_without_scores_leave_the_old_results(project):

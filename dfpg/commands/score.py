@@ -12,6 +12,7 @@ import pandas as pd
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.commands.matching import ImagePair, match_images
 from dfpg.core.config import Config
+from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError, printable
 from dfpg.core.files import read_image, write_text
 from dfpg.core.progress import Progress
@@ -65,7 +66,7 @@ def score(
     device = select_device()
     metrics = build_metrics(config, prior, device)
     scores = score_pairs(config, pairs, sizes, metrics, device)
-    write_text(out, scores.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_text(out, to_csv(scores, index=False, float_format="%.6f"))
     lines = [
         matching.describe(),
         f"size: {', '.join(f'{width} x {height} px' for height, width in sorted(set(sizes)))}",

@@ -173,6 +173,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image") from error
+    except PermissionError as error:
+        raise UserError(f"{path}: cannot read ({error.strerror}); {advice(error)}") from error
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not an image of {', '.join(IMAGE_FORMATS)}") from error
     # PIL's decoders raise whatever a damaged file leads them to: struct.error, TypeError and more.

@@ -235,7 +235,7 @@ def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_pa
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment["DFPG_ASSETS"] = str(ROOT / "artifacts" / "assets")
+    environment["DFPG_ASSETS"] = str(asset_path("lpips_alex").parent.resolve())
     sharp = str(folders[1])
     command = [sys.executable, "-m", "dfpg", "score", "--restored", sharp, "--sharp", sharp]
     result = subprocess.run(

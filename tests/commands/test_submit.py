@@ -22,6 +22,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import open_testset
+from dfpg.pretrained.assets.store import asset_path
 from dfpg.stages.baselines import baselines as baselines_stage
 from dfpg.stages.kernels import kernels as kernels_stage
 from dfpg.stages.testsets import testsets as make_testsets
@@ -38,7 +39,7 @@ def base(tmp_path_factory) -> Path:
     priors = root / "artifacts" / "priors"
     priors.mkdir(parents=True)
     assets = root / "artifacts" / "assets"
-    assets.symlink_to((ROOT / "artifacts" / "assets").resolve())
+    assets.symlink_to(asset_path("lpips_alex").parent.resolve())
     (priors / "vgg16.safetensors").symlink_to(assets / "vgg16_imagenet.safetensors")
     write_text(priors / "card.json", '{"network": "surrogate", "sha256": "imagenet"}')
     with pytest.MonkeyPatch.context() as patch:

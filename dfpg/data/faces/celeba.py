@@ -23,8 +23,8 @@ from dfpg.data.faces.source import (
 )
 
 PICTURE_SIZE = (218, 178)  # px: rows, columns
-CROP = Square(left=25, top=68, side=128)  # of the picture: Shen's crop (METHODS 2.2)
-WHOLE = Square(left=0, top=20, side=178)  # the whole width, as MSPL's test faces (METHODS 17.1)
+CROP = Square(left=25, top=68, side=128)  # of the picture: Shen's crop
+WHOLE = Square(left=0, top=20, side=178)  # the whole width, as MSPL's test faces
 # What is stored, px: WHOLE is 0.873 of it, as 448 px are 0.875 of 512, so that protocol B's crop
 # means the same for CelebA as for CelebA-HQ. It is wider than the picture.
 STORED = Square(left=-13, top=7, side=204)

@@ -26,7 +26,7 @@ from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.detector import Detection, FaceDetector
 
 CROP = 128  # px: the crop of the protocol, inside CLOSE_SIDE
-BELOW = 0.1  # share of the box's height that is added below it (METHODS 2.2)
+BELOW = 0.1  # share of the box's height that is added below it
 SKIN = 0.1  # label value, in 0-1, above which a pixel counts as skin of the face
 LEAST = 96  # px: a smaller crop would be enlarged by more than a third (assumed)
 LISTS: dict[str, Split] = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "test"}
@@ -121,7 +121,7 @@ def skin_box(label: NDArray[np.uint8]) -> Box | None:
 
 
 def shen_square(box: Box, width: int, height: int) -> Box:
-    """Square about a face's box as the published crops have it (METHODS section 2.2).
+    """Square about a face's box as the published crops have it.
 
     A tenth of the height is added below, the shorter side is lengthened on both sides, and a
     square that crosses the picture's border is shifted inside as far as it fits.

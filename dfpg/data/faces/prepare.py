@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.core.config import Config
+from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.listing import composed
@@ -184,7 +185,7 @@ def write_source(out: Path, frames: Frames, kept: NDArray[np.bool_]) -> None:
         write_rows(out / f"{split}.npy", frames.pictures, rows)
         if split == "train" and frames.labels is not None:
             write_rows(out / LABELS, frames.labels, rows)
-    text = frames.index[kept].to_csv(index=False, lineterminator="\n")
+    text = to_csv(frames.index[kept], index=False)
     write_text(out / INDEX, text)
 
 
