@@ -140,7 +140,7 @@ def fetch(names: Sequence[str] | None = None) -> None:
     """
     if names is None:
         names = [asset.name for asset in ASSETS.values() if not asset.optional]
-    folder = FOLDER if PARAMS.is_file() else cache_folder()
+    folder = FOLDER if PARAMS.is_file() else _writable_cache()
     by_archive: dict[Archive, list[Asset]] = {}
     for asset in map(_known, names):
         own = _own_copy(asset)
@@ -167,22 +167,29 @@ def _fetch_into_cache(asset: Asset) -> Path:
         for other in ASSETS.values()
         if other.archive == asset.archive and other != asset and _own_copy(other) is None
     ]
-    folder = cache_folder()
-    if not _writable(folder):
-        raise UserError(
-            f"asset {asset.name} is missing, and {folder} cannot be written: set XDG_CACHE_HOME to "
-            f"a folder that can, or {FOLDER_VARIABLE} to one that has it"
-        )
+    folder = _writable_cache()
     _fetch_archive(asset.archive, [asset, *beside], folder)
     return folder
 
 
-def _writable(folder: Path) -> bool:
+def _writable_cache() -> Path:
+    """The user's cache.
+
+    Raises:
+        UserError: there is none, or nothing can be written there.
+    """
+    folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
     except OSError:
-        return False
-    return os.access(folder, os.W_OK)
+        pass
+    raise UserError(
+        f"{folder or 'your cache folder'}: weights cannot be kept there: set XDG_CACHE_HOME to a "
+        f"folder that can be written, or {FOLDER_VARIABLE} to one that has them"
+    )
 
 
 def _fetch_archive(archive: Archive, assets: Sequence[Asset], folder: Path) -> None:
