@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write
 from dfpg.core.markdown import markdown_table
+from dfpg.core.terminal import print_error
 from dfpg.pretrained.assets.archives import read_members
 from dfpg.pretrained.assets.download import Archive, download, matches
 from dfpg.pretrained.assets.table import ASSETS, Asset
@@ -145,14 +145,14 @@ def fetch(names: Sequence[str] | None = None) -> None:
     for asset in map(_known, names):
         own = _own_copy(asset)
         if _first_changed(asset, folder) is None:
-            _say(f"{asset.name}: present, SHA-256 as pinned")
+            print_error(f"{asset.name}: present, SHA-256 as pinned")
         elif own is None:
             by_archive.setdefault(asset.archive, []).append(asset)
         elif folder == FOLDER:
             _copy(asset, own, FOLDER)
-            _say(f"{asset.name}: copied from {own}")
+            print_error(f"{asset.name}: copied from {own}")
         else:
-            _say(f"{asset.name}: present in {own}, SHA-256 as pinned")
+            print_error(f"{asset.name}: present in {own}, SHA-256 as pinned")
     for archive, assets in by_archive.items():
         _fetch_archive(archive, assets, folder)
         if folder == FOLDER:
@@ -200,11 +200,6 @@ def _fetch_archive(archive: Archive, assets: Sequence[Asset], folder: Path) -> N
             _unpack(asset, source, folder)
 
 
-def _say(line: str) -> None:
-    """Tell the user, beside what a command prints."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def _own_copy(asset: Asset) -> Path | None:
     """The first of the user's folders that has all unpacked files as pinned."""
     folders = (own for own in _own_folders() if _first_changed(asset, own) is None)
@@ -225,7 +220,7 @@ def _keep(asset: Asset) -> None:
     try:
         _copy(asset, FOLDER, cache)
     except (OSError, UserError) as error:
-        _say(f"{asset.name}: not kept for other projects: {error}")
+        print_error(f"{asset.name}: not kept for other projects: {error}")
 
 
 def _first_changed(asset: Asset, folder: Path) -> Path | None:
@@ -238,9 +233,9 @@ def _first_changed(asset: Asset, folder: Path) -> Path | None:
 def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
     for own in _own_folders():
         if matches(own / archive.filename, archive.size, archive.sha256):
-            _say(f"{archive.filename}: taken from {own}")
+            print_error(f"{archive.filename}: taken from {own}")
             return own / archive.filename
-    _say(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB")
+    print_error(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB")
     start = time.monotonic()
     try:
         path = download(archive, temporary)
@@ -248,7 +243,7 @@ def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
         raise UserError(
             f"asset {asset.name} is missing and {error}; {_offline_advice(asset)}"
         ) from error
-    _say(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s")
+    print_error(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s")
     return path
 
 
@@ -266,7 +261,7 @@ def _unpack(asset: Asset, archive: Path, folder: Path) -> None:
             stream.write(data)
         total += len(data)
     seconds = time.monotonic() - start
-    _say(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s")
+    print_error(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s")
 
 
 def licences() -> list[Licence]:
