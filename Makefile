@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
-		&& $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
+		&& $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[repro,test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
 
 fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 
 from dfpg.core.config import Requested
 from dfpg.core.errors import UserError
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+CPU_ONLY = "ACCELERATE_USE_CPU"
+PLACE = "LOCAL_RANK"  # what launchers of several processes tell each of them
 Precision = Literal["fp32", "bf16"]
 
 
@@ -23,14 +26,26 @@ def process_group() -> PartialState:
     One process unless started by ``accelerate launch`` or ``torchrun``. CUDA comes before MPS
     before the CPU; ``ACCELERATE_USE_CPU=1`` forces the CPU.
     """
-    accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not accelerated)
+    from accelerate import PartialState
+
+    return PartialState(cpu=_accelerator() is None)
 
 
 def select_device() -> torch.device:
     """Device that this process computes on; see :func:`process_group`."""
-    device: torch.device = process_group().device
-    return device
+    if PLACE in os.environ:
+        device: torch.device = process_group().device
+        return device
+    return _accelerator() or torch.device("cpu")
+
+
+def _accelerator() -> torch.device | None:
+    """The fastest device that is not the CPU, unless the user wants the CPU."""
+    if os.environ.get(CPU_ONLY, "").lower() in ("1", "true", "t", "yes", "y", "on"):
+        return None
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps") if torch.backends.mps.is_available() else None
 
 
 def resolve_precision(

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dfpg.core.extras import missing_module_line
+
 # Control and format characters move the cursor, change colours, or reorder what follows; lone
 # surrogates are bytes of a file name that is not UTF-8.
 UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -118,6 +120,8 @@ def line_of(error: BaseException) -> str | None:
         return str(error)
     if lacks_memory(error):
         return f"not enough memory{asked_for(error)}: end other programs, or ask for less"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return missing_module_line(error.name)
     if isinstance(error, UnicodeEncodeError) and 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
         return no_utf8_line(error)
     if isinstance(error, ImportError) and _NO_LIBRARY in str(error):
@@ -139,9 +143,9 @@ def missing_library_line(error: ImportError) -> str:
     """One line for a library of the system that a package wants and that is not there."""
     library = str(error).partition(":")[0]
     return (
-        f"{library}: missing on this system, and OpenCV wants it: install libgl1, libglib2.0-0 and "
-        "libxcb1 (Debian, Ubuntu), or, without being root, run `python -m pip install "
-        "--force-reinstall --no-deps opencv-python-headless`: the same, but without windows"
+        f"{library}: missing on this system, and a package wants it. If it is OpenCV, the one that "
+        "needs nothing of the system was replaced: run `pip uninstall opencv-python`, then "
+        "`pip install --force-reinstall --no-deps opencv-python-headless`"
     )
 
 

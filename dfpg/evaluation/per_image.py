@@ -11,7 +11,6 @@ import pandas as pd
 from dfpg.core.csv_files import from_csv, to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
-from dfpg.evaluation.score_schema import check_recognition, check_scores
 
 # `image` numbers the images of one protocol's test set: the same number is the same image.
 KEYS = ("method", "protocol", "image", "mode", "subset", "person", "face", "kernel", "size")
@@ -54,6 +53,8 @@ def read_recognition(path: Path) -> pd.DataFrame:
         UserError: the file is missing, is no such CSV, or holds a value that cannot be
             (:func:`dfpg.evaluation.score_schema.check_recognition`).
     """
+    from dfpg.evaluation.score_schema import check_recognition
+
     rows = _read(path)
     observed = list(RECOGNITION_COLUMNS)
     absent = [name for name in RECOGNITION_COLUMNS if name not in rows.columns]
@@ -70,6 +71,8 @@ def read_per_image(path: Path) -> pd.DataFrame:
         UserError: the file is missing, is no such CSV, or holds a value that cannot be
             (:func:`dfpg.evaluation.score_schema.check_scores`).
     """
+    from dfpg.evaluation.score_schema import check_scores
+
     return check_scores(_read(path), path)
 
 

@@ -19,7 +19,6 @@ from dfpg.core.paths import RESULTS
 PACKAGES = (
     "accelerate",
     "dvc",
-    "lpips",
     "numpy",
     "onnxruntime",
     "pandas",
@@ -28,7 +27,6 @@ PACKAGES = (
     "scikit-image",
     "scipy",
     "torch",
-    "torchvision",
 )
 FOREIGN_OWNER = "git refuses the folder: it belongs to another user"
 # No code: what a run itself writes, and the parameters, whose hash stands beside the commit.

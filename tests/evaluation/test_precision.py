@@ -136,6 +136,7 @@ def test_every_command_that_restores_refuses_what_the_device_cannot(
     write_image(tmp_path / "pictures" / "a.png", np.zeros((SIDE, SIDE, 3), np.uint8))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dfpg.core.device.process_group", lambda: _Processor)
+    monkeypatch.setattr("dfpg.core.device._accelerator", lambda: None)
     set_cpu(bf16=False, amx=False)
     with pytest.raises(UserError, match=r"^evaluation\.precision: bf16 is not supp") as error:
         COMMANDS[name](tmp_path)

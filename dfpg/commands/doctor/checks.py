@@ -114,13 +114,13 @@ def check_packages(
 
 
 def requirements() -> list[Requirement]:
-    """What the project needs to run, without extras."""
+    """What the pipeline needs to run: the package with its extra ``repro``."""
     try:
         lines = metadata.requires(PROJECT) or []
     except metadata.PackageNotFoundError:
         return [Requirement(PROJECT)]
     needed = map(Requirement, lines)
-    return [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return [r for r in needed if r.marker is None or r.marker.evaluate({"extra": "repro"})]
 
 
 def installed_version(name: str) -> str | None:
@@ -165,7 +165,7 @@ def check_libraries() -> list[Problem]:
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        line = line_of(error) or f"opencv-python does not load: {error}"
+        line = line_of(error) or f"OpenCV does not load: {error}"
         return [Problem(line, "install what the line above names")]
     return []
 

@@ -38,12 +38,8 @@ class FaceGenerator:
     """
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise UserError(
-                "face generation needs OpenVINO: run `pip install -e .[generate]`"
-            ) from error
+        import openvino
+
         for name in (MAPPING_FILE, SYNTHESIS_FILE):
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name} is missing: run `dfpg fetch mobilestylegan`")

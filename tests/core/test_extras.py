@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from email.message import Message
+from importlib import metadata
+
+import pytest
+
+from dfpg.core import extras
+from dfpg.core.errors import line_of
+from dfpg.core.extras import missing_module_line
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """What an installed package says of itself."""
+    facts = Message()
+    facts["Requires-Dist"] = "numpy>=2.2"
+    facts["Requires-Dist"] = 'scikit-learn>=1.6; extra == "repro"'
+    facts["Requires-Dist"] = 'ruamel.yaml.clib>=0.2; extra == "repro"'
+    facts["Requires-Dist"] = 'openvino>=2025.2; extra == "generate"'
+    facts["Provides-Extra"] = "repro"
+    facts["Provides-Extra"] = "generate"
+    monkeypatch.setattr(metadata, "metadata", lambda _: facts)
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("sklearn.metrics", "scikit-learn is not installed: run `pip install 'dfpg-bench[repro]'`"),
+        ("openvino", "openvino is not installed: run `pip install 'dfpg-bench[generate]'`"),
+        ("numpy", "numpy is not installed: run `pip install dfpg-bench` again"),
+        ("dfpg.no_such_module", None),
+    ],
+)
+def test_a_missing_module_is_named_with_what_installs_it(module, line):
+    assert line_of(ModuleNotFoundError(f"No module named {module!r}", name=module)) == line
+
+
+def test_without_an_installed_package_nothing_is_said(monkeypatch):
+    monkeypatch.setattr(extras, "PROJECT", "no-such-distribution-dfpg")
+    assert missing_module_line("sklearn") is None
+
+
+def test_every_requirement_has_a_module_of_its_name_or_a_known_one():
+    """Else an import of it that fails would end in a traceback."""
+    packages = metadata.packages_distributions()
+    modules = {
+        (name.lower().replace("_", "-"), module)
+        for module, names in packages.items()
+        for name in names
+    }
+    from packaging.requirements import Requirement
+
+    for line in metadata.requires(extras.PROJECT) or []:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": "repro"}):
+            continue
+        name = requirement.name
+        known = extras.MODULES.get(name, name)
+        dotted = name.startswith("ruamel")  # a namespace, which lists no modules
+        assert dotted or (name.lower().replace("_", "-"), known) in modules, name
