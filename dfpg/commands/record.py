@@ -6,15 +6,11 @@ is there, so what is merely missing is no fault; what differs is one.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dfpg.core.errors import UserError
+from dfpg.commands.dvc_calls import dvc, status
 
 MISSING = ("deleted", "not in cache")
 DECLARATION = Path("results/STALE.md")
@@ -54,8 +50,8 @@ def check_record(root: Path = Path()) -> Check:
     Raises:
         UserError: DVC cannot read the project.
     """
-    _dvc(root, "repro", "--quiet", "code")
-    found = json.loads(_dvc(root, "status", "--json"))
+    dvc(root, "repro", "--quiet", "code")
+    found = status(root)
     declaration = root / DECLARATION
     declared = None
     if declaration.is_file():
@@ -63,10 +59,10 @@ def check_record(root: Path = Path()) -> Check:
     return Check(stale_stages(found), declared)
 
 
-def stale_stages(status: dict[str, list[Any]]) -> dict[str, list[str]]:
-    """What differs, by stage, of what ``dvc status --json`` printed; missing files do not count."""
+def stale_stages(found: dict[str, list[Any]]) -> dict[str, list[str]]:
+    """What differs, by stage, of what ``dvc status --json`` found; missing files do not count."""
     stale = {}
-    for stage, changes in status.items():
+    for stage, changes in found.items():
         what = []
         for change in changes:
             if not isinstance(change, dict):
@@ -87,21 +83,3 @@ def _differing(kind: str, entries: Any) -> list[str]:
         elif state not in MISSING or name.startswith("results/"):
             found.append(f"{name} ({state})")
     return [f"{kind}: {', '.join(found)}"] if found else []
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    # Stages call `python`: this one, also where its environment is not activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    result = subprocess.run(
-        command,
-        cwd=root,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"dvc {' '.join(arguments)}: {last}")
-    return result.stdout

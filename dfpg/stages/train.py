@@ -23,14 +23,18 @@ from dfpg.training.loop import train as training_loop
 from dfpg.training.validation import make_validation
 
 
-def train(run: str) -> None:
+def train(run: str, out: Path = ARTIFACTS) -> None:
     """Stage ``train``: train one run, resuming what an earlier attempt left behind.
 
     A run with ``weights`` is not trained: it takes these.
+
+    Args:
+        run: key in ``runs``.
+        out: folder that gets weights, history and cost.
     """
     config = load_config()
     if run in config.runs and (weights := config.runs[run].weights) is not None:
-        _take_published(config, run, Path(weights))
+        _take_published(config, run, Path(weights), out)
         return
     prior = load_prior(PRIORS) if needs_prior(config, run) else None
     method = build_method(config, run, prior)
@@ -54,15 +58,15 @@ def train(run: str) -> None:
         run,
         method,
         batches,
-        out=ARTIFACTS / "weights" / f"{run}.safetensors",
-        history=ARTIFACTS / "history" / f"{run}.csv",
-        cost=ARTIFACTS / "cost" / f"{run}.json",
+        out=out / "weights" / f"{run}.safetensors",
+        history=out / "history" / f"{run}.csv",
+        cost=out / "cost" / f"{run}.json",
         scratch=SCRATCH / state,
         validate=make_validation(config, protocol, bank),
     )
 
 
-def _take_published(config: Config, run: str, path: Path) -> None:
+def _take_published(config: Config, run: str, path: Path, out: Path) -> None:
     """Write what training would, from the user's file or folder: no steps, no seconds."""
     method = build_method(config, run, prior=None)
     official = load_published(method, path)
@@ -71,7 +75,7 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     validation = make_validation(config, protocol, load_bank(config.protocols[protocol].kernels))
     history = History()
     history.close_row(0, lr=0.0, **validation(method, {}))
-    write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
-    write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
-    save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
+    write_text(out / "history" / f"{run}.csv", history.csv())
+    write_text(out / "cost" / f"{run}.json", costs(0.0, config.training))
+    save_weights(out / "weights" / f"{run}.safetensors", method, steps=0, official=official)
     print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
