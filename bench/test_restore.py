@@ -22,7 +22,8 @@ from bench.peak import Arithmetic, convolution_arithmetic
 from dfpg.core.device import resolve_precision
 from dfpg.evaluation.restore import in_precision
 from dfpg.methods.base import Method
-from dfpg.methods.registry import build_method, method_class, method_names
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import build_method, method_class
 
 SIZES = (64, 128)  # px
 BATCHES = (1, 16)

@@ -18,7 +18,7 @@ from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, unt
 from bench.measure import Timing
 from dfpg.data.testsets import TestSet
 from dfpg.evaluation.score import score_testsets
-from dfpg.methods.registry import method_names
+from dfpg.methods.names import method_names
 from dfpg.metrics.registry import build_metrics
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 

@@ -12,7 +12,8 @@ from dfpg.core.files import write_text
 from dfpg.core.markdown import markdown_table
 from dfpg.core.profile import resolve_profile
 from dfpg.methods.cost import cost
-from dfpg.methods.registry import method_class, method_names
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import method_class
 from dfpg.paper.tables import TABLES, fidelity, table_rows
 
 ABSENT = "-"

@@ -35,6 +35,9 @@ Modes = Annotated[
 ]
 
 
+Framing = Literal["close", "wide"]  # the face alone, or the head with its surroundings
+
+
 class SplineKernels(Frozen):
     """Chakrabarti 2016 splines (METHODS section 3.2); counts are per nominal size."""
 
@@ -109,10 +112,14 @@ class TestSet(Frozen):
 
 
 class Protocol(Frozen):
-    """How sharp faces become blurred ones: A = Shen et al. 2018, B = MSPL (Lee et al. 2020)."""
+    """How sharp faces become blurred ones: A = Shen et al. 2018, B = MSPL (Lee et al. 2020).
+
+    ``framing`` is that of sources that have both, in training and test; others have one.
+    """
 
     kernels: Literal["trajectory", "spline"]
     source: Source
+    framing: Framing
     crop: Crop  # side of the crop as a share of the picture
     augmentation: Augmentation
     size_draw: Literal["batch", "image"]

@@ -32,7 +32,7 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _read(name: str) -> Any:
+def _read(name: str | None) -> Any:
     if name not in ("base", *NAMES):
         raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
     return _yaml().load(files("dfpg.core.profiles").joinpath(f"{name}.yaml").read_text())
@@ -48,7 +48,7 @@ def _merge(target: Any, changes: Any, where: str) -> None:
             target[key] = value
 
 
-def _merged(name: str) -> Any:
+def _merged(name: str | None) -> Any:
     changes = _read(name)
     base = changes.pop("based_on", None)
     merged = _merged(base) if base else _read("base")
@@ -56,11 +56,12 @@ def _merged(name: str) -> Any:
     return merged
 
 
-def _resolved(name: str, values: Any) -> tuple[Config, str]:
+def _resolved(where: str, values: Any) -> tuple[Config, str]:
+    """The configuration that values are, and their text; ``where`` names them in errors."""
     stream = io.StringIO()
     _yaml().dump(values, stream)
     text = stream.getvalue()
-    return parse_config(YAML(typ="safe", pure=True).load(text), Path(f"profile {name}")), text
+    return parse_config(YAML(typ="safe", pure=True).load(text), Path(where)), text
 
 
 def resolve_profile(name: str) -> tuple[Config, str]:
@@ -72,7 +73,7 @@ def resolve_profile(name: str) -> tuple[Config, str]:
     Raises:
         UserError: unknown profile, or a profile that sets an unknown key.
     """
-    return _resolved(name, _merged(name))
+    return _resolved(f"profile {name}", _merged(name))
 
 
 def describe_profile(name: str) -> str:
@@ -105,7 +106,8 @@ def use_profile(
         the old file had and the new one has not.
 
     Raises:
-        UserError: an unknown profile, source, reader or slot.
+        UserError: an unknown profile, source, reader or slot; the old file is no YAML; or a
+            method's block or a run that the user added is not valid. The file stays as it was.
     """
     values = _merged(name)
     notes = _keep(values, path)
@@ -113,25 +115,28 @@ def use_profile(
         notes.append(_set_folder(values, given))
     for given in slots:
         notes.append(_set_slot(values, given))
-    write_text(path, _resolved(name, values)[1])
+    write_text(path, _resolved(str(path), values)[1])
     return notes
 
 
 def _keep(values: Any, path: Path) -> list[str]:
-    """Carry folders and own slots over from the file that will be replaced."""
+    """Carry over what is the user's own in the file that will be replaced."""
     if not path.exists():
         return []
     try:
         old = load_yaml(path)
-        own_values = _own_values(old)
+    except UserError as error:  # what the user wrote there would be lost
+        raise UserError(f"{error}: correct the old file, or remove it, and repeat") from error
+    kept = _keep_blocks(values, path)
+    try:
         sources = {key: source for key, source in old["faces"].items() if source["path"]}
         subsets = {
             (protocol, subset): settings["source"]
             for protocol, section in old["protocols"].items()
             for subset, settings in section["test"]["subsets"].items()
         }
-    except (UserError, KeyError, TypeError, AttributeError):
-        return [f"the old {path} could not be read: folders that it named are not kept"]
+    except (KeyError, TypeError, AttributeError):
+        return [*kept, f"the old {path} lacks sections: folders that it named are not kept"]
     profile_sources = set(values["faces"])
     notes = []
     for key, source in sources.items():
@@ -148,26 +153,52 @@ def _keep(values: Any, path: Path) -> list[str]:
             notes.append(f"not kept: slot {slot} <- {source}: this profile's is {EMBEDDED}")
         else:
             notes.append(_set_slot(values, f"{slot}={source}", "kept"))
-    notes += _keep_blocks(values, old)
-    lost = [note for where, note in own_values.items() if note != _flat(values).get(where)]
-    return notes + [f"not kept: {note}" for note in lost]
+    return notes + kept + _lost(values, old)
 
 
-def _keep_blocks(values: Any, old: Any) -> list[str]:
-    """Carry over what the user added: blocks of methods, and runs, that the old profile lacks."""
-    usual = _merged(old["profile"])
+def _keep_blocks(values: Any, path: Path) -> list[str]:
+    """Carry over methods' blocks and runs that the user added, as they are written."""
+    old = _yaml().load(path.read_text(encoding="utf-8"))
     notes = []
     for section in ("methods", "runs"):
-        for name, block in old[section].items():
-            if name not in usual[section] and name not in values[section]:
-                values[section][name] = block
-                notes.append(f"kept: {section}.{name}")
+        blocks = old.get(section)
+        names = list(blocks) if isinstance(blocks, dict) else []
+        own = [name for name in names if name not in values[section]]  # profiles have the same
+        for name in reversed(own):
+            _trim_comment(blocks, name)
+            values[section].insert(0, name, blocks[name])
+            if name in blocks.ca.items:
+                values[section].ca.items[name] = blocks.ca.items[name]
+        notes += [f"kept: {section}.{name}" for name in own]
     return notes
+
+
+def _trim_comment(mapping: Any, key: Any) -> None:
+    """Take off what is written below an entry: it belongs to what comes next in its file."""
+    place = 2 if isinstance(mapping, dict) else 0
+    comments = mapping.ca.items.get(key)
+    if comments and len(comments) > place and comments[place]:
+        line = comments[place].value.partition("\n")[0]
+        comments[place].value = f"{line}\n"
+        if not line:
+            comments[place] = None
+    value = mapping[key]
+    if isinstance(value, dict | list) and value:
+        _trim_comment(value, list(value)[-1] if isinstance(value, dict) else len(value) - 1)
+
+
+def _lost(values: Any, old: Any) -> list[str]:
+    """A sentence on every value of the old file that is not its profile's and is not kept."""
+    try:
+        own = _own_values(old)
+    except UserError as error:
+        return [f"not kept: other values that you may have changed: {error}"]
+    return [f"not kept: {note}" for where, note in own.items() if note != _flat(values).get(where)]
 
 
 def _own_values(old: Any) -> dict[tuple[str, ...], str]:
     """What a file has and its own profile has not, but for folders and slots, by its place."""
-    usual = _flat(_merged(old["profile"]))
+    usual = _flat(_merged(old.get("profile")))
     return {
         where: note
         for where, note in _flat(old).items()

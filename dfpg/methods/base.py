@@ -73,10 +73,9 @@ class Phase:
 class Method(ABC):
     """Networks and training objective of one system.
 
-    A subclass sets ``system``, ``contract``, ``Options`` and ``multiple`` and fills ``networks``
-    in its constructor, which
-    takes its name in the registry, validated options and a :class:`Setting`. Everything that
-    ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
+    A subclass sets ``system``, ``contract``, ``Options`` and ``multiple`` and fills ``networks`` in
+    its constructor, which takes its name, validated options and a :class:`Setting`. Everything
+    that ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
     Published weights are read by ``load_official`` where a subclass has one.
     """
 

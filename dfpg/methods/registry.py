@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,23 +20,11 @@ from dfpg.core.config import (
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting
+from dfpg.methods.names import check_name
 from dfpg.methods.weights import load_weights, read_card
 from dfpg.pretrained.vggface import prior_taps
 
-FOLDER = Path(__file__).parent
-DEFINES = re.compile(r"^class \w+\(Method\):", re.MULTILINE)
-
-
-@cache
-def method_names() -> tuple[str, ...]:
-    """Names of all methods, sorted: the files beside this one that define a class of ``Method``."""
-    return tuple(
-        sorted(
-            path.stem
-            for path in FOLDER.glob("*.py")
-            if DEFINES.search(path.read_text(encoding="utf-8"))
-        )
-    )
+NEEDED = ("system", "contract", "Options", "multiple")  # of a method's class
 
 
 def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
@@ -49,10 +35,9 @@ def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
         where: what asked for it, for the message.
 
     Raises:
-        UserError: there is no such file, or it does not define exactly one method.
+        UserError: there is no such file, or it does not define exactly one whole method.
     """
-    if name not in method_names():
-        raise UserError(f"{where}: unknown method {name!r}; there are {', '.join(method_names())}")
+    check_name(name, where)
     module = import_module(f"dfpg.methods.{name}")
     found = [
         value
@@ -64,6 +49,12 @@ def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
     if len(found) != 1:
         classes = ", ".join(sorted(value.__name__ for value in found))
         raise UserError(f"dfpg/methods/{name}.py: one class of Method is wanted, found {classes}")
+    lacks = [key for key in NEEDED if not hasattr(found[0], key)]
+    if lacks := lacks + sorted(found[0].__abstractmethods__):
+        raise UserError(
+            f"dfpg/methods/{name}.py: {found[0].__name__} lacks {', '.join(lacks)}: "
+            "see docs/add_a_method.md"
+        )
     return found[0]
 
 

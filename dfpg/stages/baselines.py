@@ -44,9 +44,10 @@ def baselines() -> None:
 
 def _references(config: Config, testset: TestSet) -> None:
     """Pairs, reference embeddings and the embedder's card, for all methods alike."""
-    slot = config.protocols[RECOGNITION.protocol].test.subsets.get(RECOGNITION.subset)
+    protocol = config.protocols[RECOGNITION.protocol]
+    slot = protocol.test.subsets.get(RECOGNITION.subset)
     source = slot.source if slot else None
-    faces = load_faces(source, "test") if source else None
+    faces = load_faces(source, "test", protocol.framing) if source else None
     path = embedder_path(config.recognition.embedder)
     detector, embedder = build_detector(config), FaceEmbedder(path)
     build_references(config, testset, faces, detector, embedder, REFERENCES)

@@ -12,10 +12,11 @@ import shutil
 from pathlib import Path
 
 from dfpg.core.closure import closure, digest, file_digests, needs_registry
-from dfpg.core.config import Config, load_config
+from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import CODE
+from dfpg.methods.names import check_name
 
 PER_RUN = ("train", "evaluate")
 STAGES = tuple(
@@ -24,16 +25,24 @@ STAGES = tuple(
 
 
 def code() -> str:
-    """Stage ``code``: write ``artifacts/code``; says how many files."""
-    shutil.rmtree(CODE, ignore_errors=True)
+    """Stage ``code``: write ``artifacts/code``; says how many files.
+
+    Raises:
+        UserError: params.yaml is not valid, or a run names no method.
+    """
     found = describe_code(load_config())
+    shutil.rmtree(CODE, ignore_errors=True)
     for name, text in found.items():
         write_text(CODE / name, text)
     return f"code of {len(found)} stages and runs: {CODE}"
 
 
 def describe_code(config: Config) -> dict[str, str]:
-    """Contents of the files by their path in ``artifacts/code``: digest, and that of each file."""
+    """Contents of the files by their path in ``artifacts/code``: digest, and that of each file.
+
+    Raises:
+        UserError: a run names no method.
+    """
     found: dict[str, str] = {}
     for stage in STAGES:
         if stage == "code":
@@ -55,7 +64,7 @@ def check_code(addressing: str) -> None:
         addressing: the stage as DVC names it, ``train@b1``.
 
     Raises:
-        UserError: its code changed since the stage ``code`` ran.
+        UserError: its code changed since the stage ``code`` ran, or its run names no method.
     """
     stage, _, run = addressing.partition("@")
     if stage not in STAGES or stage in ("code", "fetch"):
@@ -70,7 +79,12 @@ def check_code(addressing: str) -> None:
 
 def _describe(config: Config, stage: str, runs: list[str]) -> str:
     module = f"dfpg.stages.{stage}"
-    methods = {f"dfpg.methods.{config.runs[run].method}" for run in runs if run in config.runs}
+    methods = set()
+    for run in runs:
+        if run in config.runs:
+            name = config.runs[run].method
+            check_name(name, f"{PARAMS}: runs.{run}.method")
+            methods.add(f"dfpg.methods.{name}")
     paths = closure(module, *(sorted(methods) if needs_registry(module) else ()))
     facts = {"digest": digest(paths), "files": file_digests(paths)}
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"

@@ -15,7 +15,7 @@ from dfpg.pretrained.parsing import draw_parsing_sheet, label_file, parse_faces,
 
 
 def parsing(sheet: Path | None) -> None:
-    """Stage ``parsing``: maps of the training faces, one file per source.
+    """Stage ``parsing``: maps of the training faces as they are stored, one file per source.
 
     A set's own masks are used where it has some; else BiSeNet draws the maps.
     """

@@ -12,4 +12,5 @@ def priors() -> None:
     """Stage ``priors``: VGGFace from the user's file, or its surrogate."""
     config = load_config()
     source = config.prior.source
-    build_prior(config, load_faces(source, "train"), load_faces(source, "test"), PRIORS)
+    faces, held_out = (load_faces(source, split, "close") for split in ("train", "test"))
+    build_prior(config, faces, held_out, PRIORS)

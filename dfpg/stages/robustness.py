@@ -31,7 +31,7 @@ def robustness(runs: Sequence[str]) -> str:
     images = {}
     for name, settings in config.protocols.items():
         used = sorted({subset.source for subset in settings.test.subsets.values()})
-        faces = {source: load_faces(source, "test") for source in used}
+        faces = {source: load_faces(source, "test", settings.framing) for source in used}
         index = open_testset(TESTSETS / name).index
         images[name] = moved_images(config, name, index, load_bank(settings.kernels), faces)
     inputs = Inputs(ARTIFACTS / "weights", TESTSETS, KERNELS, ROBUSTNESS)

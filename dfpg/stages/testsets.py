@@ -15,6 +15,6 @@ def testsets(protocol: str) -> None:
     config = load_config()
     settings = config.protocols[name]
     used = {subset.source for subset in settings.test.subsets.values()}
-    faces = {source: load_faces(source, "test") for source in sorted(used)}
+    faces = {source: load_faces(source, "test", settings.framing) for source in sorted(used)}
     rate = build_testset(config, name, load_bank(settings.kernels), faces, TESTSETS / name)
     print(f"test set {name}: {rate}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dfpg.core.config import Config, load_config
+import numpy as np
+from numpy.typing import NDArray
+
+from dfpg.core.config import Config, Framing, load_config
 from dfpg.core.device import select_device
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH
 from dfpg.data.blur.kernels import load_bank
-from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, load_faces
+from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, cut, framing_square, load_faces
 from dfpg.methods.official import load_published
 from dfpg.methods.registry import build_method, needs_prior
 from dfpg.methods.weights import save_weights
@@ -42,9 +45,9 @@ def train(run: str, out: Path = ARTIFACTS) -> None:
     settings = config.protocols[protocol]
     names = settings.source.split(JOIN)
     bank = load_bank(settings.kernels)
-    faces = load_faces(settings.source, "train")
+    faces = load_faces(settings.source, "train", settings.framing)
     view = config.runs[run].view or method.view
-    labels = load_labels(PARSING, names) if view in WITH_LABELS else None
+    labels = _training_labels(names, settings.framing) if view in WITH_LABELS else None
     batches = open_view(view, config, run, faces, bank, select_device(), labels)
     inputs = [KERNELS / f"{settings.kernels}.safetensors"]
     inputs += [FACES if name == EMBEDDED else PREPARED / name for name in names]
@@ -64,6 +67,12 @@ def train(run: str, out: Path = ARTIFACTS) -> None:
         scratch=SCRATCH / state,
         validate=make_validation(config, protocol, bank),
     )
+
+
+def _training_labels(names: list[str], framing: Framing) -> NDArray[np.uint8]:
+    """Parsing maps [N, S, S] of the training faces of several sources, in one framing."""
+    parts = [cut(load_labels(PARSING, [name]), framing_square(name, framing)) for name in names]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _take_published(config: Config, run: str, path: Path, out: Path) -> None:

@@ -130,7 +130,8 @@ def make_validation(config: Config, protocol: ProtocolName, bank: KernelBank) ->
     Raises:
         UserError: the protocol's source has no validation people.
     """
-    faces = load_faces(config.protocols[protocol].source, "val")
+    settings = config.protocols[protocol]
+    faces = load_faces(settings.source, "val", settings.framing)
     return Validation(config, protocol, faces, bank, select_device())
 
 

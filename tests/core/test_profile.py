@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dfpg.core.config import NOMINAL_SIZES, load_config, load_yaml
+from dfpg.core.config import NOMINAL_SIZES, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import NAMES, describe_profile, resolve_profile, use_profile
 
@@ -102,16 +102,75 @@ def test_own_values_that_a_new_profile_replaces_are_named(tmp_path):
     ]
 
 
-def test_own_methods_and_runs_survive_every_profile(tmp_path):
+KEPT = ["kept: methods.mine", "kept: methods.other", "kept: runs.own"]
+
+
+def added(text: str) -> str:
+    """``params.yaml`` with methods and a run that a user added below the sections' first lines."""
+    blocks = [
+        "  mine: {width: 8, taps: [a, b]}  # my own",
+        "  other:      # a second one",
+        "    width: 8    # px",
+        "    # One per level.",
+        "    heads: [1, 2]   # of attention",
+    ]
+    text = text.replace("\nmethods:\n", "\n".join(["\nmethods:", *blocks, ""]), 1)
+    return text.replace("\nruns:\n", f"\nruns:\n  own: {RUN}\n", 1)
+
+
+def test_own_methods_and_runs_survive_every_profile_as_they_are_written(tmp_path):
     path = tmp_path / "params.yaml"
     use_profile("embedded", path)
-    text = path.read_text().replace("\nmethods:\n", "\nmethods:\n  mine: {width: 8}\n", 1)
-    path.write_text(text.replace("\nruns:\n", f"\nruns:\n  own: {RUN}\n", 1))
+    path.write_text(added(path.read_text()))
+    before = path.read_text()
     for name in (*NAMES, "embedded"):
-        assert use_profile(name, path) == ["kept: methods.mine", "kept: runs.own"]
-        values = load_yaml(path)
-        assert values["methods"]["mine"] == {"width": 8}
-        assert values["runs"]["own"]["lr"] == 0.001
+        assert use_profile(name, path) == [
+            "kept: methods.mine",
+            "kept: methods.other",
+            "kept: runs.own",
+        ]
+        assert path.read_text() == added(resolve_profile(name)[1])
+    assert path.read_text() == before
+
+
+def test_own_blocks_at_the_end_of_a_section_leave_the_comments_that_follow(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path)
+    text = path.read_text()
+    last = "    clip_norm: 0.01\n"
+    assert text.count(f"{last}\n# Steps of") == 1
+    path.write_text(text.replace(last, f"{last}  mine:\n    width: 8\n"))
+    assert use_profile("embedded", path) == ["kept: methods.mine"]
+    assert path.read_text() == text.replace(
+        "\nmethods:\n", "\nmethods:\n  mine:\n    width: 8\n", 1
+    )
+
+
+def test_own_blocks_survive_where_the_old_profile_is_unknown_or_sections_are_gone(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path)
+    text = added(path.read_text())
+    path.write_text(text.replace("profile: embedded", "profile: mine"))
+    notes = use_profile("embedded", path)
+    assert notes[:3] == KEPT
+    assert notes[3].startswith("not kept: other values that you may have changed: profile 'mine'")
+    assert path.read_text() == text
+    path.write_text(text[text.index("methods:") :])
+    assert use_profile("embedded", path) == [
+        *KEPT,
+        f"the old {path} lacks sections: folders that it named are not kept",
+    ]
+    assert path.read_text() == text
+
+
+def test_an_own_block_that_is_not_valid_is_named_and_the_file_stays(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path)
+    text = path.read_text().replace("\nruns:\n", "\nruns:\n  own: {method: nafnet}\n", 1)
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml: runs\.own\.protocol: Field required"):
+        use_profile("smoke", path)
+    assert path.read_text() == text
 
 
 def test_from_one_profile_to_another_nothing_is_lost_where_nothing_was_changed(tmp_path):
@@ -136,12 +195,14 @@ def test_other_pictures_under_a_sets_name_are_not_kept(tmp_path):
     assert load_config(path).faces["ffhq"].path is None
 
 
-def test_unreadable_params_are_replaced_with_a_word(tmp_path):
+@pytest.mark.parametrize("text", ["profile: [", "- a", "seed: 0\nseed: 1\n"])
+def test_params_that_are_no_yaml_are_refused_and_stay(tmp_path, text):
     path = tmp_path / "params.yaml"
-    path.write_text("profile: [")
-    (note,) = use_profile("smoke", path)
-    assert "could not be read" in note
-    assert load_config(path).profile == "smoke"
+    path.write_text(text)
+    with pytest.raises(UserError, match="correct the old file, or remove it") as error:
+        use_profile("smoke", path)
+    assert "\n" not in str(error.value)
+    assert path.read_text() == text
 
 
 @pytest.mark.parametrize(

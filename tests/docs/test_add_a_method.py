@@ -108,6 +108,12 @@ def test_nothing_but_the_two_files_of_the_page_changed(outputs):
     folder, _ = outputs
     changed = {line[3:] for line in git(folder, "status", "--porcelain", "-uall").splitlines()}
     assert changed == {"dfpg/methods/residual.py", "params.yaml"}
+    page = PAGE.read_text()
+    blocks = re.findall(rf"In `params.yaml`, below the line `[^`]+`:{BLOCK}", page, re.DOTALL)
+    assert len(blocks) == 2
+    lines = git(folder, "diff", "-U0", "params.yaml").splitlines()
+    lines = [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert lines == [f"+{block.rstrip()}" for block in blocks]
 
 
 def test_methods_shows_its_cost(outputs):

@@ -83,7 +83,7 @@ def test_the_api_shows_every_module_and_of_it_the_public_things(site):
     api = {path.stem: path.read_text() for path in (site / "api").glob("*.html")}
     assert 'id="dfpg.methods.base.Method.restore"' in api["methods"]
     assert 'id="dfpg.methods.registry._construct"' not in api["methods"]
-    assert "multiply-accumulates of its convolutions" in api["stages"]
+    assert "multiply-accumulates of its convolutions" in api["methods"]
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "dfpg").rglob("*.py")

@@ -16,7 +16,8 @@ from torch.nn import functional as F  # noqa: N812
 from dfpg.core.device import process_group
 from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Method, Setting
-from dfpg.methods.registry import build_restorer, method_class, method_names
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import build_restorer, method_class
 from dfpg.methods.weights import load_weights, save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import discriminator_auc, gradient_shares

@@ -8,8 +8,9 @@ import pytest
 
 from dfpg.core.errors import UserError
 from dfpg.methods.base import Method
+from dfpg.methods.names import method_names
 from dfpg.methods.official import digest, load_published
-from dfpg.methods.registry import method_class, method_names
+from dfpg.methods.registry import method_class
 from dfpg.methods.weights import load_weights, read_card, save_weights
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from helpers.places import ROOT
 
-from dfpg.core.config import Config, Run
+from dfpg.core.config import Config, Frozen, Run
 from dfpg.core.errors import UserError
+from dfpg.methods.base import Method
+from dfpg.methods.names import method_names
 from dfpg.methods.registry import (
     build_method,
     build_restorer,
     method_class,
-    method_names,
     needs_prior,
     run_options,
 )
@@ -133,7 +134,8 @@ def test_weights_with_options_unknown_here_are_refused(
 
 def test_asking_for_one_method_imports_no_other() -> None:
     code = (
-        "import sys; from dfpg.methods.registry import method_class, method_names; "
+        "import sys; from dfpg.methods.names import method_names; "
+        "from dfpg.methods.registry import method_class; "
         "names = method_names(); method_class('nafnet'); "
         "print(*(n for n in names if f'dfpg.methods.{n}' in sys.modules))"
     )
@@ -142,19 +144,24 @@ def test_asking_for_one_method_imports_no_other() -> None:
     assert run.stdout.split() == ["nafnet"]
 
 
-def test_the_methods_of_the_paper_and_two_more_are_found() -> None:
-    assert set(method_names()) >= {
-        *("dfpgnet", "lee2020", "li2020", "lu2019", "shen2018", "wang2021"),
-        *("xia2019", "yasarla2020", "zhang2019", "nafnet", "restormer"),
-    }
-
-
 def test_a_file_of_two_methods_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     module = method_class("nafnet").__module__
     other = type("Other", (method_class("nafnet"),), {"__module__": module})
     monkeypatch.setattr(sys.modules[module], "Other", other, raising=False)
     with pytest.raises(
         UserError, match=r"nafnet\.py: one class of Method is wanted, found NAFNet, "
+    ):
+        method_class("nafnet")
+
+
+def test_a_class_that_is_not_whole_is_refused_with_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = sys.modules[method_class("nafnet").__module__]
+    body = {"__module__": module.__name__, "Options": Frozen, "multiple": 1, "infer": None}
+    monkeypatch.setattr(module, "NAFNet", type("Half", (Method,), body))
+    with pytest.raises(
+        UserError, match=r"nafnet\.py: Half lacks system, contract, phases: see docs/add_a_method"
     ):
         method_class("nafnet")
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from dfpg.core.config import Config, Frozen, load_yaml
 from dfpg.core.errors import UserError
-from dfpg.methods.registry import method_class, method_names
+from dfpg.methods.names import method_names
+from dfpg.methods.registry import method_class
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from helpers.places import ROOT
 
 from dfpg.core.errors import UserError
-from dfpg.stages.code import check_code
+from dfpg.stages.code import check_code, code
 
 LIST = (
     "import json; from dfpg.core.config import load_config; "
@@ -136,3 +136,17 @@ def test_a_stage_run_alone_on_other_code_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"train/b1\.json: the code of train@b1 changed: run `dvc"):
         check_code("train@b1")
     check_code("not-a-stage-of-ours")
+
+
+def test_a_run_of_no_method_is_named_and_nothing_is_removed(tmp_path, monkeypatch):
+    text = (
+        (ROOT / "params.yaml").read_text().replace("  b1: {method: dfpgnet", "  b1: {method: dfpg")
+    )
+    (tmp_path / "params.yaml").write_text(text)
+    kept = tmp_path / "artifacts" / "code" / "verify.json"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^params\.yaml: runs\.b1\.method: unknown method 'dfpg'"):
+        code()
+    assert kept.exists()

@@ -10,7 +10,7 @@ import numpy as np
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
-from dfpg.data.faces.dataset import Split
+from dfpg.data.faces.dataset import Split, Square
 from dfpg.data.faces.source import (
     CLOSE_SIDE,
     Framed,
@@ -22,8 +22,12 @@ from dfpg.data.faces.source import (
 )
 
 PICTURE_SIZE = (218, 178)  # px: rows, columns
-CROP = (68, 25, 128)  # px: first row, first column and side of the official crop (METHODS 2.2)
-MARGIN = (CLOSE_SIDE - CROP[2]) // 2
+CROP = Square(left=25, top=68, side=128)  # of the picture: Shen's crop (METHODS 2.2)
+WHOLE = Square(left=0, top=20, side=178)  # the whole width, as MSPL's test faces (METHODS 17.1)
+# What is stored, px: WHOLE is 0.873 of it, as 448 px are 0.875 of 512, so that protocol B's crop
+# means the same for CelebA as for CelebA-HQ. It is wider than the picture.
+STORED = Square(left=-13, top=7, side=204)
+MARGIN = (CLOSE_SIDE - CROP.side) // 2
 SPLITS: dict[str, Split] = {"0": "train", "1": "val", "2": "test"}
 # Files of the whole set, as torchvision's loader pins them.
 MD5 = {
@@ -46,13 +50,17 @@ def original_split(number: int) -> Split:
 class CelebA(Source):
     """``img_align_celeba`` with identities and the official split.
 
-    A square of 146 px about the official 128-px crop is kept, pixel for pixel.
+    A square of 204 px is kept, pixel for pixel, reflected where it is wider than the picture. The
+    close framing shows the 146 px of it about Shen's crop.
     """
 
     title: ClassVar[str] = "CelebA"
     origin: ClassVar[str] = "mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
     terms: ClassVar[str] = "non-commercial research, no redistribution"
-    side: ClassVar[int] = CLOSE_SIDE
+    side: ClassVar[int] = STORED.side
+    close: ClassVar[Square | None] = Square(
+        CROP.left - MARGIN - STORED.left, CROP.top - MARGIN - STORED.top, CLOSE_SIDE
+    )
     size: ClassVar[int | None] = 202_599
     identities = True
 
@@ -87,19 +95,20 @@ class CelebA(Source):
         self._landmarks = read_columns(found[0], header=2) if found else {}
 
     def frame(self, file: str) -> Framed:
-        """Rows 59 to 204 and columns 16 to 161: the official crop and 9 px around it."""
+        """Rows 7 to 210 and all columns, with 13 more by reflection on either side."""
         picture = read_image(self.pictures / file)
         if picture.shape[:2] != PICTURE_SIZE:
             raise UserError(
                 f"{self.pictures / file}: {picture.shape[1]}x{picture.shape[0]} px: "
                 "img_align_celeba has 178x218 px; use the files as released"
             )
-        top, left = CROP[0] - MARGIN, CROP[1] - MARGIN
+        beyond = -STORED.left
+        padded = np.pad(picture, ((0, 0), (beyond, beyond), (0, 0)), "reflect")
+        square = padded[STORED.top : STORED.top + STORED.side]
         points = LANDMARKS
         if file in self._landmarks:
             points = np.array(self._landmarks[file], np.float32).reshape(5, 2)
-        square = picture[top : top + self.side, left : left + self.side]
-        return Framed(square, points - np.array([left, top], np.float32))
+        return Framed(square, points - np.array([STORED.left, STORED.top], np.float32))
 
     def _find(self, root: Path, *names: str) -> Path:
         return locate(root, self.title, self.origin, *names)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, Framing
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 
@@ -25,6 +26,7 @@ FACES = Path("data")  # its folder
 PREPARED = Path("artifacts") / "faces"
 JOIN = "+"
 INDEX = "faces.csv"
+FRAMINGS = "framings.json"  # of a prepared source: the square of its pictures that each one shows
 LANDMARK_COLUMNS = tuple(f"{axis}{point}" for point in range(5) for axis in "xy")
 
 
@@ -43,6 +45,30 @@ class FaceSet:
     people: tuple[str, ...]
     names: tuple[str, ...]
     landmarks: NDArray[np.float32]
+
+
+class Square(NamedTuple):
+    """Part of a picture, in px."""
+
+    left: int
+    top: int
+    side: int
+
+
+def cut(pictures: NDArray[np.uint8], square: Square | None) -> NDArray[np.uint8]:
+    """A square of pictures or label maps [N, S, S, ...], not copied; None: the whole of them."""
+    if square is None:
+        return pictures
+    left, top, side = square
+    return pictures[:, top : top + side, left : left + side]
+
+
+def reframed(faces: FaceSet, square: Square | None) -> FaceSet:
+    """The same faces, of which only a square is shown; None: as they are."""
+    if square is None:
+        return faces
+    corner = np.array([square.left, square.top], np.float32)
+    return replace(faces, pictures=cut(faces.pictures, square), landmarks=faces.landmarks - corner)
 
 
 def read_index(folder: Path) -> pd.DataFrame:
@@ -110,6 +136,22 @@ def load_prepared(folder: Path, split: Split) -> FaceSet:
     return FaceSet(pictures, tuple(people), tuple(names), landmarks)
 
 
+def framing_square(source: str, framing: Framing, prepared: Path = PREPARED) -> Square | None:
+    """What a framing shows of a source's stored pictures; None: all of them.
+
+    Raises:
+        UserError: the stage ``faces`` has not run for this source, or its file is damaged.
+    """
+    if source == EMBEDDED:
+        return None
+    path = prepared / source / FRAMINGS
+    try:
+        square = json.loads(path.read_text())[framing]
+        return None if square is None else Square(*square)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
+
+
 def joined(parts: Mapping[str, FaceSet]) -> FaceSet:
     """Faces of several sources as one set; people and files are named ``source/name``.
 
@@ -146,12 +188,15 @@ def check_source(config: Config, source: str, where: str) -> None:
             )
 
 
-def load_faces(source: str, split: Split, prepared: Path = PREPARED) -> FaceSet:
+def load_faces(
+    source: str, split: Split, framing: Framing | None = None, prepared: Path = PREPARED
+) -> FaceSet:
     """Faces of one source and split, in a fixed order.
 
     Args:
         source: ``embedded``, a name under ``faces`` in params.yaml, or several joined by "+".
         split: "train", "val" or "test".
+        framing: what is shown of a source's pictures; None: all that is stored.
         prepared: folder in which the stage ``faces`` keeps the other sources.
 
     Raises:
@@ -161,7 +206,8 @@ def load_faces(source: str, split: Split, prepared: Path = PREPARED) -> FaceSet:
         raise UserError(f"split {split!r} is unknown: use train, val or test")
     names = source.split(JOIN)
     if len(names) > 1:
-        return joined({name: load_faces(name, split, prepared) for name in names})
+        return joined({name: load_faces(name, split, framing, prepared) for name in names})
     if source == EMBEDDED:
         return load_folder(FACES, split, None)
-    return load_prepared(prepared / source, split)
+    square = framing_square(source, framing, prepared) if framing else None
+    return reframed(load_prepared(prepared / source, split), square)

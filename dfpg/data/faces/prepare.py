@@ -21,7 +21,7 @@ from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.progress import Progress
-from dfpg.data.faces.dataset import INDEX, LANDMARK_COLUMNS
+from dfpg.data.faces.dataset import FRAMINGS, INDEX, LANDMARK_COLUMNS
 from dfpg.data.faces.source import SPLITS, choose
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def _prepare(config: Config, names: list[str], out: Path) -> dict[str, Any]:
             if not source.identities:
                 index = grouped(index, embeddings[name], kept)
             write_source(out / name, replace(frames[name], index=index), kept)
+            framings = {"close": source.close, "wide": None}
+            write_text(out / name / FRAMINGS, json.dumps(framings) + "\n")
             summary[name] = {
                 "reader": config.faces[name].reader,
                 "split_rule": source.rule,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.data.faces.dataset import SHARES, Split
+from dfpg.data.faces.dataset import SHARES, Split, Square
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -37,6 +37,7 @@ class Source(ABC):
     Attributes:
         title, origin, terms: what the set is, where it comes from, and on which terms.
         side: px of the framed pictures.
+        close: what the close framing shows of them; None: the set has one framing.
         identities: whether ``person`` names people; else every photograph counts as a person.
         detects: whether framing runs the face detector.
         masks: whether there are parsing masks.
@@ -49,6 +50,7 @@ class Source(ABC):
     origin: ClassVar[str]
     terms: ClassVar[str]
     side: ClassVar[int]
+    close: ClassVar[Square | None] = None
     size: ClassVar[int | None] = None
     identities: bool = False
     detects: ClassVar[bool] = False

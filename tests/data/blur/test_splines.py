@@ -6,11 +6,19 @@ from scipy.interpolate import make_interp_spline
 
 from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
-from dfpg.data.blur.kernels import canvas_size, support_sides
-from dfpg.data.blur.splines import PROPOSALS, curve_pixels, propose, splat_matrix, spline_kernels
+from dfpg.data.blur.descriptors import support_sides
+from dfpg.data.blur.kernels import canvas_size
+from dfpg.data.blur.splines import (
+    PROPOSALS,
+    curve_pixels,
+    propose,
+    sketch_pixels,
+    splat_matrix,
+    spline_kernels,
+)
 
 
-def kernels(count, nominal, size=128, seed=0, margin=4):
+def kernels(count, nominal, size=128, seed=0, margin=0):
     canvas = canvas_size(nominal, size)
     return spline_kernels(np.random.default_rng(seed), count, nominal, margin, size, canvas)
 
@@ -43,7 +51,46 @@ def test_rounded_centroid_is_the_middle_pixel_at_128_px(nominal):
     bank = kernels(200, nominal)
     assert bank.shape == (200, nominal, nominal)
     assert np.abs(middle_offsets(bank)).max() <= 0.5 + 1e-6
-    assert support_sides(bank).max() <= nominal - 4
+    assert support_sides(kernels(200, nominal, margin=4)).max() <= nominal - 4
+
+
+def plain_rejection(rng, inner, nominal):
+    """What the source does: each curve is drawn in full, centred, and kept if it fits."""
+    control = rng.integers(0, inner, (PROPOSALS, 6, 2))
+    noise = rng.standard_normal((PROPOSALS, inner, inner))
+    accepted = []
+    for points, deviates in zip(control, noise, strict=True):
+        kernel = curve_pixels(points[None], inner)[0] * np.maximum(0, 1 + 0.5 * deviates)
+        if kernel.sum() == 0:
+            continue
+        kernel /= kernel.sum()
+        margins = []
+        for axis in (0, 1):  # zeros on the shorter side make the centroid's pixel the middle one
+            before = int((kernel.sum(1 - axis) @ np.arange(inner)) + 0.5)
+            after = inner - 1 - before
+            around = (nominal - 2 * max(before, after) - 1) // 2
+            margins.append((around + max(0, after - before), around + max(0, before - after)))
+        if min(map(min, margins)) >= 0:
+            accepted.append(np.pad(kernel, margins))
+    return accepted
+
+
+@pytest.mark.parametrize(("nominal", "margin"), [(13, 0), (19, 0), (27, 0), (21, 3)])
+def test_the_sketch_rejects_no_kernel_that_plain_rejection_accepts(nominal, margin):
+    """So both have one distribution: they are the same kernels, of 512 x 6 draws."""
+    plain, quick = np.random.default_rng(nominal), np.random.default_rng(nominal)
+    for _ in range(6):
+        expected = plain_rejection(plain, nominal - margin, nominal)
+        found = propose(quick, nominal - margin, nominal)
+        assert len(found) == len(expected) > 0
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_sketch_visits_most_of_the_curves_pixels_and_no_others():
+    control = np.random.default_rng(0).integers(0, 27, (200, 6, 2))
+    sketch, curve = sketch_pixels(control, 27), curve_pixels(control, 27)
+    assert not (sketch & ~curve).any()
+    assert 0.9 < sketch.sum() / curve.sum() < 1
 
 
 def test_non_negative_and_sum_one():
@@ -58,7 +105,7 @@ def test_weights_are_clipped_normals():
     control = np.random.default_rng(0)
     visited, positive = 0, 0
     relative = []
-    for _ in range(10):
+    for _ in range(2):
         state = control.bit_generator.state
         masks = curve_pixels(control.integers(0, 11, (PROPOSALS, 6, 2)), 11)
         control.bit_generator.state = state
@@ -76,8 +123,8 @@ def test_weights_are_clipped_normals():
 def test_share_of_accepted_curves(margin, low, high):
     rng = np.random.default_rng(0)
     for nominal in (13, 27):
-        accepted = sum(len(propose(rng, nominal - margin, nominal)) for _ in range(6))
-        assert low <= accepted / (6 * PROPOSALS) <= high
+        accepted = len(propose(rng, nominal - margin, nominal))
+        assert low <= accepted / PROPOSALS <= high
 
 
 def test_a_longer_bank_begins_with_the_shorter_one():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_order_is_by_file_name(copy):
     assert list(names) == sorted(names)
 
 
-def prepare(folder, people, side=8):
+def prepare(folder, people, side=8, close=None):
     """Prepared pictures of one person each, all in the training split."""
     pictures = np.random.default_rng(len(people)).integers(0, 255, (len(people), side, side, 3))
     index = pd.DataFrame({"file": [f"{p}.jpg" for p in people], "person": people})
@@ -80,15 +81,16 @@ def prepare(folder, people, side=8):
     folder.mkdir(parents=True)
     index.to_csv(folder / "faces.csv", index=False)
     np.save(folder / "train.npy", pictures.astype(np.uint8))
+    (folder / "framings.json").write_text(json.dumps({"close": close, "wide": None}))
     return pictures
 
 
 def test_prepared_sources_are_read_and_joined(tmp_path):
     one, two = prepare(tmp_path / "one", ["1", "2"]), prepare(tmp_path / "two", ["1"])
-    alone = load_faces("one", "train", tmp_path)
+    alone = load_faces("one", "train", prepared=tmp_path)
     assert np.array_equal(alone.pictures, one)
     assert alone.people == ("1", "2")
-    both = load_faces("one+two", "train", tmp_path)
+    both = load_faces("one+two", "train", prepared=tmp_path)
     assert np.array_equal(both.pictures, np.concatenate([one, two]))
     assert both.people == ("one/1", "one/2", "two/1")
     assert both.landmarks.shape == (3, 5, 2)
@@ -98,12 +100,42 @@ def test_prepared_sources_that_do_not_fit_are_refused(tmp_path):
     prepare(tmp_path / "one", ["1", "2"])
     prepare(tmp_path / "two", ["1"], side=9)
     with pytest.raises(UserError, match="one 8 px, two 9 px"):
-        load_faces("one+two", "train", tmp_path)
+        load_faces("one+two", "train", prepared=tmp_path)
     with pytest.raises(UserError, match=r"test\.npy: missing or damaged: run `dvc repro -f faces`"):
-        load_faces("one", "test", tmp_path)
+        load_faces("one", "test", prepared=tmp_path)
     shutil.copy(tmp_path / "two" / "train.npy", tmp_path / "one" / "train.npy")
     with pytest.raises(UserError, match="1 pictures, but 2"):
-        load_faces("one", "train", tmp_path)
+        load_faces("one", "train", prepared=tmp_path)
+
+
+def test_a_framing_shows_its_square_and_moves_the_landmarks(tmp_path):
+    stored = prepare(tmp_path / "two_framings", ["1", "2"], side=12, close=[3, 1, 8])
+    prepare(tmp_path / "one_framing", ["1"])
+    close = load_faces("two_framings", "train", "close", tmp_path)
+    assert np.array_equal(close.pictures, stored[:, 1:9, 3:11])
+    assert close.landmarks[0, 0].tolist() == [1.5 - 3, 1.5 - 1]
+    wide = load_faces("two_framings", "train", "wide", tmp_path)
+    assert np.array_equal(wide.pictures, stored)
+    both = load_faces("two_framings+one_framing", "train", "close", tmp_path)
+    assert both.pictures.shape == (3, 8, 8, 3)
+    with pytest.raises(UserError, match="two_framings 12 px, one_framing 8 px"):
+        load_faces("two_framings+one_framing", "train", "wide", tmp_path)
+
+
+def test_embedded_faces_have_one_framing():
+    close, wide = (load_faces("embedded", "val", framing) for framing in ("close", "wide"))
+    assert np.array_equal(close.pictures, wide.pictures)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"close": [1, 2]}'])
+def test_lost_or_damaged_framings_are_named(tmp_path, content):
+    prepare(tmp_path / "one", ["1"])
+    path = tmp_path / "one" / "framings.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=r"framings\.json: missing or damaged: run `dvc repro"):
+        load_faces("one", "train", "close", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,11 @@ def test_prepared_faces_are_those_of_the_set(prepared, sets):
     for name in ("celeba", "celebamask_hq"):
         source = open_source(name, sets.faces[name])
         for split in ("train", "val", "test"):
-            faces = load_faces(name, split, prepared)
+            faces = load_faces(name, split, prepared=prepared)
             for picture, file in zip(faces.pictures, faces.names, strict=True):
                 assert np.array_equal(picture, source.frame(file).picture)
+    for name, side in (("celeba", 146), ("celebamask_hq", 256)):
+        assert load_faces(name, "test", "close", prepared).pictures.shape[1:3] == (side, side)
     index = pd.read_csv(prepared / "celeba" / "faces.csv")
     assert (index.groupby("person")["split"].nunique() == 1).all()
     assert list(prepared.glob(".*")) == []
@@ -84,7 +86,9 @@ def test_prepared_faces_are_those_of_the_set(prepared, sets):
 
 def test_masks_of_the_kept_training_faces_are_packed(prepared):
     labels = own_labels(prepared / "celebamask_hq")
-    assert labels.shape == load_faces("celebamask_hq", "train", prepared).pictures.shape[:3]
+    assert (
+        labels.shape == load_faces("celebamask_hq", "train", prepared=prepared).pictures.shape[:3]
+    )
     assert np.unique(labels[:, :, :128]).tolist() == [1]  # skin
     assert own_labels(prepared / "celeba") is None
 
@@ -105,7 +109,7 @@ def test_own_masks_take_the_place_of_bisenets_maps(prepared, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dfpg.stages.parsing.parse_faces", fake_parse)
     parsing_stage(None)
-    assert drawn == [len(load_faces("celeba", "train", prepared).pictures)]
+    assert drawn == [len(load_faces("celeba", "train", prepared=prepared).pictures)]
     written = load_labels(Path("artifacts/parsing"), ["celebamask_hq"])
     assert np.array_equal(written, own_labels(prepared / "celebamask_hq"))
 
@@ -114,7 +118,7 @@ def test_preparing_twice_gives_the_same_bytes(prepared, sets, tmp_path, monkeypa
     monkeypatch.setattr(prepare, "BATCH", 3)
     prepare_faces(sets, ["celeba", "celebamask_hq"], tmp_path)
     files = sorted(path.relative_to(prepared) for path in prepared.rglob("*") if path.is_file())
-    assert len(files) == 10
+    assert len(files) == 12
     for file in files:
         assert (tmp_path / file).read_bytes() == (prepared / file).read_bytes(), file
 

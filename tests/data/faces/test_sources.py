@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.layouts import celeba, celebamask_hq, people, save
+from PIL import Image
 
 from dfpg.core.config import Augmentation, FaceSource
 from dfpg.core.errors import UserError
@@ -17,6 +18,7 @@ from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import quantise
 from dfpg.data.faces.celeba import CelebA, original_split
 from dfpg.data.faces.celebamask_hq import COUNTS, MAPPING, PARTS, CelebAMaskHQ
+from dfpg.data.faces.dataset import cut
 from dfpg.data.faces.ffhq import FFHQ, numbered_split
 from dfpg.data.faces.readers import open_source
 from dfpg.data.faces.source import SPLITS, choose, hashed_split, reduce
@@ -30,32 +32,56 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def celeba_of_noise(root: Path) -> CelebA:
-    save(root / "img_align_celeba" / "000001.png", noise(218, 178))
+    return celeba_of(noise(218, 178), root)
+
+
+def celeba_of(picture: np.ndarray, root: Path) -> CelebA:
+    save(root / "img_align_celeba" / "000001.png", picture)
     (root / "identity_CelebA.txt").write_text("000001.png 7\n")
     (root / "list_eval_partition.txt").write_text("000001.png 2\n")
     return CelebA(root)
 
 
-@pytest.mark.parametrize("protocol", ["a", "b"])
-@pytest.mark.parametrize("profile", ["research", "paper"])
-def test_official_celeba_crop_comes_out_bit_for_bit(tmp_path, profile, protocol):
-    """Through the stored square, the profile's crop and the test set's own view."""
+def centre_view(source: CelebA, profile: str, protocol: str) -> np.ndarray:
+    """Through the stored square, the protocol's framing, its crop and the test set's own view."""
     config = resolve_profile(profile)[0]
     section = config.protocols[protocol]
+    framed = source.close if section.framing == "close" else None
+    stored = cut(source.frame("000001.png").picture[None], framed)
     crop = section.test.subsets["celeba"].crop or section.crop
-    stored = torch.from_numpy(celeba_of_noise(tmp_path).frame("000001.png").picture.copy())
-    view = face_views(stored[None], crop, PLAIN, config.image_size, None)
-    official = noise(218, 178)[68:196, 25:153]
-    assert np.array_equal(quantise(view)[0].permute(1, 2, 0).numpy(), official)
+    view = face_views(torch.from_numpy(stored.copy()), crop, PLAIN, config.image_size, None)
+    return quantise(view)[0].permute(1, 2, 0).numpy()
 
 
-def test_celeba_landmarks_move_with_the_crop(tmp_path):
+@pytest.mark.parametrize("profile", ["research", "paper"])
+def test_protocol_a_shows_shens_celeba_crop_bit_for_bit(tmp_path, profile):
+    view = centre_view(celeba_of_noise(tmp_path), profile, "a")
+    assert np.array_equal(view, noise(218, 178)[68:196, 25:153])
+
+
+@pytest.mark.parametrize("profile", ["research", "paper"])
+def test_protocol_b_shows_the_whole_width_of_celeba(tmp_path, profile):
+    """Every pixel tells its row and column; the crop is 178.5 px wide instead of 178."""
+    picture = np.stack([*np.indices((218, 178)), np.zeros((218, 178))], -1).astype(np.uint8)
+    view = centre_view(celeba_of(picture, tmp_path), profile, "b")
+    whole = Image.fromarray(picture[20:198]).resize((128, 128), Image.Resampling.BICUBIC)
+    assert np.abs(view.astype(int) - np.asarray(whole)).max() <= 1
+
+
+def test_a_square_of_celeba_is_reflected_only_beyond_the_picture(tmp_path):
+    stored, picture = celeba_of_noise(tmp_path).frame("000001.png").picture, noise(218, 178)
+    assert np.array_equal(stored[:, 13:191], picture[7:211])
+    assert np.array_equal(stored[:, :13], picture[7:211, 13:0:-1])
+    assert np.array_equal(stored[:, 191:], picture[7:211, -2:-15:-1])
+
+
+def test_celeba_landmarks_move_with_the_square(tmp_path):
     (tmp_path / "list_landmarks_align_celeba.txt").write_text(
         "1\nlefteye_x ...\n000001.png 70 110 108 111 88 136 72 152 106 152\n"
     )
     points = celeba_of_noise(tmp_path).frame("000001.png").landmarks
-    assert points[0].tolist() == [70 - 16, 110 - 59]
-    assert points[4].tolist() == [106 - 16, 152 - 59]
+    assert points[0].tolist() == [70 + 13, 110 - 7]
+    assert points[4].tolist() == [106 + 13, 152 - 7]
 
 
 def test_celeba_people_are_in_one_split(tmp_path):

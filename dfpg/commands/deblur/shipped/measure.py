@@ -26,7 +26,8 @@ from dfpg.core.progress import Progress
 from dfpg.data.blur.degrade import quantise, to_signed
 from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.celeba import CROP, CelebA
-from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.faces.dataset import FaceSet, reframed
+from dfpg.data.faces.source import CLOSE_SIDE
 from dfpg.data.testsets import TestSet, build_testset, open_testset
 from dfpg.methods.base import Method
 from dfpg.metrics.psnr import psnr
@@ -77,7 +78,7 @@ def measure(
 
 
 def celeba_faces(root: Path, people: int) -> FaceSet:
-    """The first picture of each of the first ``people`` test people, 146 px, in order of files.
+    """The first picture of each of the first ``people`` test people, close, in order of files.
 
     Raises:
         UserError: the folder is not CelebA as released, or holds fewer test people.
@@ -87,19 +88,20 @@ def celeba_faces(root: Path, people: int) -> FaceSet:
     if len(rows) < people:
         raise UserError(f"{root}: {len(rows)} test people, {people} are wanted")
     framed = [source.frame(file) for file in rows["file"]]
-    return FaceSet(
+    faces = FaceSet(
         np.stack([face.picture for face in framed]),
         tuple(rows["person"]),
         tuple(rows["file"]),
         np.stack([face.landmarks for face in framed]),
     )
+    return reframed(faces, source.close)
 
 
 @contextmanager
 def celeba_testset(config: Config, protocol: ProtocolName, faces: FaceSet) -> Iterator[TestSet]:
     """These faces in the official crop under one protocol, in a temporary folder."""
     settings = config.protocols[protocol]
-    subset = Subset(source="celeba", crop=CROP[2] / CelebA.side)
+    subset = Subset(source="celeba", crop=CROP.side / CLOSE_SIDE)
     changes = {
         "subsets": {"celeba": subset},
         "modes": ["center"],
