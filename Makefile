@@ -1,4 +1,4 @@
-# Two commands do everything: `make repro` and `make test`. Both set up .venv when needed.
+# `make repro` scores the recorded networks again; `make test` runs the tests. Both set up .venv when needed.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -31,6 +31,7 @@ analyse: setup ## tables, intervals and claims again from the recorded scores (s
 	@python -m dfpg analyse
 
 repro: setup ## restore and score again with the recorded weights; FULL=1: every test image
+	@echo "== the record: out of the store, and about 90 MB of assets the first time"
 	@python -m dfpg record fetch
 	@start=$$SECONDS; python -m dfpg rescore $(if $(FULL),--full,--part); code=$$?; \
 		echo "== scored in $$((SECONDS - start)) s"; exit $$code
@@ -38,10 +39,10 @@ repro: setup ## restore and score again with the recorded weights; FULL=1: every
 retrain: fetch ## train from scratch beside the record, RUNS="b4 dfpg_b" or all of them (hours)
 	@python -m dfpg retrain $(GRAPH_OPTIONS) $(RUNS)
 
-record: fetch ## make anew what is stale, and keep it in the store (hours)
+record: fetch ## train and score what is stale, and keep it in the store (hours)
 	@python -m dfpg record make $(GRAPH_OPTIONS)
 
-graph: # all of dvc.yaml that is stale, for whoever changes it
+graph: fetch ## train and score what is stale in dvc.yaml, JOBS runs at a time (hours)
 	@python -m dfpg graph $(GRAPH_OPTIONS)
 
 test: setup ## run the tests (2 to 5 minutes on 2 cores)

@@ -12,7 +12,7 @@ from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.analysis.robustness import curve_records, read_curve
 from dfpg.analysis.submissions import FOLDER
 from dfpg.analysis.tables import build_tables
-from dfpg.commands.store import pull_record
+from dfpg.commands.store import pull_outputs
 from dfpg.core.config import Config
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
@@ -58,9 +58,7 @@ def analyse(config: Config) -> Analysis:
     Raises:
         UserError: scores are missing in the store, too, or damaged.
     """
-    absent = [str(ARTIFACTS / name) for name in SCORES if not (ARTIFACTS / name).exists()]
-    if absent:
-        pull_record(Path(), *absent)
+    pull_outputs(Path(), [ARTIFACTS / name for name in SCORES])
     shutil.rmtree(OUT, ignore_errors=True)
     build_tables(config, ARTIFACTS, OUT, FOLDER)
     write_result_files(config, load_scores(config, ARTIFACTS / "per_image"), OUT)

@@ -88,7 +88,7 @@ def record_check() -> None:
 @record_app.command("fetch")
 def record_fetch() -> None:
     """Bring the record out of the store, and show that it belongs to this code; trains nothing."""
-    from dfpg.commands.store import fetch_record
+    from dfpg.commands.recording import fetch_record
 
     typer.echo(fetch_record())
 
@@ -96,7 +96,22 @@ def record_fetch() -> None:
 @record_app.command("make")
 def record_make(jobs: JOBS = None) -> None:
     """Bring everything up to date and keep it in the store; say what changed."""
-    from dfpg.commands.store import make_record
+    from dfpg.commands.recording import make_record
     from dfpg.core.config import load_config
 
     typer.echo(make_record(load_config(), Path(), jobs or default_jobs()))
+
+
+@record_app.command("add")
+def record_add(
+    runs: RUNS = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder that `dfpg train RUN --into FOLDER` filled."),
+    ] = None,
+) -> None:
+    """Keep finished trainings in the store and dvc.lock, while others are not finished."""
+    from dfpg.commands.recording import add_runs
+    from dfpg.core.config import load_config
+
+    typer.echo(add_runs(load_config(), Path(), runs or [], source))

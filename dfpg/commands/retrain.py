@@ -20,6 +20,7 @@ from dfpg.commands.doctor.report import format_duration
 from dfpg.commands.dvc_calls import DVC
 from dfpg.commands.graph import SHARED, FailedError
 from dfpg.commands.side_by_side import Driver
+from dfpg.commands.store import pull_missing
 from dfpg.core.config import PARAMS, Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
@@ -65,6 +66,7 @@ def retrain(config: Config, runs: Sequence[str], jobs: int, root: Path = Path())
     chosen = list(runs) or list(config.runs)
     python = (sys.executable, "-m", "dfpg")
     with Driver(root, "retrain") as driver:
+        pull_missing(root)
         if driver.run({"shared": [(*DVC, "--wait-for-lock", "repro", *SHARED)]}):
             raise FailedError("retrain: dvc repro failed: see above")
         cards = {run: _card(config, run) for run in chosen}

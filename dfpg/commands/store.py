@@ -1,13 +1,14 @@
-"""The record of trainings in the store, DVC's default remote: fetch it, make it, keep it small.
+"""The store, DVC's default remote: a folder of the repository (``store/``) that holds the record.
 
-The store is a folder of the repository (``store/``): weights, scores, and what they were made from.
+``dvc.lock`` names what every stage made; the store has the bytes: weights, scores, and what they
+were made from. What the lock names and the store lacks cannot be had, so :func:`keep` leaves no
+such entry.
 """
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,15 +16,15 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from dfpg.commands.doctor.report import format_duration
-from dfpg.commands.dvc_calls import dvc
-from dfpg.commands.graph import LOCK, graph
-from dfpg.commands.record import check_record
-from dfpg.core.config import PARAMS, Config, load_config, sources
+from dfpg.commands.dvc_calls import dvc, status
+from dfpg.commands.dvc_stages import Stage, read_stages
+from dfpg.commands.graph import COPY, LOCK
+from dfpg.commands.record import stale_stages
+from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
+from dfpg.core.files import atomic_write
 from dfpg.core.paths import ARTIFACTS
-from dfpg.data.faces.dataset import EMBEDDED, JOIN
 from dfpg.stages.code import describe_code
-from dfpg.stages.fetch import fetch
 
 STORE = Path("store")
 LIMIT_MB = 100.0  # git keeps every version for ever
@@ -33,65 +34,91 @@ NO_RECORD = (
 )
 
 
+def current_stages(root: Path, stages: Mapping[str, Stage]) -> set[str]:
+    """Stages on record with this code, data and parameters; ``artifacts/code`` has to be current.
+
+    Outputs that are not here do not count against a stage.
+    """
+    stale = stale_stages(status(root))
+    bad = {name for name, stage in stages.items() if name in stale or not stage.locked}
+    return {name for name, stage in stages.items() if name not in bad and not stage.needs & bad}
+
+
 def pull_record(root: Path, *targets: str) -> None:
-    """Bring the record, or some of its files, out of the store.
+    """Bring what the store has of the record, or of some files or stages of it.
 
     Raises:
-        UserError: the store does not have them.
+        UserError: DVC cannot read the store, or would overwrite files that are not on record.
     """
-    try:
-        dvc(root, "pull", "--quiet", *targets)
-    except UserError as error:
-        raise UserError(NO_RECORD) from error
+    dvc(root, "pull", "--quiet", "--allow-missing", *targets)
 
 
-def fetch_record(root: Path = Path()) -> str:
-    """Bring the record out of the store, and show that it belongs to this code; trains nothing.
+def pull_outputs(root: Path, wanted: Sequence[Path]) -> None:
+    """Bring files and folders out of the store, or what is in them, where they are not here.
 
-    Fetches the assets, too, where they are not there.
+    Args:
+        root: the project.
+        wanted: from the root: outputs, folders of outputs, or files in an output that is a folder.
 
     Raises:
-        UserError: there is no record, or it is of other code, data or parameters.
+        UserError: there is no record of them.
     """
-    pull_record(root)
-    fetch()
-    check = check_record(root)
-    if check.stale:
-        stages = ", ".join(f"{name} ({'; '.join(what)})" for name, what in check.stale.items())
-        raise UserError(
-            f"the record is not of this code, data and {PARAMS}: {stages}: "
-            "`dfpg graph` makes anew what differs"
-        )
-    if "Running stage" in dvc(root, "repro"):
-        return "the record is here; what is not kept in the store was made again"
-    return "the record is here, and belongs to this code, data and params.yaml: nothing to do"
+    text = (root / LOCK).read_text(encoding="utf-8") if (root / LOCK).exists() else ""
+    made = [Path(path) for entry in lock_entries(text).values() for path in outputs(entry)]
+    paths = [path for path in made if any(path.is_relative_to(one) for one in wanted)]
+    paths += [one for one in wanted if any(one.is_relative_to(path) for path in made)]
+    absent = sorted({str(path) for path in paths if not (root / path).exists()})
+    if absent:
+        pull_record(root, *absent)
+    if any(not (root / path).exists() for path in (*wanted, *paths)):
+        raise UserError(NO_RECORD)
 
 
-def make_record(config: Config, root: Path, jobs: int) -> str:
-    """Bring everything up to date and keep it in the store; says what changed.
+def pull_missing(root: Path) -> None:
+    """Bring out of the store what is not here; what differs from the record stays."""
+    kept = {name for name, stage in read_stages(root).items() if stage.locked and stage.kept}
+    absent = [
+        path
+        for name, changes in status(root).items()
+        if name in kept
+        for change in changes
+        if isinstance(change, dict)
+        for path, state in change.get("changed outs", {}).items()
+        if state in ("deleted", "not in cache")
+    ]
+    if absent:
+        pull_record(root, *absent)
+
+
+def keep(root: Path) -> str:
+    """Put all that is current into the store, and nothing else; says how large the store is.
+
+    Entries of ``dvc.lock`` whose outputs are lost are taken out of it.
 
     Raises:
-        UserError: the profile shows real people or uses others' weights, which the repository must
-            not hold; a stage failed; the store is too large.
+        UserError: the store is too large.
     """
-    _check_publishable(config)
-    before = _lock_entries(_git(root, "show", f"HEAD:{LOCK}"))
-    lines = [graph(root, jobs)]
-    dvc(root, "push", "--quiet")
+    current = current_stages(root, read_stages(root))
+    dvc(root, "push", "--quiet", *sorted(current))
+    _forget(root, (name for name, one in read_stages(root).items() if one.locked and not one.kept))
     drop_unused(root)
-    after = _lock_entries((root / LOCK).read_text(encoding="utf-8"))
-    changed = sorted(name for name in after if _outputs(after[name]) != _outputs(before.get(name)))
-    lines.append(f"made anew since the last commit: {', '.join(changed) or 'nothing'}")
-    lines.append(dvc(root, "metrics", "diff", "--md").strip() or "no metric changed")
-    check = check_record(root)
     files = [path for path in (root / STORE).rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
-    lines += [str(check), f"{STORE}: {size:.1f} MB in {len(files)} files"]
+    text = f"{STORE}: {size:.1f} MB in {len(files)} files"
     if size > LIMIT_MB:
-        text = "\n".join(lines)
-        raise UserError(f"{text}\n{STORE}: over {LIMIT_MB:g} MB: choose narrower networks")
-    lines.append(f"to keep it: git add {STORE} {LOCK} results && git commit")
-    return "\n".join(lines)
+        raise UserError(f"{text}: over {LIMIT_MB:g} MB: choose narrower networks")
+    return text
+
+
+def _forget(root: Path, names: Iterable[str]) -> None:
+    """Take stages out of ``dvc.lock``; where they are in DVC's run cache, nothing is run again."""
+    yaml = YAML()
+    lock = yaml.load(root / LOCK)
+    for name in names:
+        lock["stages"].pop(name, None)
+    with atomic_write(root / LOCK) as stream:
+        yaml.dump(lock, stream)
+    (root / COPY).unlink(missing_ok=True)  # of the lock as it was
 
 
 def drop_unused(root: Path) -> None:
@@ -119,11 +146,10 @@ def pull_hint(run: str, out: Path) -> str | None:
     if out != ARTIFACTS or path.exists() or not LOCK.exists():
         return None
     config = load_config()
-    entry = _lock_entries(LOCK.read_text(encoding="utf-8")).get(f"train@{run}")
+    entry = lock_entries(LOCK.read_text(encoding="utf-8")).get(f"train@{run}")
     if run not in config.runs or entry is None or not _is_current(config, run, entry):
         return None
-    outputs = _outputs(entry)
-    if not all(_in_store(digest) for digest in outputs.values()):
+    if not all(_in_store(digest) for digest in outputs(entry).values()):
         return None
     from dfpg.commands.doctor.forecast import forecast_trainings
 
@@ -158,38 +184,11 @@ def _in_store(digest: str) -> bool:
     return (STORE / "files" / "md5" / digest[:2] / digest[2:]).exists()
 
 
-def _lock_entries(text: str) -> dict[str, dict[str, Any]]:
+def lock_entries(text: str) -> dict[str, dict[str, Any]]:
+    """The stages in a ``dvc.lock``, by name."""
     return dict((YAML(typ="safe").load(text) or {}).get("stages", {}))
 
 
-def _outputs(entry: Mapping[str, Any] | None) -> dict[str, str]:
+def outputs(entry: Mapping[str, Any] | None) -> dict[str, str]:
+    """Hashes of a stage's outputs in ``dvc.lock``, by path."""
     return {out["path"]: out.get("md5", "") for out in (entry or {}).get("outs", [])}
-
-
-def _check_publishable(config: Config) -> None:
-    """Refuse what the repository must not hold."""
-    for where, source in sources(config).items():
-        own = set(source.split(JOIN)) - {EMBEDDED}
-        if own:
-            raise UserError(
-                f"{PARAMS}: {where}: {min(own)}: photographs of real people must not get into the "
-                "repository: `dfpg publish NAME` keeps the tables alone"
-            )
-    for name, run in config.runs.items():
-        if run.weights is not None:
-            raise UserError(
-                f"{PARAMS}: runs.{name}.weights: others' weights must not get into the repository: "
-                "`dfpg publish NAME` keeps the tables alone"
-            )
-    if config.prior.vggface is not None:
-        raise UserError(
-            f"{PARAMS}: prior.vggface: others' weights must not get into the repository: "
-            "`dfpg publish NAME` keeps the tables alone"
-        )
-
-
-def _git(root: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    return result.stdout if not result.returncode else ""

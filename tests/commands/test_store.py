@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,19 @@ from ruamel.yaml import YAML
 
 from dfpg.commands import store
 from dfpg.commands.dvc_calls import dvc
+from dfpg.commands.dvc_stages import read_stages
 from dfpg.core.errors import UserError
-from dfpg.core.params_data import Subset
 from dfpg.core.profile import use_profile
 from dfpg.stages.code import describe_code
 
+MORE = """
+  b:
+    cmd: echo 6 > kept && echo 7 > free
+    outs: [kept, {free: {cache: false}}]
+  c:
+    cmd: echo 5 > lost
+    outs: [lost]
+"""
 CONFIG = """[core]
     analytics = false
     no_scm = true
@@ -54,28 +63,52 @@ def test_the_store_keeps_the_current_record_alone_and_the_cache_everything(toy):
 
 def test_without_a_record_there_is_one_line(toy):
     with pytest.raises(UserError, match="no record of this version's trainings") as caught:
-        store.pull_record(toy)
+        store.pull_outputs(toy, [Path("d")])
     assert "\n" not in str(caught.value)
     assert "make smoke" in str(caught.value)
     assert "make retrain" in str(caught.value)
 
 
-def test_real_people_and_others_weights_stay_out_of_the_repository(config):
-    store._check_publishable(config)
-    own = config.model_copy(deep=True)
-    own.protocols["b"].test.subsets["ffhq"] = Subset(source="portraits")
-    weights = config.model_copy(deep=True)
-    weights.runs["b1"] = config.runs["b1"].model_copy(update={"weights": "x.pth"})
-    prior = config.model_copy(
-        update={"prior": config.prior.model_copy(update={"vggface": "VGGFace16.pth"})}
-    )
-    for changed, said in (
-        (own, r"portraits: photographs of real people"),
-        (weights, r"runs\.b1\.weights: others' weights"),
-        (prior, r"prior\.vggface: others' weights"),
-    ):
-        with pytest.raises(UserError, match=said):
-            store._check_publishable(changed)
+@pytest.mark.parametrize("wanted", ["d", "d/x", "."])
+def test_outputs_come_out_of_the_store_whole_or_in_part(toy, wanted):
+    dvc(toy, "repro", "-q")
+    dvc(toy, "push", "-q")
+    for folder in (toy / "d", toy / ".dvc" / "cache"):
+        shutil.rmtree(folder)
+    store.pull_outputs(toy, [Path(wanted)])
+    assert (toy / "d" / "x").read_text() == "1\n"
+    assert (toy / "d" / "y").exists() == (wanted != "d/x")
+
+
+def test_what_is_here_is_left_as_it_is(toy):
+    dvc(toy, "repro", "-q")
+    dvc(toy, "push", "-q")
+    (toy / "d" / "x").write_text("changed")
+    store.pull_outputs(toy, [Path("d")])
+    store.pull_missing(toy)
+    assert (toy / "d" / "x").read_text() == "changed"
+    shutil.rmtree(toy / "d")
+    store.pull_missing(toy)
+    assert (toy / "d" / "x").read_text() == "1\n"
+
+
+def test_the_lock_names_nothing_that_the_store_lacks(toy):
+    """What was lost is made again; what DVC does not keep needs no place in the store."""
+    (toy / "dvc.yaml").write_text((toy / "dvc.yaml").read_text() + MORE)
+    dvc(toy, "repro", "-q")
+    for path in (toy / ".dvc" / "cache").rglob("*"):
+        if path.is_file() and path.read_bytes() == b"5\n":
+            path.unlink()  # of d and of lost
+    shutil.rmtree(toy / "d")
+    (toy / "lost").unlink()
+    before = read_stages(toy)
+    assert {name for name, stage in before.items() if stage.locked} == {"a", "b", "c"}
+    assert store.keep(toy).startswith("store: 0.0 MB in ")
+    after = read_stages(toy)
+    assert {name for name, stage in after.items() if stage.locked} == {"b"}
+    assert all(stage.kept for stage in after.values() if stage.locked)
+    dvc(toy, "repro", "-q")
+    assert (toy / "lost").read_text() == "5\n"
 
 
 @pytest.fixture

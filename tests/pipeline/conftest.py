@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.clones import changes, clone_of, dfpg, run
+from helpers.clones import changes, clone_of, dfpg
 from helpers.places import ROOT
 
 
@@ -23,7 +23,7 @@ def clone(tmp_path_factory, tree_before) -> Iterator[Path]:  # noqa: ARG001 (tak
     dfpg(folder, "fetch")
     dfpg(folder, "profile", "use", "smoke")
     start = time.monotonic()
-    run(folder, "make", "graph")
+    dfpg(folder, "graph")
     print(f"\nsmoke: the graph took {time.monotonic() - start:.0f} s")
     yield folder
     shutil.rmtree(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers.clones import attempt, changes, clone_of, dfpg, executed, run
+from helpers.places import ROOT
 
 pytestmark = pytest.mark.smoke
 
@@ -24,8 +25,7 @@ def recorded(clone: Path) -> Path:
     said = dfpg(clone, "record", "make", "--jobs", "1")
     assert "the record belongs to this code" in said
     print(f"\nstore: {said.splitlines()[-2]}")
-    run(clone, "git", "add", *RECORD)
-    run(clone, "git", "commit", "-qm", "record")
+    commit(clone)
     return clone
 
 
@@ -120,3 +120,38 @@ def test_a_run_is_retrained_beside_the_record(tree):
     assert not changes(tree)
     again = dfpg(tree, "retrain", "b1", "--jobs", "1")
     assert "have been trained with this code" in again
+
+
+def test_runs_are_recorded_one_by_one_while_others_are_not_finished(clone, tmp_path):
+    """A first clone records b1; a second trains b2 elsewhere and records it; a third has both."""
+    first = clone_of(ROOT, tmp_path / "first")
+    dfpg(first, "profile", "use", "smoke")
+    dfpg(first, "fetch")
+    run(first, "dvc", "cache", "dir", "--local", str(clone / ".dvc" / "cache"))  # has run once
+    run(first, "dvc", "repro", "train@b1")
+    assert "on record: 1 of 20 runs: b1" in dfpg(first, "record", "add", "b1")
+    commit(first)
+
+    second = clone_of(first, tmp_path / "second")
+    refused = attempt(second, sys.executable, "-m", "dfpg", "record", "fetch")
+    assert refused.returncode == 2
+    assert "it has 1 of 20 runs (b1)" in refused.stderr
+    dfpg(second, "fetch")
+    assert executed(run(second, "dvc", "repro", "train@b1")) <= {"fetch"}
+    assert executed(run(second, "dvc", "repro", "--dry", "train@b2")) == {"train@b2"}
+    dfpg(second, "train", "b2", "--into", "artifacts/elsewhere")
+    said = dfpg(second, "record", "add", "b2", "--from", "artifacts/elsewhere")
+    assert "on record: 2 of 20 runs: b1, b2" in said
+    commit(second)
+
+    third = clone_of(second, tmp_path / "third")
+    dfpg(third, "fetch")
+    run(third, "dvc", "pull", "--allow-missing")
+    assert executed(run(third, "dvc", "repro", "train@b1", "train@b2")) <= {"fetch"}
+    assert executed(run(third, "dvc", "repro", "--dry", "train@b3")) == {"train@b3"}
+    assert not changes(third)
+
+
+def commit(folder: Path) -> None:
+    run(folder, "git", "add", *RECORD)
+    run(folder, "git", "commit", "-qm", "record")
