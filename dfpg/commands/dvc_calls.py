@@ -37,7 +37,7 @@ def dvc(root: Path, *arguments: str) -> str:
     if result.returncode:
         lines = result.stderr.strip().splitlines() or ["no message"]
         said = next((line for line in lines if line.startswith("ERROR: ")), lines[-1])
-        raise UserError(f"dvc {' '.join(arguments)}: {said.removeprefix('ERROR: ')}")
+        raise UserError(f"dvc {arguments[0]}: {said.removeprefix('ERROR: ')}")
     return result.stdout
 
 

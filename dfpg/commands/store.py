@@ -50,7 +50,7 @@ def pull_record(root: Path, *targets: str) -> None:
     Raises:
         UserError: DVC cannot read the store, or would overwrite files that are not on record.
     """
-    dvc(root, "pull", "--quiet", "--allow-missing", *targets)
+    dvc(root, "pull", "--allow-missing", *targets)
 
 
 def pull_outputs(root: Path, wanted: Sequence[Path]) -> None:
@@ -63,8 +63,11 @@ def pull_outputs(root: Path, wanted: Sequence[Path]) -> None:
     Raises:
         UserError: there is no record of them.
     """
-    text = (root / LOCK).read_text(encoding="utf-8") if (root / LOCK).exists() else ""
-    made = [Path(path) for entry in lock_entries(text).values() for path in outputs(entry)]
+    made: list[Path] = []
+    if (root / LOCK).exists():
+        stages = read_stages(root)
+        entries = lock_entries((root / LOCK).read_text(encoding="utf-8")).items()
+        made = [Path(path) for name, entry in entries if name in stages for path in outputs(entry)]
     paths = [path for path in made if any(path.is_relative_to(one) for one in wanted)]
     paths += [one for one in wanted if any(one.is_relative_to(path) for path in made)]
     absent = sorted({str(path) for path in paths if not (root / path).exists()})
@@ -93,14 +96,14 @@ def pull_missing(root: Path) -> None:
 def keep(root: Path) -> str:
     """Put all that is current into the store, and nothing else; says how large the store is.
 
-    Entries of ``dvc.lock`` whose outputs are lost are taken out of it.
+    Entries of ``dvc.lock`` whose outputs are lost, or whose stage is no more, are taken out of it.
 
     Raises:
         UserError: the store is too large.
     """
     current = current_stages(root, read_stages(root))
-    dvc(root, "push", "--quiet", *sorted(current))
-    _forget(root, (name for name, one in read_stages(root).items() if one.locked and not one.kept))
+    dvc(root, "push", *sorted(current))
+    _forget(root)
     drop_unused(root)
     files = [path for path in (root / STORE).rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
@@ -110,12 +113,18 @@ def keep(root: Path) -> str:
     return text
 
 
-def _forget(root: Path, names: Iterable[str]) -> None:
-    """Take stages out of ``dvc.lock``; where they are in DVC's run cache, nothing is run again."""
+def _forget(root: Path) -> None:
+    """Take out of ``dvc.lock`` what is lost, and stages that ``dvc.yaml`` has no more.
+
+    What is in DVC's run cache is not run again for that.
+    """
+    stages = read_stages(root)
+    lost = {name for name, stage in stages.items() if stage.locked and not stage.kept}
     yaml = YAML()
     lock = yaml.load(root / LOCK)
-    for name in names:
-        lock["stages"].pop(name, None)
+    for name in list(lock["stages"]):
+        if name not in stages or name in lost:
+            del lock["stages"][name]
     with atomic_write(root / LOCK) as stream:
         yaml.dump(lock, stream)
     (root / COPY).unlink(missing_ok=True)  # of the lock as it was

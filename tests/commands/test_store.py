@@ -101,12 +101,16 @@ def test_the_lock_names_nothing_that_the_store_lacks(toy):
             path.unlink()  # of d and of lost
     shutil.rmtree(toy / "d")
     (toy / "lost").unlink()
+    lock = YAML(typ="safe").load(toy / "dvc.lock")
+    lock["stages"]["gone"] = {"cmd": "echo", "outs": [{"path": "gone", "md5": "ab" * 16}]}
+    YAML(typ="safe").dump(lock, toy / "dvc.lock")
     before = read_stages(toy)
     assert {name for name, stage in before.items() if stage.locked} == {"a", "b", "c"}
     assert store.keep(toy).startswith("store: 0.0 MB in ")
     after = read_stages(toy)
     assert {name for name, stage in after.items() if stage.locked} == {"b"}
     assert all(stage.kept for stage in after.values() if stage.locked)
+    assert set(store.lock_entries((toy / "dvc.lock").read_text())) == {"b"}
     dvc(toy, "repro", "-q")
     assert (toy / "lost").read_text() == "5\n"
 
