@@ -74,3 +74,12 @@ def test_experiments_can_be_queued_and_run(clone):
             break
         time.sleep(1)
     assert states == ["Success", "Success"]
+
+
+def test_every_command_of_the_page_on_dvc_works(clone):
+    page = (clone / "docs" / "dvc.md").read_text()
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    commands = [line.split() for block in blocks for line in block.splitlines()]
+    assert {command[0] for command in commands} == {"dvc"}
+    for command in commands:
+        run(clone, *command)
