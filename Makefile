@@ -1,14 +1,14 @@
-# Two commands do everything: `make repro` and `make test`. Both set up .venv when needed.
+# `make repro` scores the recorded networks again; `make test` runs the tests. Both set up .venv when needed.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
-# Runs that `make repro` trains side by side, one thread each: narrow networks do not fill several
-# cores. On a GPU one at a time.
-JOBS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || getconf _NPROCESSORS_ONLN)
+# Runs side by side, one thread each; without it one per core, or one at a time on a GPU.
+JOBS ?=
+GRAPH_OPTIONS := $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint audit docs shipped clean
+.PHONY: help setup fetch analyse repro retrain record graph test test-slow smoke pages browser bench lint audit docs shipped clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,16 +27,23 @@ fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
 	@echo "== assets: about 90 MB the first time"
 	@python -m dfpg fetch
 
-repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2 cores)
-	@echo "== dvc repro: about an hour on 2 cores; stop and repeat as you like, it resumes"
-	@start=$$SECONDS; $(MAKE) --no-print-directory graph \
-		&& echo "== reproduced in $$((SECONDS - start)) s; tables: results/" \
-		&& python -m dfpg tables --show
+analyse: setup ## tables, intervals and claims again from the recorded scores (seconds)
+	@python -m dfpg analyse
 
-graph: # what `repro` runs once everything is installed: all of dvc.yaml, JOBS runs at a time
-	@if [ $(JOBS) -gt 1 ] && ! python -m dvc status -q; then python -m dvc repro parsing baselines \
-		&& python -m dvc stage list --name-only | sed -n 's/^train@//p' | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I RUN \
-			python -m dvc --wait-for-lock repro -s train@RUN evaluate@RUN; fi && python -m dvc repro
+repro: setup ## restore and score again with the recorded weights; FULL=1: every test image
+	@echo "== the record: out of the store, and about 90 MB of assets the first time"
+	@python -m dfpg record fetch
+	@start=$$SECONDS; python -m dfpg rescore $(if $(FULL),--full,--part); code=$$?; \
+		echo "== scored in $$((SECONDS - start)) s"; exit $$code
+
+retrain: fetch ## train from scratch beside the record, RUNS="b4 dfpg_b" or all of them (hours)
+	@python -m dfpg retrain $(GRAPH_OPTIONS) $(RUNS)
+
+record: fetch ## train and score what is stale, and keep it in the store (hours)
+	@python -m dfpg record make $(GRAPH_OPTIONS)
+
+graph: fetch ## train and score what is stale in dvc.yaml, JOBS runs at a time (hours)
+	@python -m dfpg graph $(GRAPH_OPTIONS)
 
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dfpg.commands.faces import data_app, faces_app
+from dfpg.commands.ladder import ladder, record_app
 from dfpg.commands.stages import stages
 from dfpg.core.errors import UserError, line_of
 from dfpg.core.installation import warn_of_other_copy
@@ -30,9 +31,8 @@ app.add_typer(weights_app, name="weights")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
-record_app = typer.Typer(help="The committed results.", no_args_is_help=True)
 app.add_typer(record_app, name="record")
-app.registered_commands += stages.registered_commands
+app.registered_commands += stages.registered_commands + ladder.registered_commands
 
 
 @app.command()
@@ -282,16 +282,6 @@ def weights_check(
     say(check_weights(method, file, out))
 
 
-@record_app.command("check")
-def record_check() -> None:
-    """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
-    from dfpg.commands.record import check_record
-
-    check = check_record()
-    say(str(check))
-    raise typer.Exit(0 if check.ok else 1)
-
-
 # OpenMP threads that spin for long while they wait make training ten times slower as soon as
 # something else runs on the machine; this short wait costs nothing when nothing does.
 OPENMP_SPIN = "20000"
@@ -306,8 +296,11 @@ def main() -> None:
         try:
             if stage := os.environ.get("DVC_STAGE"):
                 from dfpg.stages.code import check_code
+                from dfpg.training.lock import end_with_owner
 
                 check_code(stage)
+                if not stage.startswith("train@"):
+                    end_with_owner()
             app()
         finally:
             flush_output()

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dfpg.analysis.claim_tests import claim_records
 from dfpg.analysis.comparability import (
     NOT_COMPARABLE,
@@ -49,6 +51,7 @@ from dfpg.analysis.submissions import (
 )
 from dfpg.analysis.training_cost import training_images, training_records, training_remarks
 from dfpg.analysis.verification import (
+    Observations,
     histogram_records,
     load_observations,
     roc_records,
@@ -109,18 +112,15 @@ def build_tables(
         "embedder.json": read_network_card(artifacts / "references" / EMBEDDER_CARD, "baselines"),
     }
     remarks = training_remarks(config, artifacts)
-    tables: dict[str, list[TableRecord]] = {}
-    gains: list[GainRecord] = []
-    for table in layout:
-        estimates = (
-            {column: estimate_table3(config, observations) for column in table.columns}
-            if table.recognition
-            else {
-                column: estimate_column(config, scores, table, column) for column in table.columns
-            }
-        )
-        tables[table.name] = table_records(config, table, estimates, remarks)
-        gains += gain_records(config, table, estimates)
+    estimates = {
+        table.name: estimate_columns(config, table, scores, observations) for table in layout
+    }
+    tables = {
+        table.name: table_records(config, table, estimates[table.name], remarks) for table in layout
+    }
+    gains = [
+        record for table in layout for record in gain_records(config, table, estimates[table.name])
+    ]
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
     claims, tests = claim_records(
@@ -146,6 +146,19 @@ def build_tables(
     } | {name: json_text(card) for name, card in cards.items()}
     for name, text in files.items():
         write_text(out / name, text)
+
+
+def estimate_columns(
+    config: Config, table: Table, scores: pd.DataFrame, observations: Observations
+) -> dict[Column, ColumnEstimates | None]:
+    """Estimates of every column group of a table.
+
+    Raises:
+        UserError: a convention is missing, or two methods were scored on different images.
+    """
+    if table.recognition:
+        return {column: estimate_table3(config, observations) for column in table.columns}
+    return {column: estimate_column(config, scores, table, column) for column in table.columns}
 
 
 def _robustness_scores(config: Config, folder: Path) -> dict[Cell, PairedScores]:

@@ -18,3 +18,11 @@ UNTRAINED |= dict.fromkeys(RATES, 1.1)
 TRAINED |= dict.fromkeys(RATES, 5.0)  # assumed
 RELATIVE = ("d_vgg",)
 ROUNDING = 1e-9  # of the subtraction; tables have five decimals
+
+# Of a single image that is restored again from recorded weights: test sets are synthesised and
+# networks run with other orders of sums, which moves values of pixels by 1 of 255 here and there.
+IMAGE = {"psnr": 0.02, "ssim": 0.0005, "lpips": 0.001, "d_vgg": 0.005}
+# Detectors decide at a threshold: so many images of a row, at least one, may be found in one place
+# and missed in the other, or have another distance to their reference.
+DETECTION_SHARE = 0.02
+DISTANCE = 0.02  # of squared distances of unit vectors, 0 to 4

@@ -6,47 +6,55 @@ is there, so what is merely missing is no fault; what differs is one.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dfpg.core.errors import UserError
+from dfpg.commands.dvc_calls import dvc, status
+from dfpg.commands.dvc_stages import read_stages
 
 MISSING = ("deleted", "not in cache")
 DECLARATION = Path("results/STALE.md")
-MEND = "`dvc repro` makes them again; `make relock` is enough where comments alone changed"
+MEND = "`make record` makes them again; `make relock` is enough where comments alone changed"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found: ``stale`` names, per stage, what differs from what it was run with."""
+    """What was found.
+
+    Attributes:
+        stale: per stage, what differs from what it was run with.
+        lost: stages whose outputs ``dvc.lock`` names and the store lacks.
+        declared: what ``results/STALE.md`` says.
+    """
 
     stale: dict[str, list[str]] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
     declared: str | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the record is whole, or says itself that it is not."""
-        return bool(self.stale) == (self.declared is not None)
+        return bool(self.stale or self.lost) == (self.declared is not None)
 
     def __str__(self) -> str:
         """Lines for a person: the verdict first."""
-        if not self.stale and self.declared is None:
-            return "the record belongs to this code, data and params.yaml"
-        if not self.stale:
-            return f"the record is whole again: delete {DECLARATION}"
         lines = [f"{name}: {', '.join(what)}" for name, what in sorted(self.stale.items())]
+        if self.lost:
+            lines.append(f"in dvc.lock and not in the store: {', '.join(self.lost)}")
+        if not lines and self.declared is None:
+            return "the record belongs to this code, data and params.yaml"
+        if not lines:
+            return f"the record is whole again: delete {DECLARATION}"
         if self.declared is not None:
             return "\n".join([f"stale, as {DECLARATION} says: {self.declared}", *lines])
         return "\n".join([f"results/ and dvc.lock are not this code's: {MEND}", *lines])
 
 
 def check_record(root: Path = Path()) -> Check:
-    """Compare ``dvc.lock`` with code, data, parameters and results; writes ``artifacts/code``.
+    """Compare ``dvc.lock`` with code, data, parameters, results and store.
+
+    Writes ``artifacts/code``.
 
     Args:
         root: the project.
@@ -54,19 +62,21 @@ def check_record(root: Path = Path()) -> Check:
     Raises:
         UserError: DVC cannot read the project.
     """
-    _dvc(root, "repro", "--quiet", "code")
-    found = json.loads(_dvc(root, "status", "--json"))
+    dvc(root, "repro", "--quiet", "code")
+    found = status(root)
     declaration = root / DECLARATION
     declared = None
     if declaration.is_file():
         declared = declaration.read_text(encoding="utf-8").strip().splitlines()[0].lstrip("# ")
-    return Check(stale_stages(found), declared)
+    stages = read_stages(root)
+    lost = tuple(name for name, stage in stages.items() if stage.locked and not stage.kept)
+    return Check(stale_stages(found), lost, declared)
 
 
-def stale_stages(status: dict[str, list[Any]]) -> dict[str, list[str]]:
-    """What differs, by stage, of what ``dvc status --json`` printed; missing files do not count."""
+def stale_stages(found: dict[str, list[Any]]) -> dict[str, list[str]]:
+    """What differs, by stage, of what ``dvc status --json`` found; missing files do not count."""
     stale = {}
-    for stage, changes in status.items():
+    for stage, changes in found.items():
         what = []
         for change in changes:
             if not isinstance(change, dict):
@@ -87,21 +97,3 @@ def _differing(kind: str, entries: Any) -> list[str]:
         elif state not in MISSING or name.startswith("results/"):
             found.append(f"{name} ({state})")
     return [f"{kind}: {', '.join(found)}"] if found else []
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    # Stages call `python`: this one, also where its environment is not activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    result = subprocess.run(
-        command,
-        cwd=root,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"dvc {' '.join(arguments)}: {last}")
-    return result.stdout

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dfpg.core.terminal import say
+from dfpg.core.terminal import print_error, say
 
 stages = typer.Typer()
 
@@ -81,17 +81,27 @@ def parsing(
     parsing_stage(sheet)
 
 
+INTO = Annotated[Path, typer.Option(help="Folder that gets what is made.")]
+
+
 @stages.command()
-def train(run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")]) -> None:
+def train(
+    run: Annotated[str, typer.Argument(help="a key of runs in params.yaml")],
+    into: INTO = Path("artifacts"),
+) -> None:
     """Train one run; a stopped training resumes (stage `train`)."""
+    from dfpg.commands.store import pull_hint
     from dfpg.stages.train import train as train_stage
 
-    train_stage(run)
+    if hint := pull_hint(run, into):
+        print_error(hint)
+    train_stage(run, into)
 
 
 @stages.command()
 def evaluate(
     run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
+    into: INTO = Path("artifacts"),
 ) -> None:
     """Restore and score the test sets with one trained run (stage `evaluate`)."""
     from dfpg.stages.baselines import RUN, baselines
@@ -101,7 +111,7 @@ def evaluate(
         return
     from dfpg.stages.evaluate import evaluate as evaluate_stage
 
-    evaluate_stage(run)
+    evaluate_stage(run, into)
 
 
 @stages.command()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -22,6 +23,7 @@ from dfpg.core.files import atomic_write
 KEY = "dfpg"  # of the metadata: several keys would be written in arbitrary order
 CHECKSUM = "sha256"
 BLANK = "0" * 64
+HALF_ERROR = 1e-3  # of a tensor's norm: two units in the last place of float16
 LENGTH_BYTES = 8  # before the header, its length, little-endian
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
@@ -52,6 +54,22 @@ def write_checked(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     with atomic_write(path) as stream:
         stream.write(_with_checksum(blank, BLANK, digest.hexdigest()))
         stream.write(body)
+
+
+def in_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as they are stored where size matters: float32 in half precision.
+
+    A tensor that would lose more than ``HALF_ERROR`` of its norm, because its values are too large
+    or too small for float16, stays as it is, and so do integers.
+    """
+    return {
+        name: value.half() if value.dtype == torch.float32 and _fits_half(value.detach()) else value
+        for name, value in tensors.items()
+    }
+
+
+def _fits_half(value: Tensor) -> bool:
+    return bool((value.half().float() - value).norm() <= HALF_ERROR * value.norm())
 
 
 def read_facts(path: Path) -> tuple[Facts, bool]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
@@ -145,3 +147,18 @@ def first_kernel(config: Config, protocol: ProtocolName, subset: int) -> int:
             f"protocol {protocol} needs {first + count}"
         )
     return first
+
+
+def one_per_person(rows: pd.DataFrame, people: int, stream: np.random.Generator) -> list[int]:
+    """Labels of rows of a test set's index: one of each of ``people`` people, sizes spread evenly.
+
+    People are drawn; each gives the image whose nominal kernel size there is least of yet.
+    """
+    used: Counter[int] = Counter()
+    chosen: list[int] = []
+    for person in stream.permutation(sorted(set(rows["person"])))[:people]:
+        sizes = rows.loc[rows["person"] == person, "size"]
+        row = min(sizes.index, key=lambda row: (used[sizes[row]], row))
+        used[sizes[row]] += 1
+        chosen.append(row)
+    return chosen

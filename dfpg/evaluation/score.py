@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,6 +53,7 @@ def score_testsets(
     out: Path,
     device: str = "cpu",
     observe: Observe | None = None,
+    progress: Progress | None = None,
 ) -> float:
     """Score one method on every image of the test sets and write the per-image CSV.
 
@@ -68,6 +70,7 @@ def score_testsets(
         out: the CSV.
         device: where the metrics and the method run.
         observe: is shown the quantised images, batch by batch.
+        progress: a bar to advance, where this is part of more; it gets the images' number.
 
     Returns:
         Images per second.
@@ -78,7 +81,7 @@ def score_testsets(
     total = sum(len(testset.index) for testset in testsets.values())
     started = time.monotonic()
     frames = []
-    with Progress(f"evaluate {name}", total, "image") as progress:
+    with nullcontext(progress) if progress else Progress(f"evaluate {name}", total, "image") as bar:
         for protocol in sorted(testsets):
             testset = testsets[protocol]
             rows = testset.index.sort_values(["sharp", "image"])
@@ -91,7 +94,7 @@ def score_testsets(
                         observe(protocol, method, batch, images.permute(0, 2, 3, 1).cpu().numpy())
                     keys = batch.drop(columns="sharp").assign(method=method, protocol=protocol)
                     frames.append(keys.assign(**scores))
-                progress.advance(len(batch))
+                bar.advance(len(batch))
     write_per_image(pd.concat(frames, ignore_index=True), out)
     return total / (time.monotonic() - started)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dfpg.core.checked import DamagedError, read_facts, read_tensors, write_checked
+from dfpg.core.checked import DamagedError, in_half, read_facts, read_tensors, write_checked
 from dfpg.core.errors import UserError
 from dfpg.methods.base import Method
 
@@ -42,6 +41,9 @@ def save_weights(
 ) -> None:
     """Store a generator as safetensors, atomically; equal weights give equal bytes.
 
+    Trained weights are kept in half precision, and scored as they are kept; published ones as they
+    were published.
+
     Args:
         path: file to write.
         method: whose generator it is.
@@ -61,7 +63,8 @@ def save_weights(
     }
     if exploded_at is not None:
         card["exploded_at"] = exploded_at
-    write_checked(path, state, card)  # it keeps the order of the options: networks are built in it
+    stored = state if official else in_half(state)
+    write_checked(path, stored, card)  # it keeps the order of the options: networks are built in it
 
 
 def read_card(path: Path) -> WeightsCard:
@@ -106,7 +109,7 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
         if state[name].shape != expected[name].shape:
             found, wanted = list(state[name].shape), list(expected[name].shape)
             raise UserError(f"{path}: {name} is {found}, expected {wanted}: its options do not fit")
-        if not math.isfinite(float(state[name].float().abs().sum())):
+        if not bool(state[name].isfinite().all()):
             raise UserError(f"{path}: {name} is not finite; train the run again")
     network.load_state_dict(state)
     return card

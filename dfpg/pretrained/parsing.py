@@ -7,8 +7,10 @@ on the right of an unmirrored picture.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -196,14 +198,14 @@ def parse_faces(
 
 
 def save_labels(path: Path, labels: NDArray[np.uint8]) -> None:
-    """Write labels [N, S, S] as a NumPy file."""
+    """Write labels [N, S, S] as a compressed NumPy file: maps are flat, a thirtieth remains."""
     with atomic_write(path) as stream:
-        np.save(stream, labels)
+        np.savez_compressed(stream, labels=labels)
 
 
 def label_file(folder: Path, source: str) -> Path:
     """Where the stage ``parsing`` keeps the maps of one source's training faces."""
-    return folder / f"{source}.npy"
+    return folder / f"{source}.npz"
 
 
 def load_labels(folder: Path, sources: Sequence[str]) -> NDArray[np.uint8]:
@@ -215,10 +217,11 @@ def load_labels(folder: Path, sources: Sequence[str]) -> NDArray[np.uint8]:
     parts = []
     for path in (label_file(folder, source) for source in sources):
         try:
-            parts.append(np.load(path, mmap_mode="c"))
+            with np.load(path) as arrays:
+                parts.append(arrays["labels"])
         except FileNotFoundError as error:
             raise UserError(f"{path}: missing; run `dvc repro parsing`") from error
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             raise UserError(f"{path}: damaged; run `dvc repro -f parsing`") from error
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

@@ -86,7 +86,8 @@ class PriorNetwork(nn.Module):
     ..., ``pool5``.
 
     Args:
-        state: weights and biases of the 13 convolutions, keys and shapes as in ``SHAPES``.
+        state: weights and biases of the 13 convolutions, keys and shapes as in ``SHAPES``; half
+            precision is taken as float32.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -101,7 +102,7 @@ class PriorNetwork(nn.Module):
             else:
                 self.layers.append(nn.ReLU() if name.startswith("relu") else nn.MaxPool2d(2))
         own = {
-            key.removeprefix("features."): value.clone(memory_format=_format(value))
+            key.removeprefix("features."): value.float().clone(memory_format=_format(value))
             for key, value in state.items()
         }
         self.layers.load_state_dict(own, assign=True)

@@ -14,11 +14,10 @@ from typing import Any
 
 from dfpg.analysis.comparability import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.records import csv_lines, csv_text, read_records
+from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import (
     ClaimRecord,
     DeviationRecord,
-    KernelSizeRecord,
     RankRecord,
     RocRecord,
     TableRecord,
@@ -32,9 +31,8 @@ from dfpg.paper.tables import TABLES, TEST_SETS
 from dfpg.pretrained.assets.store import licences
 from dfpg.report import chart_selection, curves
 from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
-from dfpg.report.latex import latex_tables
-from dfpg.report.markdown import render_table
 from dfpg.report.page import numbered_items, render_page
+from dfpg.report.result_files import write_result_files
 from dfpg.report.table_layout import lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
 
@@ -72,7 +70,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     ranks = read_records(RankRecord, results / "ranks.csv")
     laid_out = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
     scores = load_scores(config, artifacts / "per_image")
-    sizes = curves.kernel_size_records(config, scores)
+    sizes = write_result_files(config, scores, results)
     counted = artifacts / "pictures" / "costs.csv"
     costs = read_records(CostRecord, counted) if counted.exists() else []
     roc = read_records(RocRecord, results / "roc.csv")
@@ -112,12 +110,6 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "errata": numbered_items(_text(root / ERRATA)),
     }
     write_text(artifacts / "report" / "report.html", render_page(context))
-    write_text(results / "kernel_sizes.csv", csv_text(KernelSizeRecord, sizes))
-    for table in laid_out:
-        write_text(results / "plots" / f"{table.name}.csv", _wide(tables[table.name]))
-    parts = [render_table(table, tables[table.name], seconds) for table in TABLES]
-    write_text(results / "tables.md", "\n".join(parts))
-    write_text(results / "tables.tex", latex_tables(laid_out))
 
 
 def _text(path: Path) -> str:
@@ -135,21 +127,6 @@ def _verdicts(deviations: Sequence[DeviationRecord]) -> dict[str, Counter[str]]:
     return {
         name.replace("table", "Table\N{NO-BREAK SPACE}"): counts for name, counts in found.items()
     }
-
-
-def _wide(records: Sequence[TableRecord]) -> str:
-    """CSV for DVC's plots: a line per row with a value, a column per column group and metric."""
-    columns = {"row": None} | {_column(record): None for record in records}
-    lines: dict[str, dict[str, str]] = {}
-    for record in records:
-        if math.isfinite(record.value):
-            line = lines.setdefault(record.row, {"row": record.row})
-            line[_column(record)] = record.model_dump(include={"value"})["value"]
-    return csv_lines(list(columns), lines.values())
-
-
-def _column(record: TableRecord) -> str:
-    return f"{record.protocol}_{record.subset}_{record.metric}"
 
 
 def _verification(records: Sequence[VerificationRecord]) -> Mapping[str, Mapping[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from dfpg.core.config import PARAMS, load_config
@@ -18,8 +20,12 @@ from dfpg.paper.tables import evaluation_protocols
 from dfpg.pretrained.vggface import load_prior
 
 
-def evaluate(run: str) -> None:
+def evaluate(run: str, folder: Path = ARTIFACTS) -> None:
     """Stage ``evaluate``: restore and score every test image, detect and verify its face.
+
+    Args:
+        run: key in ``runs``.
+        folder: has the weights, and gets the scores.
 
     Raises:
         UserError: no such run, or what it needs is missing.
@@ -29,13 +35,13 @@ def evaluate(run: str) -> None:
         known = ", ".join(["baselines", *config.runs])
         raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
     device = select_device()
-    restore = load_restore(config, ARTIFACTS / "weights" / f"{run}.safetensors", device)
+    restore = load_restore(config, folder / "weights" / f"{run}.safetensors", device)
     metrics = build_metrics(config, load_prior(PRIORS), device)
     protocols = evaluation_protocols(config, run)
     sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     recogniser = build_recogniser(config)
-    out = ARTIFACTS / "per_image" / f"{run}.csv"
+    out = folder / "per_image" / f"{run}.csv"
     with torch.inference_mode():
         rate = score_testsets(config, run, restore, sets, metrics, out, str(device), recogniser)
-    recogniser.write(ARTIFACTS / "recognition" / f"{run}.csv")
+    recogniser.write(folder / "recognition" / f"{run}.csv")
     say(f"evaluated {run}: {rate:.1f} images/s")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,10 +21,7 @@ from dfpg.core.files import sha256
 def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Sequence[Path]) -> str:
     """SHA-256 (64 hexadecimal digits) of everything that decides a run's weights and history.
 
-    Config: the run itself, its method's and its protocol's section, training, seed and image
-    size. ``checkpoint_every`` and the test sets, but for their noise, which validation takes over,
-    change neither and are left out. Also the torch version, the resolved precision and the device
-    type; not the paths.
+    :func:`training_facts`, the torch version, the resolved precision and the device type.
 
     Args:
         config: the whole configuration.
@@ -34,11 +32,36 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
     Raises:
         UserError: no such run, or an input is missing.
     """
+    device = select_device()
+    facts = {
+        **training_facts(config, run_name, inputs, code),
+        "precision": resolve_precision(config.training.precision, device),
+        "device": device.type,
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def training_facts(
+    config: Config, run_name: str, inputs: Sequence[Path], code: Sequence[Path]
+) -> dict[str, Any]:
+    """What a training is asked to do, as JSON: equal on all machines where it is the same training.
+
+    Config: the run itself, its method's and its protocol's section, training, seed and image
+    size. ``checkpoint_every`` and the test sets, but for their noise, which validation takes over,
+    change neither weights nor history and are left out; so are the paths. Code and inputs are
+    hashes.
+
+    Args: as of :func:`fingerprint`.
+
+    Raises:
+        UserError: no such run, or an input is missing.
+    """
     if run_name not in config.runs:
         raise UserError(f"runs.{run_name}: no such run: choose one of {', '.join(config.runs)}")
     run = config.runs[run_name]
-    protocol, device = config.protocols[run.protocol], select_device()
-    facts = {
+    protocol = config.protocols[run.protocol]
+    return {
         "run": [run_name, run.model_dump(mode="json")],
         "seed": config.seed,
         "image_size": config.image_size,
@@ -49,13 +72,9 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
         "training": config.training.model_dump(
             mode="json", exclude={"checkpoint_every", "precision"}
         ),
-        "precision": resolve_precision(config.training.precision, device),
-        "device": device.type,
-        "torch": torch.__version__,
-        "inputs": _contents(inputs),
+        "inputs": {path.name: _content(path) for path in inputs},
         "code": digest(code),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def training_code(method: type) -> list[Path]:
@@ -66,15 +85,12 @@ def training_code(method: type) -> list[Path]:
     return [*closure("dfpg.stages.train"), Path(inspect.getfile(method))]
 
 
-def _contents(paths: Iterable[Path]) -> list[tuple[str, str]]:
-    """Name and hash of every file; folders count with all that is in them."""
-    found = []
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: missing: run the stage that makes it first (`dvc repro`)")
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file())
-            found += [(p.relative_to(path).as_posix(), sha256(p)) for p in files]
-        else:
-            found.append((path.name, sha256(path)))
-    return found
+def _content(path: Path) -> str:
+    """Hash of a file, or of a folder with the names of all that is in it."""
+    if not path.exists():
+        raise UserError(f"{path}: missing: run the stage that makes it first (`dvc repro`)")
+    if not path.is_dir():
+        return sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    found = [(p.relative_to(path).as_posix(), sha256(p)) for p in files]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()

@@ -151,6 +151,21 @@ class Owner:
             return True
 
 
+def end_with_owner() -> None:
+    """From now on, send this process a SIGTERM soon after the dvc that started it is gone.
+
+    Not for trainings: they look for themselves, once a step, and save a checkpoint.
+    """
+    owner = Owner()
+
+    def watch() -> None:
+        while not owner.gone():
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _runs_stage(process: psutil.Process, stage: str) -> bool:
     """Whether DVC started this process (or an ancestor) for ``stage``."""
     try:

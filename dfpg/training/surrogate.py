@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.checked import write_checked
+from dfpg.core.checked import in_half, write_checked
 from dfpg.core.config import Augmentation, Config, Surrogate
 from dfpg.core.device import (
     Precision,
@@ -187,6 +187,8 @@ def fold_state(state: State) -> State:
 def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) -> None:
     """The ``priors`` stage: write ``vgg16.safetensors`` and ``card.json`` to ``out``.
 
+    The surrogate is kept in half precision, and measured as it is kept.
+
     Args:
         config: ``prior``, ``seed`` and ``statistics`` are used.
         train: people that the surrogate learns to tell apart.
@@ -212,7 +214,7 @@ def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) ->
     else:
         path = asset_path(ASSET)
         trunk = load_trunk(path)
-        state = fine_tune(trunk, train, settings, config.seed, device, precision)
+        state = in_half(fine_tune(trunk, train, settings, config.seed, device, precision))
         networks = {
             "before": PriorNetwork(fold_state(trunk)).to(device),
             "after": PriorNetwork(state).to(device),

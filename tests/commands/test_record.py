@@ -37,8 +37,14 @@ def test_a_stale_record_passes_only_where_it_says_so():
     stale = {"train@b1": ["changed deps: artifacts/code/train/b1.json (modified)"]}
     assert Check().ok
     assert not Check(stale).ok
-    assert "dvc repro" in str(Check(stale))
-    declared = Check(stale, "made at commit abc")
+    assert "make record" in str(Check(stale))
+    declared = Check(stale, declared="made at commit abc")
     assert declared.ok
     assert "made at commit abc" in str(declared)
-    assert not Check({}, "made at commit abc").ok  # the declaration outlived its reason
+    assert not Check(declared="made at commit abc").ok  # the declaration outlived its reason
+
+
+def test_what_the_store_lacks_is_named():
+    assert not Check(lost=("train@b1",)).ok
+    assert "not in the store: train@b1" in str(Check(lost=("train@b1",)))
+    assert Check(lost=("train@b1",), declared="made at commit abc").ok

@@ -3,12 +3,19 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
 from dfpg.data.faces.dataset import FaceSet
-from dfpg.data.stratify import choose_faces, choose_pairs, first_kernel, split_people
+from dfpg.data.stratify import (
+    choose_faces,
+    choose_pairs,
+    first_kernel,
+    one_per_person,
+    split_people,
+)
 
 
 def face_set(people):
@@ -126,3 +133,16 @@ def test_protocol_b_gives_every_subset_its_own_kernels_and_a_shares_them(config)
     kernels = config.kernels.model_copy(update={"spline": few})
     with pytest.raises(UserError, match=r"kernels\.spline\.test: 29 .* ffhq .* needs 30"):
         first_kernel(config.model_copy(update={"kernels": kernels}), "b", 2)
+
+
+def test_one_image_of_each_person_with_sizes_spread_evenly():
+    people = [f"p{number % 30}" for number in range(240)]
+    sizes = np.random.default_rng(1).permutation(np.repeat(NOMINAL_SIZES, 30))
+    rows = pd.DataFrame({"person": people, "size": sizes}, index=range(100, 340))
+    chosen = rows.loc[one_per_person(rows, 16, np.random.default_rng(0))]
+    assert chosen["person"].is_unique
+    assert set(chosen["size"].value_counts()) == {2}
+    again = one_per_person(rows, 16, np.random.default_rng(0))
+    assert again == chosen.index.tolist()
+    assert again != one_per_person(rows, 16, np.random.default_rng(1))
+    assert len(one_per_person(rows, 99, np.random.default_rng(0))) == 30

@@ -209,6 +209,7 @@ def test_weights_bring_their_encoder_and_dictionaries(make: Make, tmp_path: Path
     other = make(inference=True)
     assert set(other.networks) == {"generator"}
     load_weights(tmp_path / "w.safetensors", other)
+    load_weights(tmp_path / "w.safetensors", method)  # as they are stored
     assert torch.equal(other.restore(Pair().blurred), method.restore(Pair().blurred))
 
 

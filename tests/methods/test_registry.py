@@ -20,7 +20,7 @@ from dfpg.methods.registry import (
     needs_prior,
     run_options,
 )
-from dfpg.methods.weights import save_weights
+from dfpg.methods.weights import load_weights, save_weights
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_a_weights_file_alone_restores_as_the_method_that_wrote_it(
     method = build_method(with_shared(small, init="released", output="tanh"), "b6", prior)
     save_weights(tmp_path / "w.safetensors", method, steps=3)
     restorer = build_restorer(tmp_path / "w.safetensors", torch.device("cpu"))
+    load_weights(tmp_path / "w.safetensors", method)  # as they are stored
     torch.testing.assert_close(restorer.restore(pair.blurred), method.restore(pair.blurred))
     assert set(restorer.networks) == {"generator"}
 

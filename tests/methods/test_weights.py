@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dfpg.core.errors import UserError
 from dfpg.methods.dfpgnet import DFPGNet
@@ -14,12 +14,38 @@ from dfpg.methods.weights import load_weights, read_card, save_weights
 Make = Callable[..., DFPGNet]
 
 
-def test_weights_come_back_bit_by_bit_with_their_card(make: Make, tmp_path: Path) -> None:
+def stored(value: torch.Tensor) -> torch.Tensor:
+    return value.half().float()
+
+
+def test_weights_come_back_in_half_precision_with_their_card(make: Make, tmp_path: Path) -> None:
     method, other, path = make(seed=1), make(seed=2), tmp_path / "w.safetensors"
     save_weights(path, method, steps=7)
     card = load_weights(path, other)
     assert (card.method, card.image_size, card.steps) == ("dfpgnet", 32, 7)
     assert card.options == method.options.model_dump()
+    own, loaded = (m.networks["generator"].state_dict() for m in (method, other))
+    assert all(torch.equal(stored(own[name]), loaded[name]) for name in own)
+    assert {value.dtype for value in loaded.values()} == {torch.float32}
+    assert {value.dtype for value in load_file(path).values()} == {torch.float16}
+
+
+def test_what_half_precision_would_change_is_kept_as_it_is(make: Make, tmp_path: Path) -> None:
+    method, path = make(), tmp_path / "w.safetensors"
+    state = dict(method.networks["generator"].state_dict())
+    state["to_rgb.bias"] = torch.tensor([1e6, 0.1, 0.2])  # float16 ends at 65,504
+    state["up2.bias"] = torch.full((8,), 1e-8)  # and begins at 6e-8
+    save_weights(path, method, 1, state)
+    load_weights(path, method)
+    loaded = method.networks["generator"].state_dict()
+    assert torch.equal(loaded["to_rgb.bias"], state["to_rgb.bias"])
+    assert torch.equal(loaded["up2.bias"], state["up2.bias"])
+
+
+def test_published_weights_are_kept_as_they_are(make: Make, tmp_path: Path) -> None:
+    method, other, path = make(seed=1), make(seed=2), tmp_path / "w.safetensors"
+    save_weights(path, method, steps=0, official="ab" * 32)
+    load_weights(path, other)
     own, loaded = (m.networks["generator"].state_dict() for m in (method, other))
     assert all(torch.equal(own[name], loaded[name]) for name in own)
 
@@ -42,7 +68,8 @@ def test_an_average_can_be_stored_instead_of_the_current_weights(
     save_weights(path, method, 1, average)
     load_weights(path, method)
     assert all(
-        torch.equal(v, average[k]) for k, v in method.networks["generator"].state_dict().items()
+        torch.equal(v, stored(average[k]))
+        for k, v in method.networks["generator"].state_dict().items()
     )
 
 

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers.places import ROOT
+from helpers.clones import dfpg, executed, run
 from ruamel.yaml import YAML
 
-from dfpg.pretrained.assets.store import FOLDER
-
 pytestmark = pytest.mark.smoke
-
-
-def run(folder: Path, *command: str) -> str:
-    result = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, env=environment()
-    )
-    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
-def environment() -> dict[str, str]:
-    binaries = Path(sys.executable).parent
-    return {
-        **os.environ,
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-        "DFPG_ASSETS": str(ROOT / FOLDER),
-    }
-
-
-def executed(output: str) -> set[str]:
-    """Names of the stages that `dvc repro` ran, or would run."""
-    return {
-        line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")
-    }
 
 
 def change_learning_rate(folder: Path, name: str) -> None:
@@ -51,35 +21,6 @@ def change_learning_rate(folder: Path, name: str) -> None:
     params = yaml.load(path)
     params["runs"][name]["lr"] *= 2
     yaml.dump(params, path)
-
-
-def tree() -> str:
-    """State of the tree that is cloned: what git sees changed, and the files that runs write."""
-    status = subprocess.run(
-        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return status.stdout
-
-
-@pytest.fixture(scope="module")
-def tree_before() -> str:
-    return tree()
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory, tree_before) -> Path:  # noqa: ARG001 (taken before the run)
-    """A clone in which the graph has run once with the smoke profile."""
-    folder = tmp_path_factory.mktemp("smoke") / "clone"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
-    run(folder, "git", "config", "user.name", "test")  # experiments are commits
-    run(folder, "git", "config", "user.email", "test@example.org")
-    run(folder, sys.executable, "-m", "dfpg", "fetch")
-    run(folder, sys.executable, "-m", "dfpg", "profile", "use", "smoke")
-    start = time.monotonic()
-    run(folder, "make", "graph")
-    print(f"\nsmoke: the graph took {time.monotonic() - start:.0f} s")
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_every_table_has_every_row_with_a_value(clone):
@@ -115,7 +56,7 @@ def test_a_learning_rate_retrains_its_run_alone(clone):
     try:
         planned = executed(run(clone, "dvc", "repro", "--dry"))
     finally:
-        run(clone, sys.executable, "-m", "dfpg", "profile", "use", "smoke")
+        dfpg(clone, "profile", "use", "smoke")
     assert {stage for stage in planned if stage.startswith("train")} == {"train@b1"}
     assert not {stage for stage in planned if stage.startswith(("kernels", "testsets", "priors"))}
 
@@ -142,8 +83,3 @@ def test_every_command_of_the_page_on_dvc_works(clone):
     assert {command[0] for command in commands} == {"dvc"}
     for command in commands:
         run(clone, *command)
-
-
-def test_the_tree_that_was_cloned_stays_as_it_was(clone, tree_before):
-    assert (clone / "results" / "table4.csv").is_file()
-    assert tree() == tree_before

@@ -252,3 +252,22 @@ def test_a_stage_under_a_living_dvc_trains_to_the_end(tmp_path: Path) -> None:
         [sys.executable, "-c", STAND_IN, f"{stage}; true"], env=environment(), check=True
     )
     assert (tmp_path / "toy.safetensors").exists(), (tmp_path / "stderr").read_text()
+
+
+def test_any_other_stage_ends_with_its_dvc(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "import os, time; from dfpg.training.lock import end_with_owner; end_with_owner(); "
+        f"open({str(log)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    )
+    stage = shlex.join([sys.executable, "-c", code])
+    dvc = subprocess.Popen(
+        [sys.executable, "-c", STAND_IN, f"{stage}; true"],
+        env=environment(),
+        start_new_session=True,
+    )
+    wait_until(lambda: log.exists() and log.read_text() != "")
+    pid = int(log.read_text())
+    dvc.kill()
+    dvc.wait()
+    wait_until(lambda: not psutil.pid_exists(pid))

@@ -180,6 +180,11 @@ def test_stage_writes_network_and_card(config: Config, asset: Path, tmp_path: Pa
     weights.write_bytes(data)
     for file in (WEIGHTS, CARD):
         assert sha256(tmp_path / "first" / file) == sha256(tmp_path / "again" / file)
+    stored = safetensors.torch.load_file(tmp_path / "first" / WEIGHTS)
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    assert {value.dtype for value in load_prior(tmp_path / "first").state().values()} == {
+        torch.float32
+    }
     card = read_card(tmp_path / "first")
     assert card["network"] == "surrogate"
     assert card["sha256"] == sha256(asset)

@@ -176,6 +176,32 @@ def forecast_profile(
     )
 
 
+def forecast_trainings(
+    config: Config, runs: Sequence[str], jobs: int
+) -> tuple[float, float] | None:
+    """Range of what some trainings take here, in s; None for a profile that nobody has timed.
+
+    Trains for some seconds to see how fast this machine is.
+
+    Args:
+        config: the profile.
+        runs: keys of ``runs``.
+        jobs: trainings side by side.
+    """
+    part = RECORDED.get(config.profile)
+    if part is None:
+        return None
+    record = read_recorded_times()
+    probes = [time_run(config, run, record[part, run]) for run in PROBES[part]]
+    trainings = forecast_profile(config, record, probes, 1.0, jobs).trainings
+    times = [trainings[run] for run in runs if run in trainings]
+    if not times:
+        return None
+    slowdowns = [probe.slowdown for probe in probes] or [1.0]
+    idle = max(sum(times) / jobs, max(times)) / geometric_mean(slowdowns)
+    return idle * min(slowdowns) / UNCERTAINTY[part], idle * max(slowdowns) * UNCERTAINTY[part]
+
+
 def time_start() -> float:
     """CPU seconds that a fresh interpreter takes to import what a stage needs."""
     before = os.times()

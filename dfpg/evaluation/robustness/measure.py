@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from dfpg.core.seeds import generator
 from dfpg.data.blur.degrade import add_noise, blur, quantise, quantise_unit, to_unit
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.stratify import one_per_person
 from dfpg.data.testsets import MANIFEST, TestSet
 from dfpg.evaluation.restore import load_restore, restoring_precision
 from dfpg.evaluation.robustness.moved_faces import moved_faces
@@ -174,8 +174,6 @@ def moved_images(
 def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -> pd.DataFrame:
     """Rows of the test set's centred images: one per person, ``PEOPLE`` shared by its subsets.
 
-    People are drawn; each gives the image whose nominal kernel size the subset has least of yet.
-
     Raises:
         UserError: the test set has no centred faces.
     """
@@ -191,12 +189,7 @@ def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -
         rows = centred[centred["subset"] == subset]
         share = PEOPLE // len(subsets) + (number < PEOPLE % len(subsets))
         stream = generator(config.seed, "robustness", protocol, "people", subset)
-        used: Counter[int] = Counter()
-        for person in stream.permutation(sorted(set(rows["person"])))[:share]:
-            sizes = rows.loc[rows["person"] == person, "size"]
-            row = min(sizes.index, key=lambda row: (used[sizes[row]], row))
-            used[sizes[row]] += 1
-            chosen.append(row)
+        chosen += one_per_person(rows, share, stream)
     return index.loc[chosen].reset_index(drop=True)
 
 

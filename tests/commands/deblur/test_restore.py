@@ -10,7 +10,7 @@ from dfpg.commands.deblur.strip import FACES, LARGEST, aligned_strip, face_strip
 from dfpg.core.errors import UserError
 from dfpg.evaluation.restore import in_precision
 from dfpg.methods.registry import build_method
-from dfpg.methods.weights import save_weights
+from dfpg.methods.weights import load_weights, save_weights
 
 RUN = "nafnet"
 CPU = torch.device("cpu")
@@ -78,6 +78,7 @@ def test_a_face_of_the_models_size_is_what_the_method_restores(
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator()))
     save_weights(tmp_path / "w.safetensors", method, 0)
     restorer = Restorer(tmp_path / "w.safetensors", CPU)
+    load_weights(tmp_path / "w.safetensors", method)  # as they are stored
     restore = in_precision(method.to(CPU), CPU, precision)
     size = config.image_size
     for shape in ((size, size), (size + 7, size)):

@@ -1,16 +1,12 @@
-"""Trained weights as the file that ships: half precision, a card beside it, and only if good."""
+"""Trained weights as the file that ships: small enough, a card beside it, and only if good."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors.torch import load_file
 
 from dfpg.commands.deblur.shipped.measure import measure
 from dfpg.core.config import Config
@@ -18,7 +14,7 @@ from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
 from dfpg.methods.registry import build_restorer
-from dfpg.methods.weights import read_card, save_weights
+from dfpg.methods.weights import read_card
 from dfpg.stages.environment import describe_environment
 
 MINIMUM_GAIN_DB = 1.5  # above blurred, on the set below; elsewhere the interval must be above 0
@@ -36,25 +32,8 @@ LICENCE = (
 )
 
 
-def convert_to_half(weights: Path, out: Path) -> None:
-    """Write trained weights in half precision, in the layout of the others.
-
-    Raises:
-        UserError: no weights of this suite, a value that half precision cannot hold, or a file
-            over ``LIMIT_BYTES``.
-    """
-    method, card = build_restorer(weights, torch.device("cpu")), read_card(weights)
-    state = {name: value.half() for name, value in load_file(weights).items()}
-    if not all(bool(value.isfinite().all()) for value in state.values()):
-        raise UserError(f"{weights}: a value is too large for half precision")
-    save_weights(out, method, card.steps, state)
-    if out.stat().st_size > LIMIT_BYTES:
-        out.unlink()
-        raise UserError(f"{weights}: over {LIMIT_BYTES} bytes in half precision: train it narrower")
-
-
 def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, out: Path) -> str:
-    """Halve the weights, measure that, and write file and card; neither where it is too weak.
+    """Measure the weights, and write file and card; neither where they are too weak.
 
     Args:
         config: the profile ``shipped``.
@@ -68,18 +47,16 @@ def pack(config: Config, weights: Path, training: dict[str, Any], celeba: Path, 
         The card's text.
 
     Raises:
-        UserError: below the bar on generated faces, or not above blurred elsewhere.
+        UserError: a file over ``LIMIT_BYTES``; below the bar on generated faces, or not above
+            blurred elsewhere.
     """
-    device = select_device()
-    with tempfile.TemporaryDirectory(prefix="dfpg.") as folder:
-        half = Path(folder) / out.name
-        convert_to_half(weights, half)
-        measured = measure(config, build_restorer(half, device), device, celeba)
-        data = half.read_bytes()
+    device, card, data = select_device(), read_card(weights), weights.read_bytes()
+    if len(data) > LIMIT_BYTES:
+        raise UserError(f"{weights}: over {LIMIT_BYTES} bytes: train it narrower")
+    measured = measure(config, build_restorer(weights, device), device, celeba)
     weak = shortfalls(measured)
     if weak:
         raise UserError(f"{weights}: not good enough to ship: {'; '.join(weak)}: train it longer")
-    card = read_card(weights)
     contents = {
         "title": "DFPGnet for faces at 128 px",
         "method": card.method,

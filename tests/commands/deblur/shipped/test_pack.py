@@ -1,4 +1,4 @@
-"""Half precision, the card, and the bar below which nothing is shipped."""
+"""The size, the card, and the bar below which nothing is shipped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dfpg.commands.deblur.shipped import pack
 from dfpg.core.errors import UserError
-from dfpg.methods.registry import build_method, build_restorer
+from dfpg.methods.registry import build_method
 from dfpg.methods.weights import save_weights
 
 CPU = torch.device("cpu")
@@ -26,33 +25,11 @@ def weights(config, tmp_path) -> Path:
     return tmp_path / "b1.safetensors"
 
 
-def test_half_precision_is_half_the_size_and_nearly_the_same_network(weights, tmp_path):
-    out = tmp_path / "half.safetensors"
-    pack.convert_to_half(weights, out)
-    assert out.stat().st_size < 0.6 * weights.stat().st_size
-    assert {value.dtype for value in load_file(out).values()} == {torch.float16}
-    half, full = build_restorer(out, CPU), build_restorer(weights, CPU)
-    state = half.networks["generator"].state_dict()
-    for name, value in full.networks["generator"].state_dict().items():
-        assert state[name].dtype == torch.float32
-        torch.testing.assert_close(state[name], value, rtol=2**-10, atol=2**-24)
-
-
-def test_a_value_beyond_half_precision_is_refused(config, tmp_path):
-    method = build_method(config, "b1", None)
-    with torch.no_grad():
-        method.networks["generator"].to_rgb.bias.fill_(1e6)
-    save_weights(tmp_path / "b1.safetensors", method, steps=7)
-    with pytest.raises(UserError, match="too large for half precision"):
-        pack.convert_to_half(tmp_path / "b1.safetensors", tmp_path / "half.safetensors")
-    assert not (tmp_path / "half.safetensors").exists()
-
-
-def test_a_network_over_the_limit_is_refused(weights, tmp_path, monkeypatch):
+def test_a_network_over_the_limit_is_refused(config, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "LIMIT_BYTES", 1000)
-    with pytest.raises(UserError, match="over 1000 bytes in half precision"):
-        pack.convert_to_half(weights, tmp_path / "half.safetensors")
-    assert not (tmp_path / "half.safetensors").exists()
+    with pytest.raises(UserError, match="over 1000 bytes: train it narrower"):
+        pack.pack(config, weights, {}, tmp_path, tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""The commands that reproduce: from recorded scores, from recorded weights, from scratch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfpg.core.terminal import say
+
+ladder = typer.Typer()
+record_app = typer.Typer(help="The record: committed results, and the store.", no_args_is_help=True)
+
+JOBS = Annotated[
+    int | None,
+    typer.Option(help="Runs at a time; without it one per core, or one on a GPU.", min=1),
+]
+RUNS = Annotated[
+    list[str] | None, typer.Argument(help="keys of runs in params.yaml; without any: all")
+]
+
+
+def default_jobs() -> int:
+    """One run per core, one thread each: narrow networks do not fill several; on a GPU one."""
+    from dfpg.core.device import select_device
+
+    return (os.cpu_count() or 1) if select_device().type == "cpu" else 1
+
+
+@ladder.command()
+def graph(runs: RUNS = None, jobs: JOBS = None) -> None:
+    """Run what is stale in dvc.yaml, several runs side by side; a kill loses nothing."""
+    from dfpg.commands.graph import graph as run_graph
+
+    say(run_graph(Path(), jobs or default_jobs(), runs or []))
+
+
+@ladder.command()
+def analyse() -> None:
+    """Make results/ again from the recorded scores; exit code 1 where a byte differs."""
+    from dfpg.commands.analyse import analyse as make_again
+    from dfpg.core.config import load_config
+
+    analysis = make_again(load_config())
+    say(str(analysis))
+    raise typer.Exit(1 if analysis.differing else 0)
+
+
+@ladder.command()
+def rescore(
+    full: Annotated[
+        bool, typer.Option("--full/--part", help="All test images, or a part chosen by rule.")
+    ] = False,
+) -> None:
+    """Restore test images with the recorded weights, score, compare; exit code 1 where one differs.
+
+    Changes nothing of the record; Tables 1 to 4 are in artifacts/rescored.
+    """
+    from dfpg.commands.rescore import rescore as score_again
+    from dfpg.core.config import load_config
+
+    outcome = score_again(load_config(), full)
+    say(outcome.text)
+    raise typer.Exit(0 if outcome.agree else 1)
+
+
+@ladder.command()
+def retrain(runs: RUNS = None, jobs: JOBS = None) -> None:
+    """Train runs from scratch beside the record, compare; exit code 1 where a gain differs."""
+    from dfpg.commands.retrain import retrain as train_again
+    from dfpg.core.config import load_config
+
+    outcome = train_again(load_config(), runs or [], jobs or default_jobs())
+    say(outcome.text)
+    raise typer.Exit(0 if outcome.agree else 1)
+
+
+@record_app.command("check")
+def record_check() -> None:
+    """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
+    from dfpg.commands.record import check_record
+
+    check = check_record()
+    say(str(check))
+    raise typer.Exit(0 if check.ok else 1)
+
+
+@record_app.command("fetch")
+def record_fetch() -> None:
+    """Bring the record out of the store, and show that it belongs to this code; trains nothing."""
+    from dfpg.commands.recording import fetch_record
+
+    say(fetch_record())
+
+
+@record_app.command("make")
+def record_make(jobs: JOBS = None) -> None:
+    """Bring everything up to date and keep it in the store; say what changed."""
+    from dfpg.commands.recording import make_record
+    from dfpg.core.config import load_config
+
+    say(make_record(load_config(), Path(), jobs or default_jobs()))
+
+
+@record_app.command("add")
+def record_add(
+    runs: RUNS = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder that `dfpg train RUN --into FOLDER` filled."),
+    ] = None,
+) -> None:
+    """Keep finished trainings in the store and dvc.lock, while others are not finished."""
+    from dfpg.commands.recording import add_runs
+    from dfpg.core.config import load_config
+
+    say(add_runs(load_config(), Path(), runs or [], source))
