@@ -158,6 +158,18 @@ def methods(
 
 
 @app.command()
+def classical(
+    take: Annotated[
+        bool, typer.Option("--take", help="Write the best into params.yaml and its profile.")
+    ] = False,
+) -> None:
+    """Choose the classical rows' parameters on validation people (a minute)."""
+    from dfpg.commands.classical import choose_classical
+
+    typer.echo(choose_classical(take))
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:

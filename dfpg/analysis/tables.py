@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dfpg.analysis.claim_tests import claim_records
+from dfpg.analysis.claim_tests import Evidence
 from dfpg.analysis.comparability import (
     NOT_COMPARABLE,
     comparison_verdict,
@@ -22,7 +22,9 @@ from dfpg.analysis.estimates import (
     estimate_column,
     load_scores,
 )
+from dfpg.analysis.floor import Floor, floor_of
 from dfpg.analysis.gains import gain_records
+from dfpg.analysis.mechanisms import mechanism_records
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.ranks import order_records, rank_records
 from dfpg.analysis.recognition import estimate_table3
@@ -33,6 +35,7 @@ from dfpg.analysis.result_records import (
     DeviationRecord,
     GainRecord,
     HistogramRecord,
+    MechanismRecord,
     OrderRecord,
     RankRecord,
     RocRecord,
@@ -41,6 +44,7 @@ from dfpg.analysis.result_records import (
     VerificationRecord,
 )
 from dfpg.analysis.robustness import pair_curve_scores, read_curve
+from dfpg.analysis.seed_records import load_seeds
 from dfpg.analysis.submissions import (
     add_submission_observations,
     add_submission_rows,
@@ -48,6 +52,7 @@ from dfpg.analysis.submissions import (
     load_submissions,
 )
 from dfpg.analysis.training_cost import training_images, training_records
+from dfpg.analysis.verdicts import claim_records
 from dfpg.analysis.verification import (
     histogram_records,
     load_observations,
@@ -60,19 +65,35 @@ from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import ERRATA, PublishedKey, published_values
-from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Row, Table, fidelity, table_rows
+from dfpg.paper.tables import (
+    BASELINES,
+    CLASSICAL,
+    MEAN,
+    TABLES,
+    TEST_SETS,
+    Cell,
+    Column,
+    Row,
+    Table,
+    fidelity,
+    table_rows,
+)
 
 
 @within_memory("statistics.resamples")
 def build_tables(
-    config: Config, artifacts: Path, out: Path, submissions: Path | None = None
+    config: Config,
+    artifacts: Path,
+    out: Path,
+    submissions: Path | None = None,
+    seeds: Path | None = None,
 ) -> None:
     """Write the results of all runs whose per-image CSV exists.
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
     ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of the paper),
     ``gains.csv`` (every row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
-    (:mod:`dfpg.analysis.claim_tests`), ``ranks.csv`` and ``order.csv``
+    (:mod:`dfpg.analysis.verdicts`), ``mechanisms.csv``, ``ranks.csv`` and ``order.csv``
     (:mod:`dfpg.analysis.ranks`), ``training.csv``, ``prior.json``; of verification
     ``verification.csv``, ``roc.csv``, ``embedder.json`` and ``verification_histogram.csv``.
 
@@ -83,6 +104,7 @@ def build_tables(
         out: the results' folder.
         submissions: folder of other codes' scores (:mod:`dfpg.analysis.submissions`), if there
             is one.
+        seeds: folder of other seeds' scores (:mod:`dfpg.analysis.seed_records`), if there is one.
 
     Raises:
         UserError: the baselines or a card are missing, or two runs were scored on different
@@ -100,21 +122,33 @@ def build_tables(
     }
     tables: dict[str, list[TableRecord]] = {}
     gains: list[GainRecord] = []
-    for table in layout:
-        estimates = (
-            {column: estimate_table3(config, observations) for column in table.columns}
+    estimates = {
+        table.name: {
+            column: estimate_table3(config, observations)
             if table.recognition
-            else {
-                column: estimate_column(config, scores, table, column) for column in table.columns
-            }
-        )
-        tables[table.name] = table_records(config, table, estimates)
-        gains += gain_records(config, table, estimates)
+            else estimate_column(config, scores, table, column)
+            for column in table.columns
+        }
+        for table in layout
+    }
+    means = {
+        column: estimate_column(config, scores, TABLES[0], column)
+        for column in (Column(test_set, MEAN) for test_set in TEST_SETS)
+    }
+    floor = floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])
+    for table in layout:
+        tables[table.name] = table_records(config, table, estimates[table.name], floor)
+        gains += gain_records(config, table, estimates[table.name])
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
-    claims, tests = claim_records(
-        config, paired | _robustness_scores(config, artifacts / "robustness")
+    mechanisms = mechanism_records(config, artifacts / "history")
+    evidence = Evidence.of(
+        paired | _robustness_scores(config, artifacts / "robustness"),
+        load_seeds(config, seeds) if seeds else (),
+        floor,
+        mechanisms,
     )
+    claims, tests = claim_records(config, evidence)
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
         "metrics.json": json_text(metric_values(tables)),
@@ -122,6 +156,7 @@ def build_tables(
         "gains.csv": csv_text(GainRecord, gains),
         "claims.csv": csv_text(ClaimRecord, claims),
         "claim_tests.csv": csv_text(ClaimTestRecord, tests),
+        "mechanisms.csv": csv_text(MechanismRecord, mechanisms),
         "ranks.csv": csv_text(RankRecord, rank_records(config, paired)),
         "order.csv": csv_text(OrderRecord, order_records(config, paired)),
         "training.csv": csv_text(TrainingRecord, training_records(config, artifacts)),
@@ -159,11 +194,14 @@ def read_network_card(path: Path, stage: str) -> dict[str, Any]:
 
 
 def table_records(
-    config: Config, table: Table, estimates: Mapping[Column, ColumnEstimates | None]
+    config: Config,
+    table: Table,
+    estimates: Mapping[Column, ColumnEstimates | None],
+    floor: Floor,
 ) -> list[TableRecord]:
     """One record per row, column group and metric; a row never vanishes, it has a reason."""
     return [
-        _record(config, table, row, column, metric, estimates[column])
+        _record(config, table, row, column, metric, estimates[column], floor)
         for row in table_rows(table, config)
         for column in table.columns
         for metric in table.conventions
@@ -219,6 +257,7 @@ def _record(
     column: Column,
     metric: str,
     found: ColumnEstimates | None,
+    floor: Floor,
 ) -> TableRecord:
     convention = table.conventions[metric]
     key = (row.run or "", convention)
@@ -256,6 +295,7 @@ def _record(
         prior=prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,
         profile=config.profile,
+        floor=floor.standing(column, row.run, convention) if present else "",
     )
 
 
@@ -276,6 +316,6 @@ def _missing_reason(
         if math.isnan(bounds.mean):
             return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
-    if row.run not in (*config.runs, *BASELINES):
+    if row.run not in (*config.runs, *BASELINES, *CLASSICAL):
         return row.missing
     return "no such test images in this profile" if found is None else "not evaluated on them"

@@ -21,7 +21,7 @@ NAMES = ("smoke", "embedded", "gpu", "research", "paper", "shipped")
 EMBEDDED = "embedded"
 
 
-def _yaml() -> YAML:
+def yaml_with_comments() -> YAML:
     """Reads and writes with comments; writes null as ``null``."""
     yaml = YAML()
     yaml.width = 200
@@ -35,7 +35,9 @@ def _yaml() -> YAML:
 def _read(name: str | None) -> Any:
     if name not in ("base", *NAMES):
         raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
-    return _yaml().load(files("dfpg.core.profiles").joinpath(f"{name}.yaml").read_text())
+    return yaml_with_comments().load(
+        files("dfpg.core.profiles").joinpath(f"{name}.yaml").read_text()
+    )
 
 
 def _merge(target: Any, changes: Any, where: str) -> None:
@@ -59,7 +61,7 @@ def _merged(name: str | None) -> Any:
 def _resolved(where: str, values: Any) -> tuple[Config, str]:
     """The configuration that values are, and their text; ``where`` names them in errors."""
     stream = io.StringIO()
-    _yaml().dump(values, stream)
+    yaml_with_comments().dump(values, stream)
     text = stream.getvalue()
     return parse_config(YAML(typ="safe", pure=True).load(text), Path(where)), text
 
@@ -158,7 +160,7 @@ def _keep(values: Any, path: Path) -> list[str]:
 
 def _keep_blocks(values: Any, path: Path) -> list[str]:
     """Carry over methods' blocks and runs that the user added, as they are written."""
-    old = _yaml().load(path.read_text(encoding="utf-8"))
+    old = yaml_with_comments().load(path.read_text(encoding="utf-8"))
     notes = []
     for section in ("methods", "runs"):
         blocks = old.get(section)

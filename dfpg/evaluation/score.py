@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.progress import Progress
+from dfpg.evaluation.classical import ClassicalRows
 from dfpg.evaluation.per_image import write_per_image
 from dfpg.paper.tables import BASELINES
 
@@ -46,8 +47,8 @@ class Observe(Protocol):
 def score_testsets(
     config: Config,
     name: str,
-    restore: Restore | None,
-    testsets: Mapping[str, TestSet],
+    restore: Restore | ClassicalRows | None,
+    testsets: Mapping[ProtocolName, TestSet],
     metrics: Mapping[str, Metric],
     out: Path,
     device: str = "cpu",
@@ -61,8 +62,8 @@ def score_testsets(
     Args:
         config: ``evaluation.batch_size`` images at a time.
         name: run name, written into the column ``method``.
-        restore: the method; ``None`` writes the two baselines instead, ``sharp`` (restored =
-            sharp) and ``blurred`` (restored = blurred).
+        restore: the method, or the classical rows; ``None`` writes the two baselines instead,
+            ``sharp`` (restored = sharp) and ``blurred`` (restored = blurred).
         testsets: by protocol ("a", "b").
         metrics: column name -> metric.
         out: the CSV.
@@ -85,7 +86,7 @@ def score_testsets(
             for start in range(0, len(rows), config.evaluation.batch_size):
                 batch = rows.iloc[start : start + config.evaluation.batch_size]
                 for method, (images, scores) in _score_batch(
-                    name, restore, testset, batch, metrics, device
+                    name, restore, protocol, testset, batch, metrics, device
                 ).items():
                     if observe is not None:
                         observe(protocol, method, batch, images.permute(0, 2, 3, 1).cpu().numpy())
@@ -98,7 +99,8 @@ def score_testsets(
 
 def _score_batch(
     name: str,
-    restore: Restore | None,
+    restore: Restore | ClassicalRows | None,
+    protocol: ProtocolName,
     testset: TestSet,
     batch: pd.DataFrame,
     metrics: Mapping[str, Metric],
@@ -117,6 +119,9 @@ def _score_batch(
     with torch.inference_mode():
         if restore is None:
             restored = dict(zip(BASELINES, (sharp[face_of], blurred), strict=True))
+        elif isinstance(restore, ClassicalRows):
+            found = restore.restored(protocol, batch, blurred.cpu().numpy())
+            restored = {row: torch.from_numpy(made).to(device) for row, made in found.items()}
         else:
             restored = {name: _restore(name, restore, blurred)}
         scores = score_images(restored, sharp, face_of, metrics)

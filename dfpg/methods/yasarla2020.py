@@ -25,6 +25,7 @@ from dfpg.methods.blocks import SLOPE
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import perceptual_loss, pixel_loss
+from dfpg.methods.measures import parsing_measures
 from dfpg.pretrained.parsing import one_hot, to_four
 
 COLOURS = 3
@@ -508,6 +509,14 @@ class Yasarla2020(Method):
         """Restored image, not yet clamped."""
         image: Tensor = self.networks["generator"](blurred).image
         return image
+
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """How well the class maps of blurred faces are those of the sharp ones."""
+        generator = cast(Generator, self.networks["generator"])
+        made, sharp = (
+            generator.class_maps(images).float() for images in (batch.blurred, batch.sharp)
+        )
+        return parsing_measures(made, sharp)
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase: the segmentation's, later the deblurring networks'."""

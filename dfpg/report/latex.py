@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dfpg.report.table_layout import (
+    BELOW_FLOOR,
     MINUS,
     NO_VALUE,
     PrintedCell,
@@ -25,6 +26,7 @@ SPECIAL = {
     "↓": r"$\downarrow$",
     MINUS: "$-$",
     NO_VALUE: "--",
+    BELOW_FLOOR: r"$^\dagger$",
 }
 
 
@@ -40,6 +42,8 @@ def _panel(table: PrintedTable, panel: PrintedPanel) -> str:
     head = [f"\\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name in panel.groups]
     names = [escape(name) for _ in panel.groups for name in panel.metrics]
     caption = f"{table.title}; {panel.title}. Value, interval and, in brackets, published value."
+    if any(cell.floor for line in panel.lines for cell in line.cells):
+        caption += f" {BELOW_FLOOR}: does not beat a fixed filter and the blurred images."
     label = f"tab:{table.name}-{re.sub(r'[^a-z]+', '-', panel.title.lower())}"
     lines = [
         r"\begin{table*}",
@@ -68,7 +72,7 @@ def _lines(line: PrintedRow) -> list[str]:
 
 
 def _value(cell: PrintedCell) -> str:
-    text = escape(cell.value)
+    text = escape(cell.value + cell.floor)
     return f"\\textbf{{{text}}}" if cell.best else text
 
 

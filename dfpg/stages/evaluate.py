@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dfpg.core.config import PARAMS, load_config
+from dfpg.core.config import PARAMS, ProtocolName, load_config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.paths import ARTIFACTS, PRIORS, TESTSETS
@@ -13,7 +13,7 @@ from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
-from dfpg.paper.tables import evaluation_protocols
+from dfpg.paper.tables import UNTRAINED_FILES, evaluation_protocols
 from dfpg.pretrained.vggface import load_prior
 
 
@@ -25,13 +25,13 @@ def evaluate(run: str) -> None:
     """
     config = load_config()
     if run not in config.runs:
-        known = ", ".join(["baselines", *config.runs])
+        known = ", ".join([*UNTRAINED_FILES, *config.runs])
         raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
     device = select_device()
     restore = load_restore(config, ARTIFACTS / "weights" / f"{run}.safetensors", device)
     metrics = build_metrics(config, load_prior(PRIORS), device)
     protocols = evaluation_protocols(config, run)
-    sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
+    sets: dict[ProtocolName, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     recogniser = build_recogniser(config)
     out = ARTIFACTS / "per_image" / f"{run}.csv"
     with torch.inference_mode():

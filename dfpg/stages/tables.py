@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dfpg.analysis.seed_records import SEEDS
 from dfpg.analysis.submissions import FOLDER
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import load_config
@@ -18,5 +19,5 @@ def tables(out: Path = RESULTS) -> None:
         out: folder to write, another one for a try.
     """
     config = load_config()
-    build_tables(config, ARTIFACTS, out, FOLDER)
+    build_tables(config, ARTIFACTS, out, FOLDER, SEEDS)
     draw_recognition(config, out, ARTIFACTS / "figures")
