@@ -12,6 +12,7 @@ import typer
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.stages import stages
 from dfpg.core.errors import UserError, line_of
+from dfpg.core.installation import warn_of_other_copy
 from dfpg.core.terminal import accept_any_text, flush_output, print_error
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
 app.add_typer(faces_app, name="faces")
+weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
@@ -47,14 +50,18 @@ def score(
     out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
     vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+    suffix: Annotated[
+        str | None, typer.Option(help="What restored images' names end with, such as _out.")
+    ] = None,
 ) -> None:
     """Score anyone's restored images by every convention; needs the assets, no project.
 
-    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>; _random, _out3 and
+    _deblur at the end of restored images' names are known.
     """
     from dfpg.commands.score import score as score_folders
 
-    typer.echo(score_folders(restored, sharp, out, force, vggface))
+    typer.echo(score_folders(restored, sharp, out, force, vggface, suffix))
 
 
 @app.command()
@@ -237,11 +244,15 @@ def profile_use(
     slot: Annotated[
         list[str] | None, typer.Option(help="PROTOCOL.SUBSET=SOURCE, e.g. b.ffhq=portraits.")
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="RUN=FILE of published weights; the run is not trained."),
+    ] = None,
 ) -> None:
     """Write a profile's resolved values into params.yaml; folders named there before stay."""
     from dfpg.core.profile import describe_profile, use_profile
 
-    notes = use_profile(name, faces=faces or (), slots=slot or ())
+    notes = use_profile(name, faces=faces or (), slots=slot or (), weights=weights or ())
     typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
 
 
@@ -251,6 +262,20 @@ def profile_list() -> None:
     from dfpg.core.profile import NAMES, describe_profile
 
     typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+
+
+@weights_app.command("check")
+def weights_check(
+    method: Annotated[str, typer.Argument(help="as in `dfpg methods`")],
+    file: Annotated[Path, typer.Argument(help="File or folder of published weights.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Draw blurred, restored and sharp image into this PNG.")
+    ] = None,
+) -> None:
+    """Say what a file of published weights is and which options fit; restore one test image."""
+    from dfpg.commands.weights import check_weights
+
+    typer.echo(check_weights(method, file, out))
 
 
 @record_app.command("check")
@@ -272,6 +297,7 @@ def main() -> None:
     """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
     accept_any_text()
+    warn_of_other_copy()
     try:
         try:
             if stage := os.environ.get("DVC_STAGE"):

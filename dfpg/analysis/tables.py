@@ -76,6 +76,7 @@ from dfpg.paper.tables import (
     Row,
     Table,
     fidelity,
+    note,
     table_rows,
 )
 
@@ -267,6 +268,7 @@ def _record(
         PublishedKey(table.name, row.key, column.test_set, column.subset, metric)
     )
     row_fidelity = fidelity(config, row) if present else "reported only"
+    own = row.prior and row_fidelity == row.fidelity  # trained here with the prior network
     verdict, reason = "", _missing_reason(config, row, metric, found, bounds, present)
     if published and reason:
         verdict = NOT_COMPARABLE
@@ -290,9 +292,9 @@ def _record(
         verdict=verdict,
         reason=reason,
         fidelity=row_fidelity,
-        note=row.note if row_fidelity == row.fidelity else "",
+        note=note(row, row_fidelity),
         source="; ".join(slot_labels(config, column)) if present else "",
-        prior=prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
+        prior=prior_network(config) if present and (own or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,
         profile=config.profile,
         floor=floor.standing(column, row.run, convention) if present else "",

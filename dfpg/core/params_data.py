@@ -39,7 +39,7 @@ Framing = Literal["close", "wide"]  # the face alone, or the head with its surro
 
 
 class SplineKernels(Frozen):
-    """Chakrabarti 2016 splines (METHODS section 3.2); counts are per nominal size."""
+    """Chakrabarti 2016 splines; counts are per nominal size."""
 
     train: SplineCount
     test: SplineCount
@@ -55,7 +55,7 @@ class SplineKernels(Frozen):
 
 
 class TrajectoryKernels(Frozen):
-    """Boracchi-Foi trajectories (METHODS section 3.1); counts are over all nominal sizes."""
+    """Boracchi and Foi 2012 trajectories; counts are over all nominal sizes."""
 
     train: TrajectoryCount
     test: TrajectoryCount
@@ -70,7 +70,7 @@ class Kernels(Frozen):
 
 
 class Augmentation(Frozen):
-    """Random view of a training face (METHODS section 2.3)."""
+    """Random view of a training face (dolphin0104/MSPL-GAN)."""
 
     random_crop: bool
     flip: bool

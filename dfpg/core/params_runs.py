@@ -42,7 +42,7 @@ class Surrogate(Frozen):
 
 
 class Prior(Frozen):
-    """Ground-truth deep feature prior P (paper section 4.1, METHODS section 1.4).
+    """Ground-truth deep feature prior P (paper section 4.1).
 
     ``source`` names the faces whose people the surrogate learns, and on whose test people any
     prior network is measured: people with several pictures each. ``parsing_size`` is the side in
@@ -132,7 +132,7 @@ class Statistics(Frozen):
 
 
 class PublishedPairs(Frozen):
-    """The lab's verification lists for the Shen test set (METHODS section 5.2)."""
+    """The authors' verification lists for the Shen test set (dolphin0104/MSPL-GAN)."""
 
     lists: Place  # folder with shen_celeba_positive_mod.txt and shen_celeba_negative_mod.txt
     pictures: Place  # CelebA's img_align_celeba

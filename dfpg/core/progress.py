@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from dfpg.core.errors import printable
+
 LINE_INTERVAL_S = 10.0
 
 
@@ -61,8 +63,8 @@ class Progress:
         self._bar.update(count)
 
     def say(self, line: str) -> None:
-        """Print a line on stderr without breaking the bar."""
-        self._bar.write(line, file=sys.stderr)
+        """Print a line on stderr without breaking the bar; file names may stand in it."""
+        self._bar.write(printable(line), file=sys.stderr)
 
     def __enter__(self) -> Progress:
         return self

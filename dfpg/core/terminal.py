@@ -10,6 +10,8 @@ import unicodedata
 from contextlib import suppress
 from typing import TextIO
 
+from dfpg.core.errors import escaped
+
 ERRORS = "dfpg.plain"
 PLAIN = {
     "−": "-",  # noqa: RUF001 (the minus sign)
@@ -42,7 +44,7 @@ def plain(text: str) -> str:
     shown = []
     for character in text:
         if 0xDC80 <= ord(character) <= 0xDCFF:  # how Python keeps such a byte
-            shown.append(f"\\x{ord(character) - 0xDC00:02x}")
+            shown.append(escaped(character))
             continue
         letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
         shown.append(PLAIN.get(character) or letters or "?")

@@ -107,6 +107,18 @@ class Method(ABC):
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image of [N, 3, H, W] in [-1, 1], H and W multiples of ``multiple``."""
 
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:  # noqa: ARG003
+        """Options of this method that a file of published weights needs, as far as it shows them.
+
+        Args:
+            path: the user's file or folder.
+
+        Raises:
+            UserError: in a subclass: missing, damaged, or another layout.
+        """
+        return {}
+
     def discriminator_scores(self, _batch: Batch) -> tuple[Tensor, Tensor] | None:
         """How real the discriminator finds what is real and what the generator made.
 

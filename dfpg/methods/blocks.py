@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SLOPE = 0.2  # of every LeakyReLU (METHODS section 1.2)
+SLOPE = 0.2  # of every LeakyReLU (sujyQ/SAPPGAN)
 
 
 def conv3(channels: int) -> nn.Conv2d:
@@ -33,7 +33,7 @@ class ChannelAttention(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual channel-attention block: x + CA(conv(LReLU(conv(x)))) (METHODS section 1.2)."""
+    """Residual channel-attention block: x + CA(conv(LReLU(conv(x))))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,3 +95,18 @@ class SFT(_Affine):
     def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
         """``feature`` D transformed by ``prior`` P, both of the same shape."""
         return self.transform(feature, prior)
+
+
+class ImageNorm(nn.BatchNorm2d):
+    """Batch normalisation that takes each image's own statistics outside training, too.
+
+    Codes that never leave the training mode and restore image by image compute this.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """In training that of the batch."""
+        if self.training:
+            return super().forward(x)
+        variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
+        scale = self.weight[:, None, None] * (variance + self.eps).rsqrt()
+        return ((x - mean) * scale + self.bias[:, None, None]).to(x.dtype)

@@ -1,6 +1,8 @@
 """DFPGnet (Jung, Lee and Heo, WACV 2022) and its ablations B1 to B6.
 
-Equations and table numbers are the paper's; layer sizes are in METHODS section 1.
+Equations and table numbers are the paper's; layer sizes are those of sujyQ/SAPPGAN.
+``load_official`` reads a state of the generator class in sujyQ/SAPPGAN (model/DFPGNet_G.py), which
+is SAPPGAN's generator and DFPGnet's own: ``G_PSNR_best.pth``, ``netL_best.pth`` or the like.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -24,9 +27,29 @@ from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, Re
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 from dfpg.methods.measures import correlation, cosine
+from dfpg.methods.official import (
+    RES_BLOCK,
+    Rule,
+    check_options,
+    counted,
+    length_in,
+    matched,
+    read_state,
+)
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
-PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN (METHODS section 10)
+PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN
+ACCEPTED = (
+    "a state dict of the generator class in sujyQ/SAPPGAN "
+    "(variant b4, b5 or b6, width 64, blocks 5, prior_blocks 10, output tanh)"
+)
+NAMES: tuple[Rule, ...] = (  # ours -> that class's
+    (r"^(en\d|middle|de\d)\.blocks\.", r"\1.0.main."),
+    (r"^prior\.(\d)\.1\.blocks\.", r"prior.\1.1.main."),
+    (r"^prior\.(\d)", lambda found: f"vggf{int(found[1]) + 1}"),
+    (r"^fuse\.(\d)", lambda found: f"ft{3 - int(found[1])}"),
+    *RES_BLOCK,
+)
 
 PriorFusion = Literal["add", "concat"]
 Output = Literal["tanh", "linear"]
@@ -117,7 +140,7 @@ class Concat(nn.Module):
 
 
 class Generator(nn.Module):
-    """Generator G: encoder M_E, prior stream P, decoder M_D (Fig. 2, METHODS section 1.2).
+    """Generator G: encoder M_E, prior stream P, decoder M_D (Fig. 2).
 
     Widths are ``width``, 2 and 4 times ``width``. The prior network's features have 64, 128 and
     256 channels; where the stream is narrower, a 1x1 convolution per level leads from it to the
@@ -298,7 +321,7 @@ class DFPGNet(Method):
         "encoder": ("from_rgb", "en1", "down1", "en2", "down2", "en3"),
         "prior": ("prior",),
     }
-    system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published")
+    system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published; read")
     contract = Contract(
         small={
             "variant": "b6",
@@ -465,3 +488,26 @@ class DFPGNet(Method):
         if self.setting.prior is None:
             raise ValueError(f"{self.name} was built for inference: it has no prior network")
         return self.setting.prior.features(images, taps, values)
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width and numbers of blocks; variants b4, b5 and b6 have the same generator."""
+        state = read_state(path, ACCEPTED)
+        return {
+            "variant": "b6",
+            "width": length_in(path, state, "from_rgb.weight", 0, ACCEPTED),
+            "blocks": counted(state, r"en1\.0\.main\.(\d+)\."),
+            "prior_blocks": counted(state, r"vggf1\.1\.main\.(\d+)\."),
+            "init": "released",
+            "output": "tanh",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load a generator of the laboratory's: a PyTorch state dict with its code's names.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
+        check_options(path, self, output="tanh")
+        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))

@@ -14,7 +14,7 @@ and component style losses (eyes, mouth) are left out: they need landmarks of ev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -31,6 +31,7 @@ from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import frozen, initialise
+from dfpg.methods.official import counted, length_in, matched, read_state
 
 SLOPE = 0.2  # of every LeakyReLU
 MLP_LAYERS = 8  # z to w
@@ -38,7 +39,8 @@ DEFAULT = 6**-0.5  # times Kaiming's deviation: PyTorch's default, as nothing is
 # The last convolution of each block before its ReLU, as released (there of VGG-19), and its weight.
 PERCEPTUAL = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_3": 1.0, "conv4_3": 1.0, "conv5_3": 1.0}
 IDENTITY_TAP = "conv5_3"
-LAYOUT = "params_ema or params of GFPGANCleanv1-NoCE-C2.pth, GFPGANv1.3.pth or GFPGANv1.4.pth"
+NAMES = ((r"^decoder\.", "stylegan_decoder."), (r"^to_rgb\.", "toRGB."))  # ours -> released
+ACCEPTED = "GFPGANCleanv1-NoCE-C2.pth, GFPGANv1.3.pth or GFPGANv1.4.pth"
 
 Channels = Annotated[Width, Field(ge=4, multiple_of=4)]
 Beta = Annotated[float, Field(ge=0, lt=1, description="of Adam: at 1 its averages never move")]
@@ -487,54 +489,35 @@ class Wang2021(Method):
             "identity": (self.options.lambda_identity, identity),
         }
 
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Size and widths; of a file below 64 px the multiplier does not show."""
+        state = read_state(path, ACCEPTED)
+        channels = length_in(path, state, "stylegan_decoder.constant_input.weight", 1, ACCEPTED)
+        style = length_in(path, state, "stylegan_decoder.style_mlp.1.weight", 1, ACCEPTED)
+        levels = counted(state, r"stylegan_decoder\.to_rgbs\.(\d+)\.")
+        fine = "stylegan_decoder.to_rgbs.3.modulated_conv.weight"  # of 64 px
+        wide = length_in(path, state, fine, 2, ACCEPTED) if levels > 3 else channels // 2
+        return {
+            "size": 4 << levels,
+            "channels": channels,
+            "multiplier": 2 * wide // channels,
+            "style": style,
+        }
+
     def load_official(self, path: Path) -> None:
         """Load a released file; the row then says ``official weights``.
 
-        Accepted: a PyTorch file with the key ``params_ema`` or ``params`` and the clean
-        architecture's names, for 512 px and options ``size`` 512, ``channels`` and ``style`` 512,
-        ``multiplier`` 2 (v1.2, v1.3 and v1.4). The first release (v1) needs custom operators,
-        has other names and is refused.
+        Accepted: a PyTorch file with the clean architecture's names, for 512 px and options
+        ``size`` 512, ``channels`` and ``style`` 512, ``multiplier`` 2 (v1.2, v1.3 and v1.4). The
+        first release (v1) needs custom operators, has other names and is refused.
 
         Raises:
             UserError: missing, damaged, another layout, or of another size.
         """
-        generator = self.networks["generator"]
-        state, expected = read_official(path), generator.state_dict()
-        for key, value in expected.items():
-            if key not in state:
-                raise UserError(f"{path}: no {key} (our name); accepted: {LAYOUT}")
-            if state[key].shape != value.shape:
-                found, wanted = list(state[key].shape), list(value.shape)
-                raise UserError(
-                    f"{path}: {key} is {found}, these options make it {wanted}; "
-                    "v1.2 to v1.4 need size 512, channels 512, style 512, multiplier 2"
-                )
-            if not bool(torch.isfinite(state[key]).all()):
-                raise UserError(f"{path}: {key} holds NaN or infinity: replace the file")
-        generator.load_state_dict({key: state[key] for key in expected})
-
-
-def read_official(path: Path) -> dict[str, Tensor]:
-    """Weights of a released file under our names, float32; nothing in it is executed."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; accepted: {LAYOUT}")
-    try:
-        raw: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a parser of foreign bytes may fail in any way
-        raise UserError(
-            f"{path}: damaged, or not a plain PyTorch file; accepted: {LAYOUT}"
-        ) from error
-    held = raw if isinstance(raw, Mapping) else {}
-    state = held.get("params_ema", held.get("params"))
-    if not isinstance(state, Mapping):
-        raise UserError(f"{path}: found neither params_ema nor params; accepted: {LAYOUT}")
-    named: dict[str, Tensor] = {}
-    for key, value in state.items():
-        if isinstance(value, Tensor):
-            own = str(key).replace("stylegan_decoder.", "decoder.").replace("toRGB.", "to_rgb.")
-            modulated = own.endswith("modulated_conv.weight") and value.ndim == 5
-            named[own] = (value[0] if modulated else value).float()
-    return named
+        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
+        found = matched(path, generator, state, NAMES, ACCEPTED, ignored=".*")
+        generator.load_state_dict(found)
 
 
 def gradient_penalty(judge: nn.Module, sharp: Tensor) -> Tensor:

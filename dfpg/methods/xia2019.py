@@ -1,14 +1,17 @@
 """Xia and Chakrabarti, "Training image estimators without image ground-truth" (NeurIPS 2019).
 
 A deblurring network learns from pairs of blurred measurements of one face, without its sharp
-picture. Layer sizes, initialisation and losses are those of the released code.
+picture. Layer sizes, initialisation and losses are those of the released code. ``load_official``
+reads its models, NumPy archives of the TensorFlow variables.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -23,9 +26,15 @@ from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch, PairBatch
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import zero
+from dfpg.methods.official import CONVOLUTION, Rule, length_in, matched, read_arrays
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map
+ACCEPTED = (
+    "a released model, as blind/iter_190000.model.npz (image_size 128, width 64); a TensorFlow "
+    "checkpoint is written as one by saveNet of the authors' utils/utils.py"
+)
+UNUSED = r"kd?conv_"  # the kernel branch, where the variant has none
 
 
 class Xia2019Options(Frozen):
@@ -184,7 +193,7 @@ class Xia2019(Method):
         "Unsupervised pairs",
         "Xia and Chakrabarti, NeurIPS",
         2019,
-        weights="no licence stated; not read",
+        weights="no licence stated; read",
     )
     contract = Contract(
         small={
@@ -285,6 +294,56 @@ class Xia2019(Method):
             # Kernels have one scale only: the sum over two measurements is twice the mean.
             losses["proxy_kernel"] = 2 * distance(again.kernel, drawn)
         return losses
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width and variant; ``supervised`` is the same network as ``nonblind``."""
+        state = read_arrays(path, ACCEPTED)
+        return {
+            "width": length_in(path, state, "econv_1_w", 3, ACCEPTED),
+            "variant": "blind" if "kconv_end_w" in state else "nonblind",
+            "init": "released",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load a released model: weights and moving batch statistics.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator = cast(Generator, self.networks["generator"])
+        state = read_arrays(path, ACCEPTED)
+        found = matched(
+            path,
+            generator,
+            state,
+            names(generator),
+            ACCEPTED,
+            axes=lambda name: CONVOLUTION if name.endswith("_w") else None,
+            ignored=None if generator.kernel else UNUSED,
+        )
+        generator.load_state_dict(found)
+
+
+def names(generator: Generator) -> list[Rule]:
+    """Our names -> the released variables'; the last ones count on from the layers before them."""
+    climbed = len(generator.kernel.climb.layers) if generator.kernel else 0
+
+    def numbered(part: str, first: int) -> Callable[[re.Match[str]], str]:
+        return lambda found: f"{part}_{int(found[1]) + first}"
+
+    return [
+        (r"^encoder\.(\d+)", numbered("econv", 1)),
+        (r"^decoder\.layers\.(\d+)", numbered("dconv", 1)),
+        (r"^last", f"dconv_{len(generator.decoder.layers) + 1}"),
+        (r"^kernel\.climb\.layers\.(\d+)", numbered("kconv", 1)),
+        (r"^kernel\.grow\.(\d+)", numbered("kdconv", climbed + 1)),
+        (r"^kernel\.last", "kconv_end"),
+        (r"(\.convolution)?\.weight$", "_w"),
+        (r"\.bias$", "_b"),
+        (r"\.norm\.running_mean$", "_mu"),
+        (r"\.norm\.running_var$", "_var"),
+    ]
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:

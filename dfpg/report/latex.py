@@ -82,4 +82,5 @@ def _row(cells: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text with LaTeX's special characters made printable."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+    shown = (character if character.isprintable() else " " for character in text)
+    return "".join(SPECIAL.get(character, character) for character in shown)

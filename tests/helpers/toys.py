@@ -163,7 +163,7 @@ def child(folder: Path, config: Config, options: dict[str, Any], prepare: Any = 
 def forkserver() -> Any:
     """Context whose processes start in milliseconds, because torch is loaded once, before."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["helpers.toys"])
+    context.set_forkserver_preload(["helpers.toys", "helpers.short_trainings"])
     before = os.environ.get("PYTHONPATH")
     root = Path(__file__).parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), str(root.parent)])

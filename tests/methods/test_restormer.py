@@ -28,6 +28,7 @@ OPTIONS: dict[str, Any] = {
     "init": "identity",
     "weight_decay": 1e-4,
     "clip_norm": 0.01,
+    "pixels": "centred",
 }
 
 
@@ -144,3 +145,14 @@ def test_released_start_is_the_seeds_own_and_no_identity() -> None:
 def test_bad_options_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         RestormerOptions(**(OPTIONS | change))
+
+
+def test_published_weights_see_pixels_from_0_to_1() -> None:
+    method, images = make(init="released", pixels="unit"), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = method.networks["generator"](images)
+    torch.testing.assert_close(method.infer(2 * images - 1), 2 * expected - 1)
+    assert not torch.allclose(
+        method.infer(2 * images - 1), make(init="released").infer(2 * images - 1)
+    )
+    assert (make(pixels="unit").restore(2 * images - 1) - (2 * images - 1)).abs().max() < 1e-6

@@ -206,7 +206,10 @@ def test_an_official_layout_loads(make: Make, tmp_path: Path, key: str) -> None:
     one, two = make(), make()
     for p in one.networks["generator"].parameters():
         nn.init.normal_(p, generator=torch.Generator().manual_seed(3))
-    two.load_official(official(one, tmp_path / "g.pth", key))
+    path = official(one, tmp_path / "g.pth", key)
+    two.load_official(path)
+    fits = {"size": SIDE, "channels": 16, "style": 16, "multiplier": 1}
+    assert Wang2021.official_options(path) == fits
     assert torch.equal(two.restore(Pair().blurred), one.restore(Pair().blurred))
 
 
@@ -221,12 +224,12 @@ def test_other_files_are_refused_in_one_line(make: Make, tmp_path: Path) -> None
     refused("no such file")
     path.write_bytes(b"PK")
     refused("damaged")
-    torch.save({"state": {}}, path)
-    refused("neither params_ema nor params")
+    torch.save({"steps": 3}, path)
+    refused(r"steps is no tensor \(int\)")
     torch.save({"params": {}}, path)
     refused("no conv_body_first.weight")
     official(make(channels=32), path)
-    refused("multiplier 2")
+    refused(r"conv_body_first.weight is \[16, 3, 1, 1\], wanted \[8, 3, 1, 1\]")
     official(method, path, **{"conv_body_first.bias": torch.full((8,), torch.nan)})
     refused("NaN")
 

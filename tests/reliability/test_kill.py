@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.counts import count
 from helpers.toys import Toy, start, toy_config, train_toy, wait_until
 
 from dfpg.training.checkpoint import TrainingState, load_checkpoint
@@ -60,6 +61,7 @@ def kill_repeatedly(folder: Path, kills: int, capfd: pytest.CaptureFixture[str])
         assert not (here / "scratch").exists()
         assert "damaged" not in (here / "stderr").read_text()
         run, finished = run + 1, finished + 1
+    count("kills of a small training", done, f"{finished} ends with equal bytes, 0 lost")
     assert len(steps_seen) >= min(kills, 20) // 4, "the kills must fall all along the run"
 
 

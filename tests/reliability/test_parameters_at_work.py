@@ -173,7 +173,6 @@ def attempt(suite: Suite, config: Config, place: Place) -> str:
         ),
         (("methods", "wang2021", "size"), 16, "works"),
         (("methods", "xia2019", "width"), 1, "works"),
-        (("prior", "surrogate", "batch_size"), 2, "works"),
         (("image_size",), 36, "image_size: 36 px is no multiple of 32, without which shen2018"),
     ],
 )

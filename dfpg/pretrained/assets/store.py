@@ -41,12 +41,19 @@ class Licence:
 def _own_folders() -> list[Path]:
     """Where unpacked files and archives may lie: the folder that the user names, their cache."""
     named = os.environ.get(FOLDER_VARIABLE)
-    return [*([Path(named)] if named else []), cache_folder()]
+    cache = cache_folder()
+    return [*([Path(named)] if named else []), *([cache] if cache else [])]
 
 
-def cache_folder() -> Path:
-    """This user's copies of the unpacked files, which every project and experiment shares."""
-    return Path(platformdirs.user_cache_dir("dfpg-bench")) / "assets"
+def cache_folder() -> Path | None:
+    """This user's copies of the unpacked files, which every project and experiment shares.
+
+    None for a user without a home.
+    """
+    try:
+        return Path(platformdirs.user_cache_dir("dfpg-bench")) / "assets"
+    except RuntimeError:
+        return None
 
 
 def _known(name: str) -> Asset:
@@ -166,8 +173,11 @@ def _copy(asset: Asset, source: Path, target: Path) -> None:
 
 def _keep(asset: Asset) -> None:
     """Put the unpacked files into the user's cache; without a place for it, do without."""
+    cache = cache_folder()
+    if cache is None:
+        return
     try:
-        _copy(asset, FOLDER, cache_folder())
+        _copy(asset, FOLDER, cache)
     except (OSError, UserError) as error:
         print(f"{asset.name}: not kept for other projects: {error}", flush=True)
 
