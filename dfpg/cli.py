@@ -165,6 +165,20 @@ def methods(
 
 
 @app.command()
+def tune(
+    runs: Annotated[list[str] | None, typer.Argument(help="keys of runs; without any: all")] = None,
+    images: Annotated[int, typer.Option(help="Training images of a trial.")] = 1600,
+    take: Annotated[
+        bool, typer.Option("--take", help="Write the winners into params.yaml and its profile.")
+    ] = False,
+) -> None:
+    """Try five settings of the learning rates of every run at one short budget; resumable."""
+    from dfpg.commands.tune import tune as tune_command
+
+    typer.echo(tune_command(runs or [], images, take))
+
+
+@app.command()
 def classical(
     take: Annotated[
         bool, typer.Option("--take", help="Write the best into params.yaml and its profile.")

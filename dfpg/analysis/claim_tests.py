@@ -256,7 +256,8 @@ def _trainings(evidence: Evidence, comparison: Comparison) -> list[list[Stratum]
 def _effects(scores: Scores, comparison: Comparison) -> list[Stratum]:
     """Strata of the effect: signed so that positive is right, the margin added."""
     cell = comparison.cell
-    pair = tuple(str(run_of_row(cell.table, row)) for row in (comparison.better, comparison.worse))
+    better, worse = (run_of_row(cell.table, row) for row in (comparison.better, comparison.worse))
+    pair = str(better), str(worse)
     effects = []
     before = comparison.against and scores[cell._replace(column=comparison.against)]
     earlier = before.differences([pair]) if before else ()

@@ -231,6 +231,23 @@ class TrainingRecord(Record):
     profile: str
 
 
+class TuningRecord(Record):
+    """``tuning.csv``: one trial of a run's learning rates; see dfpg.commands.tune."""
+
+    run: str
+    trial: str
+    lr: Shortest
+    lr_discriminator: Shortest
+    images: Count
+    seconds: Fixed1
+    validation_gain: Shortest  # dB over blurred
+    validation_gain_se: Shortest  # its standard error over people
+    chosen: str  # yes | no
+    at_edge: str  # yes: a better rate may lie beyond the trials
+    seed: Count
+    profile: str
+
+
 class VerificationRecord(Record):
     """``verification.csv``: one measure of a row, in one mode and alignment."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dfpg.core.config import Classical, Config, ProtocolName, load_config
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import KERNELS
@@ -56,7 +59,7 @@ def choose(config: Config, protocol: ProtocolName) -> tuple[Classical, str]:
     blurred, kernels = images.blurred.cpu().numpy(), list(images.kernels.cpu().numpy())
     sharp, before = images.sharp.cpu(), float(images.psnr_blurred.mean())
 
-    def gain(restored) -> float:
+    def gain(restored: NDArray[np.uint8]) -> float:
         return float(psnr(torch.from_numpy(restored), sharp).mean()) - before
 
     grid = {

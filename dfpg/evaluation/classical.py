@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from skimage import restoration
 
-from dfpg.core.config import REFERENCE_SIZE, Classical, ProtocolName
+from dfpg.core.config import REFERENCE_SIZE, Classical, ProtocolName, protocol_name
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.paper.tables import CEILING, FLOOR
 
@@ -38,12 +39,10 @@ class ClassicalRows:
         self._settings, self._kernels = settings, kernels
         self._image_size = image_size
 
-    def restored(
-        self, protocol: ProtocolName, rows: pd.DataFrame, blurred: Images
-    ) -> dict[str, Images]:
+    def restored(self, protocol: str, rows: pd.DataFrame, blurred: Images, /) -> dict[str, Images]:
         """Restored images by row, in the order of ``rows`` of the test set's index."""
-        settings = self._settings[protocol]
-        bank = self._kernels[protocol].test
+        name = protocol_name(protocol)
+        settings, bank = self._settings[name], self._kernels[name].test
         pairs = zip(rows["size"].tolist(), rows["kernel"].tolist(), strict=True)
         psf = gaussian(settings.sigma, self._image_size)
         return {
@@ -60,14 +59,15 @@ def gaussian(sigma: float, image_size: int) -> Kernels:
     reach = math.ceil(REACH * scaled)
     line = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * scaled**2))
     kernel = np.outer(line, line)
-    return (kernel / kernel.sum()).astype(np.float32)
+    normalised: Kernels = (kernel / kernel.sum()).astype(np.float32)
+    return normalised
 
 
 def richardson_lucy(images: Images, psf: Kernels, steps: int) -> Images:
     """Richardson-Lucy deconvolution of every image with the same kernel [K, K]."""
     margin = psf.shape[-1]
-    restored = restoration.richardson_lucy(_unit(images, margin), psf[None, None], num_iter=steps)
-    return _quantised(restored, margin)
+    deconvolve: Any = restoration.richardson_lucy
+    return _quantised(deconvolve(_unit(images, margin), psf[None, None], num_iter=steps), margin)
 
 
 def wiener(images: Images, psfs: list[Kernels], balance: float) -> Images:
@@ -75,11 +75,12 @@ def wiener(images: Images, psfs: list[Kernels], balance: float) -> Images:
 
     ``balance`` weighs the Laplacian that holds noise down; larger is smoother.
     """
+    deconvolve: Any = restoration.wiener
     restored = np.empty_like(images)
     for number, psf in enumerate(psfs):
         margin = 2 * psf.shape[-1]
         channels = _unit(images[number], margin)
-        found = [restoration.wiener(channel, psf, balance) for channel in channels]
+        found = [deconvolve(channel, psf, balance) for channel in channels]
         restored[number] = _quantised(np.stack(found), margin)
     return restored
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.core.config import Config, ProtocolName
+from dfpg.core.config import Config
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.progress import Progress
-from dfpg.evaluation.classical import ClassicalRows
 from dfpg.evaluation.per_image import write_per_image
 from dfpg.paper.tables import BASELINES
 
@@ -33,6 +32,17 @@ class Restore(Protocol):
         ...
 
 
+@runtime_checkable
+class RestoreRows(Protocol):
+    """What fills several rows at once (:class:`dfpg.evaluation.classical.ClassicalRows`)."""
+
+    def restored(
+        self, protocol: str, rows: pd.DataFrame, blurred: NDArray[np.uint8], /
+    ) -> Mapping[str, NDArray[np.uint8]]:
+        """Restored images [N, 3, H, W] by row, of a batch of the index and its images."""
+        ...
+
+
 class Observe(Protocol):
     """Sees every image that is scored (:class:`dfpg.evaluation.recognition.observe.Recogniser`)."""
 
@@ -47,8 +57,8 @@ class Observe(Protocol):
 def score_testsets(
     config: Config,
     name: str,
-    restore: Restore | ClassicalRows | None,
-    testsets: Mapping[ProtocolName, TestSet],
+    restore: Restore | RestoreRows | None,
+    testsets: Mapping[str, TestSet],
     metrics: Mapping[str, Metric],
     out: Path,
     device: str = "cpu",
@@ -99,8 +109,8 @@ def score_testsets(
 
 def _score_batch(
     name: str,
-    restore: Restore | ClassicalRows | None,
-    protocol: ProtocolName,
+    restore: Restore | RestoreRows | None,
+    protocol: str,
     testset: TestSet,
     batch: pd.DataFrame,
     metrics: Mapping[str, Metric],
@@ -119,7 +129,7 @@ def _score_batch(
     with torch.inference_mode():
         if restore is None:
             restored = dict(zip(BASELINES, (sharp[face_of], blurred), strict=True))
-        elif isinstance(restore, ClassicalRows):
+        elif isinstance(restore, RestoreRows):
             found = restore.restored(protocol, batch, blurred.cpu().numpy())
             restored = {row: torch.from_numpy(made).to(device) for row, made in found.items()}
         else:

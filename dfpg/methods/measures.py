@@ -16,7 +16,8 @@ def correlation(rows: Tensor, reference: Tensor) -> Tensor:
     """Pearson correlation [N] of rows [N, C] with a reference [C]."""
     one = rows - rows.mean(dim=1, keepdim=True)
     two = reference - reference.mean()
-    return (one * two).sum(dim=1) / (one.norm(dim=1) * two.norm()).clamp_min(EPSILON)
+    lengths = one.square().sum(dim=1).sqrt() * two.square().sum().sqrt()
+    return (one * two).sum(dim=1) / lengths.clamp_min(EPSILON)
 
 
 def soft_iou(one: Tensor, two: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from dfpg.core.config import ProtocolName, load_config
 from dfpg.core.device import select_device
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, TESTSETS
 from dfpg.data.blur.kernels import load_kernels
-from dfpg.data.testsets import open_testset
+from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.classical import ClassicalRows
 from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.score import score_testsets
@@ -31,7 +31,7 @@ def classical() -> None:
     device = select_device()
     metrics = build_metrics(config, load_prior(PRIORS), device)
     protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
-    sets = {name: open_testset(TESTSETS / name) for name in protocols}
+    sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     kernels = {
         name: load_kernels(KERNELS / f"{config.protocols[name].kernels}.safetensors")
         for name in protocols

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dfpg.core.config import PARAMS, ProtocolName, load_config
+from dfpg.core.config import PARAMS, load_config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.paths import ARTIFACTS, PRIORS, TESTSETS
@@ -31,7 +31,7 @@ def evaluate(run: str) -> None:
     restore = load_restore(config, ARTIFACTS / "weights" / f"{run}.safetensors", device)
     metrics = build_metrics(config, load_prior(PRIORS), device)
     protocols = evaluation_protocols(config, run)
-    sets: dict[ProtocolName, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
+    sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     recogniser = build_recogniser(config)
     out = ARTIFACTS / "per_image" / f"{run}.csv"
     with torch.inference_mode():

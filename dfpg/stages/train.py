@@ -26,12 +26,17 @@ from dfpg.training.loop import train as training_loop
 from dfpg.training.validation import make_validation
 
 
-def train(run: str) -> None:
+def train(run: str, config: Config | None = None, folder: Path = ARTIFACTS) -> None:
     """Stage ``train``: train one run, resuming what an earlier attempt left behind.
 
     A run with ``weights`` is not trained: it takes these.
+
+    Args:
+        run: key under ``runs``.
+        config: None: that of ``params.yaml``.
+        folder: gets ``weights``, ``history`` and ``cost``.
     """
-    config = load_config()
+    config = config or load_config()
     if run in config.runs and (weights := config.runs[run].weights) is not None:
         _take_published(config, run, Path(weights))
         return
@@ -57,9 +62,9 @@ def train(run: str) -> None:
         run,
         method,
         batches,
-        out=ARTIFACTS / "weights" / f"{run}.safetensors",
-        history=ARTIFACTS / "history" / f"{run}.csv",
-        cost=ARTIFACTS / "cost" / f"{run}.json",
+        out=folder / "weights" / f"{run}.safetensors",
+        history=folder / "history" / f"{run}.csv",
+        cost=folder / "cost" / f"{run}.json",
         scratch=SCRATCH / state,
         validate=make_validation(config, protocol, bank),
     )

@@ -159,9 +159,9 @@ def mechanism_figures(
     method.train()
     figures: dict[str, float] = {}
     for name, parts in found.items():
-        values = torch.cat(parts).numpy().astype(np.float64)
-        figures[f"mechanism.{name}"] = float(values.mean())
-        figures |= _error(f"mechanism_se.{name}", values, people)
+        measured = torch.cat(parts).numpy().astype(np.float64)
+        figures[f"mechanism.{name}"] = float(measured.mean())
+        figures |= _error(f"mechanism_se.{name}", measured, people)
     return figures
 
 

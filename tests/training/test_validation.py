@@ -118,6 +118,7 @@ def test_doing_nothing_gains_nothing_and_harms_nothing(validation):
         "validation_gain": 0,
         "validation_gain_se": 0,
         "validation_unblurred_psnr": 60,
+        "validation_people": len(set(validation.people)),
     }
 
 
