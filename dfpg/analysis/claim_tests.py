@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from dfpg.analysis.floor import ABOVE, NOT_ABOVE, Floor
 from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import Stratum, holm
-from dfpg.analysis.result_records import MechanismRecord
 from dfpg.analysis.seed_effects import same_people, seed_effect, seed_spread
+from dfpg.analysis.study_records import MechanismRecord
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
 from dfpg.paper.margins import MARGINS

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from dfpg.analysis.result_records import MechanismRecord
+from dfpg.analysis.study_records import MechanismRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.claims import Claim

@@ -156,25 +156,7 @@ class ClaimRecord(Record):
     profile: str
     n_small: Count = None  # comparisons within the margin
     n_not_tested: Count = None  # of rows under the floor
-
-
-class MechanismRecord(Record):
-    """``mechanisms.csv``: how far one part of a run was seen working, on validation people.
-
-    A part is at work (``present``) where its interval lies beyond ``bound``.
-    """
-
-    run: str
-    mechanism: str  # key of dfpg.paper.mechanisms
-    measure: str
-    part: str  # level or module; empty where there is one
-    value: Fixed5
-    ci_low: Fixed5
-    ci_high: Fixed5
-    bound: Shortest
-    present: str  # yes | no
-    n_people: Count
-    profile: str
+    readings: str = ""  # how it fares under other readings, of readings.csv
 
 
 class RankRecord(Record):
@@ -228,23 +210,6 @@ class TrainingRecord(Record):
     validation_gain: Shortest  # dB over blurred, of the last validation
     validation_gain_se: Shortest  # its standard error over people
     validation_unblurred_psnr: Shortest  # dB: what a sharp face keeps
-    profile: str
-
-
-class TuningRecord(Record):
-    """``tuning.csv``: one trial of a run's learning rates; see dfpg.commands.tune."""
-
-    run: str
-    trial: str
-    lr: Shortest
-    lr_discriminator: Shortest
-    images: Count
-    seconds: Fixed1
-    validation_gain: Shortest  # dB over blurred
-    validation_gain_se: Shortest  # its standard error over people
-    chosen: str  # yes | no
-    at_edge: str  # yes: a better rate may lie beyond the trials
-    seed: Count
     profile: str
 
 

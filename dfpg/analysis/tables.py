@@ -35,7 +35,6 @@ from dfpg.analysis.result_records import (
     DeviationRecord,
     GainRecord,
     HistogramRecord,
-    MechanismRecord,
     OrderRecord,
     RankRecord,
     RocRecord,
@@ -45,6 +44,7 @@ from dfpg.analysis.result_records import (
 )
 from dfpg.analysis.robustness import pair_curve_scores, read_curve
 from dfpg.analysis.seed_records import load_seeds
+from dfpg.analysis.study_records import MechanismRecord, read_readings
 from dfpg.analysis.submissions import (
     add_submission_observations,
     add_submission_rows,
@@ -88,6 +88,7 @@ def build_tables(
     out: Path,
     submissions: Path | None = None,
     seeds: Path | None = None,
+    readings: Path | None = None,
 ) -> None:
     """Write the results of all runs whose per-image CSV exists.
 
@@ -105,6 +106,7 @@ def build_tables(
         out: the results' folder.
         submissions: folder of other codes' scores (:mod:`dfpg.analysis.submissions`), if there
             is one.
+        readings: ``readings.csv``, if there is one.
         seeds: folder of other seeds' scores (:mod:`dfpg.analysis.seed_records`), if there is one.
 
     Raises:
@@ -143,13 +145,10 @@ def build_tables(
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
     mechanisms = mechanism_records(config, artifacts / "history")
-    evidence = Evidence.of(
-        paired | _robustness_scores(config, artifacts / "robustness"),
-        load_seeds(config, seeds) if seeds else (),
-        floor,
-        mechanisms,
-    )
-    claims, tests = claim_records(config, evidence)
+    curve = _robustness_scores(config, artifacts / "robustness")
+    others = load_seeds(config, seeds) if seeds else ()
+    evidence = Evidence.of(paired | curve, others, floor, mechanisms)
+    claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
         "metrics.json": json_text(metric_values(tables)),

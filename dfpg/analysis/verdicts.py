@@ -30,6 +30,7 @@ from dfpg.analysis.claim_tests import (
 from dfpg.analysis.comparability import differences_from_paper
 from dfpg.analysis.mechanisms import absent_mechanisms
 from dfpg.analysis.result_records import ClaimRecord, ClaimTestRecord
+from dfpg.analysis.study_records import ReadingRecord
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Claim, Comparison
 from dfpg.paper.margins import MARGINS
@@ -55,14 +56,16 @@ MEASURED = ("effect", "ci_low", "ci_high", "t", "df", "p", "p_holm", "n_images",
 
 
 def claim_records(
-    config: Config, evidence: Evidence
+    config: Config, evidence: Evidence, readings: Sequence[ReadingRecord] = ()
 ) -> tuple[list[ClaimRecord], list[ClaimTestRecord]]:
     """Records of ``claims.csv``, one per claim, and of ``claim_tests.csv``, one per comparison."""
     claims, tests = [], []
     for claim in CLAIMS:
         outcomes = run_tests(config, evidence, claim.comparisons, claim.off_task)
         verdict = claim_verdict(claim, outcomes, absent_mechanisms(claim, evidence.mechanisms))
-        claims.append(_claim_record(config, claim, outcomes, verdict))
+        record = _claim_record(config, claim, outcomes, verdict)
+        own = [reading for reading in readings if reading.claim == claim.key]
+        claims.append(record.model_copy(update={"readings": over_readings(own)}))
         tests += [_test_record(config, claim, outcome) for outcome in outcomes]
     return claims, tests
 
@@ -97,6 +100,23 @@ def claim_verdict(
     if SMALL in kinds:
         return TOO_SMALL, f"{kinds.count(SMALL)} of {total} comparisons within the margin"
     return supported, f"{total} of {total} comparisons hold"
+
+
+def over_readings(records: Sequence[ReadingRecord]) -> str:
+    """In how many readings a claim goes its way; empty without any.
+
+    It does where all its comparisons do, and the other way where one of them does.
+    """
+    directions: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        directions.setdefault((record.choice, record.answer), set()).add(record.direction)
+    if not directions:
+        return ""
+    total = len(directions)
+    right = sum(found == {"right"} for found in directions.values())
+    wrong = sum("wrong" in found for found in directions.values())
+    text = f"right in {right} of {total} readings, wrong in {wrong}"
+    return f"{text}: its sign depends on the reading" if right and wrong else text
 
 
 def _claim_record(
@@ -193,9 +213,10 @@ def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
         for comparison in chosen
         for row in (comparison.better, comparison.worse)
     }
-    steps = {run.steps for name, run in config.runs.items() if name in runs and not run.weights}
-    span = " to ".join(str(number) for number in sorted({min(steps), max(steps)})) if steps else ""
-    trained = [f"trained here for {span} steps"] if steps else []
+    shown = {run.images for name, run in config.runs.items() if name in runs and not run.weights}
+    ends = sorted({min(shown), max(shown)}) if shown else []
+    span = " to ".join(f"{number:,}" for number in ends)
+    trained = [f"trained here on {span} images"] if shown else []
     return "; ".join([*found, *trained]) or "the paper's images and weights"
 
 

@@ -7,29 +7,26 @@ blurred images on validation people with kernels that no training uses.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dfpg.analysis.records import csv_text
-from dfpg.analysis.result_records import TrainingRecord, TuningRecord
+from dfpg.analysis.result_records import TrainingRecord
+from dfpg.analysis.study_records import TuningRecord
 from dfpg.analysis.training_cost import training_records
 from dfpg.core.config import Config, Run, load_config
 from dfpg.core.errors import UserError
-from dfpg.core.files import read_json, write_text
+from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.core.profile import resolve_profile
 from dfpg.core.profile_edit import set_values
+from dfpg.training.trial import finished, stamp_trial
 
 if TYPE_CHECKING:
     from dfpg.methods.base import PriorFeatures
 
 FOLDER = ARTIFACTS / "tuning"
 SHEET = "tuning.csv"
-STAMP = "trial.json"
 IMAGES = 1600  # of a trial: half of an embedded run
 PAPER = "paper"  # profile with the papers' own rates
 
@@ -78,9 +75,9 @@ def tune(runs: Sequence[str], images: int = IMAGES, take: bool = False) -> str:
     for run in chosen:
         for trial in trials_of(config, run):
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
-            if not _finished(varied, run, folder):
+            if not finished(varied, run, folder):
                 train(run, varied, folder)
-                write_text(folder / STAMP, _stamp(varied, run))
+                stamp_trial(varied, run, folder)
     records = tuning_records(config, trained, images)
     write_text(RESULTS / SHEET, csv_text(TuningRecord, records))
     done = {record.run for record in records}
@@ -104,7 +101,7 @@ def trial_config(config: Config, run: str, trial: Trial, images: int) -> Config:
         update={
             "lr": base.lr * trial.generator,
             "lr_discriminator": base.lr_discriminator * trial.discriminator,
-            "steps": images // config.training.batch_size,
+            "images": images,
         }
     )
     return config.model_copy(update={"runs": {run: varied}})
@@ -125,7 +122,7 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
         trials = trials_of(config, run)
         for trial in trials:
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
-            if _finished(varied, run, folder):
+            if finished(varied, run, folder):
                 found[trial] = training_records(varied, folder)[0]
         best = max(found, key=lambda trial: found[trial].validation_gain, default=None)
         for trial, record in found.items():
@@ -174,34 +171,3 @@ def _take(config: Config, runs: Sequence[str], images: int) -> str:
         changes["runs", run, "lr"] = record.lr
         changes["runs", run, "lr_discriminator"] = record.lr_discriminator
     return set_values(changes)
-
-
-def _stamp(config: Config, run: str) -> str:
-    """What a trial depends on, as JSON: its training's parameters and code."""
-    settings = config.runs[run]
-    facts: dict[str, Any] = config.model_dump(
-        mode="json",
-        include={"seed", "image_size", "kernels", "prior", "training", "runs", "protocols"},
-    )
-    facts["method"] = config.methods[settings.method]
-    facts["code"] = _code(settings.method)
-    text = json.dumps(facts, sort_keys=True)
-    return json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest()}) + "\n"
-
-
-@cache
-def _code(method: str) -> str:
-    """Digest of the code that trains a method."""
-    from dfpg.core.closure import digest
-    from dfpg.methods.registry import method_class
-    from dfpg.training.fingerprint import training_code
-
-    return digest(training_code(method_class(method)))
-
-
-def _finished(config: Config, run: str, folder: Path) -> bool:
-    """Whether the trial in a folder is the one that these parameters and this code make."""
-    try:
-        return bool(read_json(folder / STAMP) == json.loads(_stamp(config, run)))
-    except (OSError, ValueError):
-        return False

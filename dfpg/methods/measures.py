@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
+from dfpg.core.seeds import generator
+from dfpg.data.blur.blind import Recipe, degrade, draw_degradation
+from dfpg.data.blur.degrade import quantise
 from dfpg.methods.losses import EPSILON, unit_channels
+from dfpg.metrics.psnr import psnr
+
+if TYPE_CHECKING:
+    from dfpg.methods.base import Method
 
 
 def cosine(one: Tensor, two: Tensor) -> Tensor:
@@ -41,3 +50,19 @@ def parsing_measures(made: Tensor, sharp: Tensor) -> dict[str, Tensor]:
     found = soft_iou(made, sharp)
     usual = soft_iou(sharp.mean(dim=0, keepdim=True).expand_as(sharp), sharp)
     return {"parsing_iou": found, "parsing_iou_gain": found - usual}
+
+
+def own_degradation_gain(method: Method, sharp: Tensor, recipe: Recipe) -> dict[str, Tensor]:
+    """``own_degradation_gain``: PSNR in dB over the input, on the degradation of the training.
+
+    Args:
+        method: a blind restorer.
+        sharp: [N, 3, H, W] in [-1, 1].
+        recipe: of its training.
+    """
+    seed = method.setting.seed
+    stream = generator(seed, "mechanism", "degradation")
+    drawn = draw_degradation(stream, recipe, len(sharp), sharp.shape[-1], seed)
+    degraded, truth = degrade(sharp, drawn), quantise(sharp)
+    gain = psnr(quantise(method.restore(degraded)), truth) - psnr(quantise(degraded), truth)
+    return {"own_degradation_gain": gain}

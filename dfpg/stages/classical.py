@@ -9,6 +9,7 @@ import torch
 from dfpg.core.config import ProtocolName, load_config
 from dfpg.core.device import select_device
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, TESTSETS
+from dfpg.core.terminal import say
 from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.classical import ClassicalRows
@@ -42,4 +43,4 @@ def classical() -> None:
     with torch.inference_mode():
         rate = score_testsets(config, NAME, rows, sets, metrics, out, str(device), recogniser)
     recogniser.write(ARTIFACTS / "recognition" / f"{NAME}.csv")
-    print(f"evaluated {', '.join(CLASSICAL)}: {rate:.1f} images/s")
+    say(f"evaluated {', '.join(CLASSICAL)}: {rate:.1f} images/s")

@@ -11,6 +11,8 @@ from dfpg.core.config import load_config
 from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.report.recognition_plots import draw_recognition
 
+READINGS = RESULTS / "readings.csv"
+
 
 def tables(out: Path = RESULTS) -> None:
     """Stage ``tables``: everything in ``results/`` but the environment.
@@ -19,5 +21,5 @@ def tables(out: Path = RESULTS) -> None:
         out: folder to write, another one for a try.
     """
     config = load_config()
-    build_tables(config, ARTIFACTS, out, FOLDER, SEEDS)
+    build_tables(config, ARTIFACTS, out, FOLDER, SEEDS, READINGS)
     draw_recognition(config, out, ARTIFACTS / "figures")

@@ -48,7 +48,7 @@ def test_every_run_has_as_many_trials_and_they_differ_in_rates_and_length_alone(
         assert trials[: len(COMMON)] == COMMON
     varied = trial_config(config, "dfpg_b", COMMON[1], 40)
     assert varied.runs["dfpg_b"].lr == pytest.approx(1e-4 / 3)  # the paper's 1e-4, not 5e-4
-    assert varied.runs["dfpg_b"].steps == 10
+    assert varied.runs["dfpg_b"].images == 40
     same = {"runs": config.runs}
     assert varied.model_copy(update=same) == config
     assert any(trial.discriminator != 1 for trial in trials_of(config, "dfpg_b"))

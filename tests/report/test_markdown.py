@@ -42,7 +42,7 @@ def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(mad
 
 
 def test_a_trained_row_says_on_how_many_images_and_for_how_long(made, config):
-    images = config.runs["b4"].steps * config.training.batch_size
+    images = config.runs["b4"].images
     assert f"| {images:,} images, 1234 s |" in rendered(made, "table4")
     assert f"| {images:,} images |" in rendered(made, "table4", {})
 
