@@ -12,6 +12,7 @@ import typer
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.ladder import ladder, record_app
 from dfpg.commands.stages import stages
+from dfpg.commands.studies import studies
 from dfpg.core.errors import UserError, line_of
 from dfpg.core.installation import warn_of_other_copy
 from dfpg.core.terminal import accept_any_text, flush_output, print_error, say
@@ -32,7 +33,9 @@ testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=Tru
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
 app.add_typer(record_app, name="record")
-app.registered_commands += stages.registered_commands + ladder.registered_commands
+app.registered_commands += (
+    stages.registered_commands + ladder.registered_commands + studies.registered_commands
+)
 
 
 @app.command()

@@ -1,42 +1,67 @@
-"""The paper's claims against our scores: supported, not supported or undecided, with the tests.
+"""Every comparison of a claim against our scores: its effect over people and seeds, its outcome.
 
-A claim is *supported* where every comparison of it holds, *not supported* where one of them is
-the other way round, and *undecided* in between. A comparison holds, or is reversed, where its
-paired t-test over people says so after Holm's correction over the comparisons of the claim.
+A comparison *holds*, or is *reversed*, where three things agree: the paired test over people after
+Holm's correction over the comparisons of the claim, the interval over people and seeds, and the
+size of the effect, which reaches the metric's margin (:mod:`dfpg.paper.margins`). It is *too small*
+where that whole interval lies within the margin, and *open* otherwise. Rows that do not beat a
+fixed filter are not tested (:mod:`dfpg.analysis.floor`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from dfpg.analysis.comparability import differences_from_paper
+from dfpg.analysis.floor import ABOVE, NOT_ABOVE, Floor
 from dfpg.analysis.paired_scores import PairedScores
-from dfpg.analysis.people_bootstrap import Stratum, holm, mean_interval, paired_test
-from dfpg.analysis.result_records import ClaimRecord, ClaimTestRecord
+from dfpg.analysis.people_bootstrap import Stratum, holm
+from dfpg.analysis.seed_effects import same_people, seed_effect, seed_spread
+from dfpg.analysis.study_records import MechanismRecord
 from dfpg.core.config import Config
-from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Claim, Comparison
+from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
+from dfpg.paper.margins import MARGINS
 from dfpg.paper.published import published_value
-from dfpg.paper.tables import MEAN, TABLES, Cell, Column
+from dfpg.paper.tables import BASELINES, FLOOR, MEAN, TABLES, Cell, Column
 
-SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
-HOLDS, REVERSED, OPEN, NOT_MEASURED = "holds", "reversed", "open", "not measured"
+HOLDS, REVERSED, SMALL, OPEN = "holds", "reversed", "too small", "open"
+NOT_TESTED, NOT_MEASURED = "not tested", "not measured"
 RUN_OF_ROW = {(table.name, row.key): row.run for table in TABLES for row in table.rows}
 NO_ROBUSTNESS_SCORES = "run `dfpg robustness`"
-# Fields of a test's record that a claim's record repeats for its weakest comparison.
-COMPARED = (
-    "table",
-    "protocol",
-    "subset",
-    "against",
-    "metric",
-    "convention",
-    "better",
-    "worse",
-    "margin",
-)
-MEASURED = ("effect", "ci_low", "ci_high", "t", "df", "p", "p_holm", "n_images", "n_people")
+NO_FLOOR = f"{FLOOR} was not scored: run `dfpg evaluate classical`"
+NO_SPREAD = "the spread of the seeds was not measured"
+
+Scores = Mapping[Cell, PairedScores]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What claims are judged on.
+
+    Attributes:
+        scores: of the trainings in the tables.
+        seeds: of trainings that differ from them in their seed alone.
+        floor: None: not asked for.
+        mechanisms: records of ``mechanisms.csv``.
+    """
+
+    scores: Scores
+    seeds: tuple[Scores, ...] = ()
+    floor: Floor | None = None
+    mechanisms: tuple[MechanismRecord, ...] = ()
+    spreads: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        scores: Scores,
+        seeds: Sequence[Scores] = (),
+        floor: Floor | None = None,
+        mechanisms: Sequence[MechanismRecord] = (),
+    ) -> Evidence:
+        """Evidence with the largest spread that the seeds show for each metric."""
+        evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms))
+        return replace(evidence, spreads=largest_spreads(evidence))
 
 
 @dataclass(frozen=True)
@@ -45,8 +70,11 @@ class ComparisonOutcome:
 
     Attributes:
         missing: why there is none; empty where there is one, else the numbers are NaN.
+        low, high: over people and seeds.
+        spread: standard deviation of the seeds' effects; NaN: not measured.
+        seeds: number of trainings.
         p_holm: adjusted within the claim.
-        outcome: holds, reversed, open or not measured.
+        outcome: see the module.
     """
 
     comparison: Comparison
@@ -54,6 +82,8 @@ class ComparisonOutcome:
     effect: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    spread: float = math.nan
+    seeds: int = 0
     t: float = math.nan
     degrees_of_freedom: int = 0
     p: float = math.nan
@@ -64,48 +94,63 @@ class ComparisonOutcome:
     outcome: str = NOT_MEASURED
 
 
-def claim_records(
-    config: Config, paired_scores: Mapping[Cell, PairedScores]
-) -> tuple[list[ClaimRecord], list[ClaimTestRecord]]:
-    """Records of ``claims.csv``, one per claim, and of ``claim_tests.csv``, one per comparison."""
-    claims, tests = [], []
-    for claim in CLAIMS:
-        outcomes = run_tests(config, paired_scores, claim.comparisons)
-        claims.append(_claim_record(config, claim, outcomes))
-        tests += [_test_record(config, claim, outcome) for outcome in outcomes]
-    return claims, tests
-
-
 def run_tests(
-    config: Config, paired_scores: Mapping[Cell, PairedScores], comparisons: Sequence[Comparison]
+    config: Config,
+    evidence: Evidence,
+    comparisons: Sequence[Comparison],
+    off_task: Sequence[str] = (),
 ) -> list[ComparisonOutcome]:
-    """Test the comparisons of one claim, which are one family."""
-    outcomes = [_run_test(config, paired_scores, comparison) for comparison in comparisons]
+    """Test the comparisons of one claim, which are one family.
+
+    Args:
+        config: the profile.
+        evidence: see there.
+        comparisons: of the claim.
+        off_task: rows that the floor is not asked of.
+    """
+    outcomes = [_run_test(config, evidence, comparison, off_task) for comparison in comparisons]
     adjusted = holm([outcome.p for outcome in outcomes]).tolist()
     alpha = 1 - config.statistics.level
-    tested = []
-    for outcome, p_holm in zip(outcomes, adjusted, strict=True):
-        verdict = NOT_MEASURED if outcome.missing else OPEN
-        if p_holm < alpha:
-            verdict = HOLDS if outcome.t > 0 else REVERSED
-        tested.append(replace(outcome, p_holm=p_holm, outcome=verdict))
-    return tested
+    return [
+        replace(outcome, p_holm=p_holm, outcome=outcome_of(outcome, p_holm < alpha))
+        for outcome, p_holm in zip(outcomes, adjusted, strict=True)
+    ]
 
 
-def claim_verdict(outcomes: Sequence[ComparisonOutcome]) -> tuple[str, str]:
-    """Verdict on a claim and the reason for it."""
-    if not outcomes:
-        return UNDECIDED, NOT_MEASURED
-    kinds = [outcome.outcome for outcome in outcomes]
-    total = len(kinds)
-    if REVERSED in kinds:
-        return NOT_SUPPORTED, f"{kinds.count(REVERSED)} of {total} comparisons reversed"
-    if NOT_MEASURED in kinds:
-        why = "; ".join(dict.fromkeys(outcome.missing for outcome in outcomes if outcome.missing))
-        return UNDECIDED, f"{kinds.count(NOT_MEASURED)} of {total} comparisons not measured: {why}"
-    if OPEN in kinds:
-        return UNDECIDED, f"{kinds.count(OPEN)} of {total} comparisons cannot be told"
-    return SUPPORTED, f"{total} of {total} comparisons hold"
+def outcome_of(found: ComparisonOutcome, significant: bool) -> str:
+    """Outcome of a comparison whose test over people says that it differs, or not."""
+    if found.missing:
+        return found.outcome
+    if math.isnan(found.spread):
+        return OPEN
+    comparison = found.comparison
+    margin = MARGINS[comparison.cell.metric].value
+    if comparison.margin:  # the claim is of a gain below that margin: no effect is too small
+        margin = 0.0
+    if -margin < found.low and found.high < margin:
+        return SMALL
+    if significant and found.low > 0 and found.effect >= margin:
+        return HOLDS
+    if significant and found.high < 0 and found.effect <= -margin:
+        return REVERSED
+    return OPEN
+
+
+def largest_spreads(evidence: Evidence) -> dict[str, float]:
+    """Largest spread over seeds that any comparison of the claims shows, by metric.
+
+    A single training of another pair is held against it.
+    """
+    found: dict[str, float] = {}
+    for claim in CLAIMS if evidence.seeds else ():
+        for comparison in claim.comparisons:
+            if _absence(evidence.scores, comparison):
+                continue
+            spread = seed_spread(_trainings(evidence, comparison))
+            metric = comparison.cell.metric
+            if math.isfinite(spread):
+                found[metric] = max(spread, found.get(metric, 0.0))
+    return found
 
 
 def published_effect(comparison: Comparison) -> float:
@@ -127,30 +172,25 @@ def published_effect(comparison: Comparison) -> float:
 
 
 def _run_test(
-    config: Config, paired_scores: Mapping[Cell, PairedScores], comparison: Comparison
+    config: Config, evidence: Evidence, comparison: Comparison, off_task: Sequence[str]
 ) -> ComparisonOutcome:
+    if absence := _absence(evidence.scores, comparison):
+        return ComparisonOutcome(comparison, absence)
     cell = comparison.cell
-    names = [_run(cell.table, row) for row in (comparison.better, comparison.worse)]
-    columns = [cell.column, *([comparison.against] if comparison.against else [])]
-    for column in columns:
-        paired = paired_scores.get(cell._replace(column=column))
-        if paired is None:
-            if cell.table == ROBUSTNESS:
-                return ComparisonOutcome(comparison, NO_ROBUSTNESS_SCORES)
-            return ComparisonOutcome(comparison, f"no scores of {_label(column)} {cell.metric}")
-        absent = [name for name in names if name not in paired.runs]
-        if absent:
-            return ComparisonOutcome(comparison, f"no scores of {absent[0]}")
-    paired = paired_scores[cell]
-    strata = _effects(paired_scores, comparison, str(names[0]), str(names[1]))
-    interval, test = mean_interval(strata, config.statistics.level), paired_test(strata)
+    paired = evidence.scores[cell]
+    trainings = _trainings(evidence, comparison)
+    level = config.statistics.level
+    effect = seed_effect(trainings, level, evidence.spreads.get(cell.metric, math.nan))
+    test = effect.test
     if not math.isfinite(test.p[0]):
-        return ComparisonOutcome(comparison, "one person only")
-    return ComparisonOutcome(
+        return ComparisonOutcome(comparison, "too few people for a test")
+    found = ComparisonOutcome(
         comparison,
-        effect=float(interval.mean[0]),
-        low=float(interval.low[0]),
-        high=float(interval.high[0]),
+        effect=effect.mean,
+        low=effect.low,
+        high=effect.high,
+        spread=effect.spread,
+        seeds=effect.seeds,
         t=float(test.t[0]),
         degrees_of_freedom=test.degrees_of_freedom,
         p=float(test.p[0]),
@@ -158,126 +198,81 @@ def _run_test(
         people=paired.people,
         convention=paired.convention,
     )
+    standing, why = _standing(evidence.floor, comparison, paired.convention, off_task)
+    return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
 
 
-def _effects(
-    paired_scores: Mapping[Cell, PairedScores], comparison: Comparison, better: str, worse: str
-) -> list[Stratum]:
+def _absence(scores: Scores, comparison: Comparison) -> str:
+    """Why a comparison has no scores; empty where it has."""
+    cell = comparison.cell
+    names = [run_of_row(cell.table, row) for row in (comparison.better, comparison.worse)]
+    for column in [cell.column, *([comparison.against] if comparison.against else [])]:
+        paired = scores.get(cell._replace(column=column))
+        if paired is None:
+            if cell.table == ROBUSTNESS:
+                return NO_ROBUSTNESS_SCORES
+            return f"no scores of {column_label(column)} {cell.metric}"
+        absent = [name for name in names if name not in paired.runs]
+        if absent:
+            return f"no scores of {absent[0]}"
+    return ""
+
+
+def _standing(
+    floor: Floor | None, comparison: Comparison, convention: str, off_task: Iterable[str]
+) -> tuple[str, str]:
+    """Outcome and reason where a row is not above the floor; empty where nothing stands in the way.
+
+    The curve of moved faces has no floor of its own: its rows stand as on the unmoved ones.
+    """
+    if floor is None:
+        return "", ""
+    cell = comparison.cell
+    curve = cell.table == ROBUSTNESS
+    column = Column(cell.column.test_set, MEAN) if curve else cell.column
+    for row in (comparison.better, comparison.worse):
+        if row in off_task or row in BASELINES:
+            continue
+        run = run_of_row(cell.table, row)
+        standing = floor.standing(column, run, "psnr" if curve else convention)
+        if standing == NOT_ABOVE:
+            return NOT_TESTED, f"{row} is not above the floor"
+        if standing != ABOVE:
+            return NOT_MEASURED, NO_FLOOR
+    return "", ""
+
+
+def _trainings(evidence: Evidence, comparison: Comparison) -> list[list[Stratum]]:
+    """Strata of the effect in the tables' trainings, and in those of other seeds that have it."""
+    first = _effects(evidence.scores, comparison)
+    others = [
+        _effects(scores, comparison)
+        for scores in evidence.seeds
+        if not _absence(scores, comparison)
+    ]
+    return [first, *(strata for strata in others if same_people(strata, first))]
+
+
+def _effects(scores: Scores, comparison: Comparison) -> list[Stratum]:
     """Strata of the effect: signed so that positive is right, the margin added."""
     cell = comparison.cell
+    better, worse = (run_of_row(cell.table, row) for row in (comparison.better, comparison.worse))
+    pair = str(better), str(worse)
     effects = []
-    before = comparison.against and paired_scores[cell._replace(column=comparison.against)]
-    earlier = before.differences([(better, worse)]) if before else ()
-    for number, part in enumerate(paired_scores[cell].differences([(better, worse)])):
+    before = comparison.against and scores[cell._replace(column=comparison.against)]
+    earlier = before.differences([pair]) if before else ()
+    for number, part in enumerate(scores[cell].differences([pair])):
         sums = part.sums - earlier[number].sums if earlier else part.sums
         sums = cell.sign * sums + comparison.margin * part.counts[:, None]
         effects.append(replace(part, sums=sums))
     return effects
 
 
-def _claim_record(
-    config: Config, claim: Claim, outcomes: Sequence[ComparisonOutcome]
-) -> ClaimRecord:
-    verdict, reason = claim_verdict(outcomes)
-    measured = [outcome for outcome in outcomes if not outcome.missing]
-    weakest = min(measured, key=lambda outcome: outcome.t, default=None)
-    effects = [published_effect(comparison) for comparison in claim.comparisons]
-    published = [effect for effect in effects if not math.isnan(effect)]
-    kinds = [outcome.outcome for outcome in outcomes]
-    record = ClaimRecord(
-        claim=claim.key,
-        where=claim.where,
-        meaning=claim.meaning,
-        verdict=verdict,
-        reason=reason,
-        n_comparisons=len(outcomes),
-        n_hold=kinds.count(HOLDS),
-        n_reversed=kinds.count(REVERSED),
-        n_open=kinds.count(OPEN),
-        n_not_measured=kinds.count(NOT_MEASURED),
-        n_printed=len(published),
-        n_printed_hold=sum(effect > 0 for effect in published),
-        caution=claim.caution,
-        data=_data(config, claim.comparisons),
-        profile=config.profile,
-    )
-    if weakest is None:
-        return record
-    test = _test_record(config, claim, weakest)
-    named = {f"weakest_{name}": getattr(test, name) for name in COMPARED}
-    return record.model_copy(update=named | {name: getattr(test, name) for name in MEASURED})
-
-
-def _test_record(config: Config, claim: Claim, outcome: ComparisonOutcome) -> ClaimTestRecord:
-    comparison = outcome.comparison
-    cell = comparison.cell
-    return ClaimTestRecord(
-        claim=claim.key,
-        table=cell.table,
-        protocol=cell.column.test_set,
-        subset=cell.column.subset,
-        against=_against(cell, comparison.against),
-        metric=cell.metric,
-        convention=outcome.convention,
-        better=comparison.better,
-        worse=comparison.worse,
-        margin=comparison.margin or math.nan,
-        outcome=outcome.outcome,
-        reason=outcome.missing,
-        effect=outcome.effect,
-        ci_low=outcome.low,
-        ci_high=outcome.high,
-        t=outcome.t,
-        df=outcome.degrees_of_freedom or None,
-        p=outcome.p,
-        p_holm=outcome.p_holm,
-        n_images=outcome.images or None,
-        n_people=outcome.people or None,
-        printed_effect=published_effect(comparison),
-        profile=config.profile,
-    )
-
-
-def _against(cell: Cell, column: Column | None) -> str:
-    """Where a change starts: the test set, and the subset where it is another."""
-    if column is None:
-        return ""
-    return column.test_set if column.subset == cell.column.subset else _label(column)
-
-
-def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
-    """How the data of the comparisons differ from the paper's, and how long its runs trained."""
-    chosen = tuple(comparisons)
-    if not chosen:
-        return ""
-    found = dict.fromkeys(
-        difference
-        for comparison in chosen
-        for difference in differences_from_paper(
-            config, _column(comparison.cell), comparison.cell.metric
-        )
-    )
-    runs = {
-        _run(comparison.cell.table, row)
-        for comparison in chosen
-        for row in (comparison.better, comparison.worse)
-    }
-    shown = {run.images for name, run in config.runs.items() if name in runs and not run.weights}
-    ends = sorted({min(shown), max(shown)}) if shown else []
-    span = " to ".join(f"{number:,}" for number in ends)
-    trained = [f"trained here on {span} images"] if shown else []
-    return "; ".join([*found, *trained]) or "the paper's images and weights"
-
-
-def _run(table: str, row: str) -> str | None:
+def run_of_row(table: str, row: str) -> str | None:
     """The run behind a row; the curve's rows are runs."""
     return row if table == ROBUSTNESS else RUN_OF_ROW[table, row]
 
 
-def _column(cell: Cell) -> Column:
-    """The column whose images a cell is of: the curve's are those of all subsets."""
-    return Column(cell.column.test_set, MEAN) if cell.table == ROBUSTNESS else cell.column
-
-
-def _label(column: Column) -> str:
+def column_label(column: Column) -> str:
+    """Test set and subset, as in messages."""
     return f"{column.test_set}/{column.subset}"

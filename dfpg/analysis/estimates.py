@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,16 @@ from dfpg.analysis.people_bootstrap import Stratum, make_stratum, mean_interval,
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import read_per_image
-from dfpg.paper.tables import BASELINES, HIGHER_IS_BETTER, MEAN, TEST_SETS, Column, Table
+from dfpg.paper.tables import (
+    BASELINES,
+    FLOOR,
+    HIGHER_IS_BETTER,
+    MEAN,
+    TEST_SETS,
+    UNTRAINED_FILES,
+    Column,
+    Table,
+)
 
 
 class Estimate(NamedTuple):
@@ -37,6 +46,7 @@ class ColumnEstimates:
         values: mean over images; NaN for a metric that a method has no values of.
         gains: mean paired difference to ``blurred``, positive where the method is better.
         p: two-sided p of the gain, not adjusted.
+        floor: as ``gains``, but to the fixed filter (``FLOOR``); empty where that was not scored.
         images: number of images.
         people: number of people.
     """
@@ -46,6 +56,7 @@ class ColumnEstimates:
     p: dict[tuple[str, str], float]
     images: int
     people: int
+    floor: dict[tuple[str, str], Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,19 +69,19 @@ class SubsetScores:
 
 
 def load_scores(config: Config, folder: Path) -> pd.DataFrame:
-    """Per-image scores of the baselines and of every run whose CSV exists, one frame.
+    """Per-image scores of the baselines, and of the classical rows and runs whose CSV exists.
 
     Raises:
         UserError: no ``baselines.csv``, or a CSV that holds another method than its name says or
             other metrics.
     """
     frames: list[pd.DataFrame] = []
-    for name in ("baselines", *config.runs):
+    for name in (*UNTRAINED_FILES, *config.runs):
         path = folder / f"{name}.csv"
         if name != "baselines" and not path.exists():
             continue
         frame = read_per_image(path)
-        if set(frame["method"]) != (set(BASELINES) if name == "baselines" else {name}):
+        if set(frame["method"]) != set(UNTRAINED_FILES.get(name, (name,))):
             raise UserError(f"{path}: holds another method than {name}; run evaluate again")
         if frames and set(frame.columns) != set(frames[0].columns):
             raise UserError(
@@ -100,22 +111,24 @@ def estimate_column(
         if all(method in subset.methods for subset in subsets)
     ]
     signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
-    values, gains = [], []
+    values = []
+    gains: dict[str, list[Stratum]] = {row: [] for row in ("blurred", FLOOR) if row in methods}
     for name, subset in zip(names, subsets, strict=True):
         chosen = subset.values[:, [subset.methods.index(method) for method in methods]]
-        blurred = subset.values[:, [subset.methods.index("blurred")]]
-        with np.errstate(invalid="ignore"):  # both infinite: no gain, left out as NaN
-            better = (chosen - blurred) * signs
         values.append(_stratum(config, chosen, subset.people, protocol, name))
-        gains.append(_stratum(config, better, subset.people, protocol, name))
+        for row, strata in gains.items():
+            with np.errstate(invalid="ignore"):  # both infinite: no gain, left out as NaN
+                better = (chosen - subset.values[:, [subset.methods.index(row)]]) * signs
+            strata.append(_stratum(config, better, subset.people, protocol, name))
     keys = [(method, convention) for method in methods for convention in conventions]
     level = config.statistics.level
     return ColumnEstimates(
         values=_bounds(keys, values, level),
-        gains=_bounds(keys, gains, level),
-        p=dict(zip(keys, paired_p(gains).tolist(), strict=True)),
+        gains=_bounds(keys, gains["blurred"], level),
+        p=dict(zip(keys, paired_p(gains["blurred"]).tolist(), strict=True)),
         images=sum(len(subset.people) for subset in subsets),
         people=len({person for subset in subsets for person in subset.people}),
+        floor=_bounds(keys, gains[FLOOR], level) if FLOOR in gains else {},
     )
 
 

@@ -67,13 +67,20 @@ def pair_scores(
 
     Verification by the lab's protocol is left out: it drops other images for every method.
     """
-    found: dict[Cell, PairedScores] = {}
+    found = pair_image_scores(config, scores)
     for table in TABLES:
         if table.recognition:
             found |= _pair_recognition_scores(config, table, observations)
-            continue
-        for column in table.columns:
-            found |= _pair_image_scores(config, scores, table, column)
+    return found
+
+
+def pair_image_scores(config: Config, scores: pd.DataFrame) -> dict[Cell, PairedScores]:
+    """Every cell of the image tables whose scores exist."""
+    found: dict[Cell, PairedScores] = {}
+    for table in TABLES:
+        if not table.recognition:
+            for column in table.columns:
+                found |= _pair_image_scores(config, scores, table, column)
     return found
 
 

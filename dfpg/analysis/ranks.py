@@ -18,7 +18,7 @@ from dfpg.analysis.result_records import OrderRecord, RankRecord
 from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.paper.published import published_value
-from dfpg.paper.tables import BASELINES, TABLES, Cell, table_rows
+from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, table_rows
 
 PERMUTATIONS = 10_000  # of the methods, for the p of a Spearman correlation; fewer: all of them
 
@@ -181,7 +181,7 @@ def _trained_rows(
         rows = {
             row.key: row.run
             for row in table_rows(tables[cell.table], config)
-            if row.run in paired.runs and row.run not in BASELINES
+            if row.run in paired.runs and row.run not in (*BASELINES, *CLASSICAL)
         }
         if rows:
             yield cell, paired, rows

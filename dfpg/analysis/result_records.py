@@ -46,6 +46,7 @@ class TableRecord(Record):
     prior: str  # prior network behind the row or the metric
     train_images: Count
     profile: str
+    floor: str = ""  # above | not above: whether it beats the fixed filter, see dfpg.analysis.floor
 
 
 class DeviationRecord(Record):
@@ -99,7 +100,7 @@ class ClaimTestRecord(Record):
     better: str  # row that the claim says is better
     worse: str
     margin: Shortest
-    outcome: str  # holds | reversed | open | not measured
+    outcome: str  # holds | reversed | too small | open | not tested | not measured
     reason: str
     effect: Fixed5
     ci_low: Fixed5
@@ -112,6 +113,9 @@ class ClaimTestRecord(Record):
     n_people: Count
     printed_effect: Fixed5  # in the paper's own figures
     profile: str
+    n_seeds: Count = None  # trainings that the effect is the mean of
+    seed_sd: Fixed5 = math.nan  # standard deviation of the seeds' effects
+    smallest: Shortest = math.nan  # effect that matters, see dfpg.paper.margins
 
 
 class ClaimRecord(Record):
@@ -120,7 +124,7 @@ class ClaimRecord(Record):
     claim: str
     where: str
     meaning: str
-    verdict: str  # supported | not supported | undecided
+    verdict: str  # of dfpg.analysis.verdicts
     reason: str
     n_comparisons: Count
     n_hold: Count
@@ -150,6 +154,9 @@ class ClaimRecord(Record):
     n_images: Count = None
     n_people: Count = None
     profile: str
+    n_small: Count = None  # comparisons within the margin
+    n_not_tested: Count = None  # of rows under the floor
+    readings: str = ""  # how it fares under other readings, of readings.csv
 
 
 class RankRecord(Record):

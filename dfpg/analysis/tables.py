@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dfpg.analysis.claim_tests import claim_records
+from dfpg.analysis.claim_tests import Evidence
 from dfpg.analysis.comparability import (
     NOT_COMPARABLE,
     comparison_verdict,
@@ -24,7 +24,9 @@ from dfpg.analysis.estimates import (
     estimate_column,
     load_scores,
 )
+from dfpg.analysis.floor import Floor, floor_of
 from dfpg.analysis.gains import gain_records
+from dfpg.analysis.mechanisms import mechanism_records
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.ranks import order_records, rank_records
 from dfpg.analysis.recognition import estimate_table3
@@ -43,6 +45,8 @@ from dfpg.analysis.result_records import (
     VerificationRecord,
 )
 from dfpg.analysis.robustness import pair_curve_scores, read_curve
+from dfpg.analysis.seed_records import load_seeds
+from dfpg.analysis.study_records import MechanismRecord, read_readings
 from dfpg.analysis.submissions import (
     add_submission_observations,
     add_submission_rows,
@@ -50,6 +54,7 @@ from dfpg.analysis.submissions import (
     load_submissions,
 )
 from dfpg.analysis.training_cost import training_images, training_records, training_remarks
+from dfpg.analysis.verdicts import claim_records
 from dfpg.analysis.verification import (
     Observations,
     histogram_records,
@@ -65,7 +70,10 @@ from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import ERRATA, PublishedKey, published_values
 from dfpg.paper.tables import (
     BASELINES,
+    CLASSICAL,
+    MEAN,
     TABLES,
+    TEST_SETS,
     Cell,
     Column,
     Row,
@@ -78,14 +86,19 @@ from dfpg.paper.tables import (
 
 @within_memory("statistics.resamples")
 def build_tables(
-    config: Config, artifacts: Path, out: Path, submissions: Path | None = None
+    config: Config,
+    artifacts: Path,
+    out: Path,
+    submissions: Path | None = None,
+    seeds: Path | None = None,
+    readings: Path | None = None,
 ) -> None:
     """Write the results of all runs whose per-image CSV exists.
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
     ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of the paper),
     ``gains.csv`` (every row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
-    (:mod:`dfpg.analysis.claim_tests`), ``ranks.csv`` and ``order.csv``
+    (:mod:`dfpg.analysis.verdicts`), ``mechanisms.csv``, ``ranks.csv`` and ``order.csv``
     (:mod:`dfpg.analysis.ranks`), ``training.csv``, ``prior.json``; of verification
     ``verification.csv``, ``roc.csv``, ``embedder.json`` and ``verification_histogram.csv``.
 
@@ -96,6 +109,8 @@ def build_tables(
         out: the results' folder.
         submissions: folder of other codes' scores (:mod:`dfpg.analysis.submissions`), if there
             is one.
+        readings: ``readings.csv``, if there is one.
+        seeds: folder of other seeds' scores (:mod:`dfpg.analysis.seed_records`), if there is one.
 
     Raises:
         UserError: the baselines or a card are missing, or two runs were scored on different
@@ -115,17 +130,21 @@ def build_tables(
     estimates = {
         table.name: estimate_columns(config, table, scores, observations) for table in layout
     }
+    floor = measure_floor(config, scores, estimates)
     tables = {
-        table.name: table_records(config, table, estimates[table.name], remarks) for table in layout
+        table.name: table_records(config, table, estimates[table.name], floor, remarks)
+        for table in layout
     }
     gains = [
         record for table in layout for record in gain_records(config, table, estimates[table.name])
     ]
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
-    claims, tests = claim_records(
-        config, paired | _robustness_scores(config, artifacts / "robustness")
-    )
+    mechanisms = mechanism_records(config, artifacts / "history")
+    curve = _robustness_scores(config, artifacts / "robustness")
+    others = load_seeds(config, seeds) if seeds else ()
+    evidence = Evidence.of(paired | curve, others, floor, mechanisms)
+    claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
         "metrics.json": json_text(metric_values(tables)),
@@ -133,6 +152,7 @@ def build_tables(
         "gains.csv": csv_text(GainRecord, gains),
         "claims.csv": csv_text(ClaimRecord, claims),
         "claim_tests.csv": csv_text(ClaimTestRecord, tests),
+        "mechanisms.csv": csv_text(MechanismRecord, mechanisms),
         "ranks.csv": csv_text(RankRecord, rank_records(config, paired)),
         "order.csv": csv_text(OrderRecord, order_records(config, paired)),
         "training.csv": csv_text(TrainingRecord, training_records(config, artifacts)),
@@ -161,6 +181,25 @@ def estimate_columns(
     return {column: estimate_column(config, scores, table, column) for column in table.columns}
 
 
+def measure_floor(
+    config: Config,
+    scores: pd.DataFrame,
+    estimates: Mapping[str, Mapping[Column, ColumnEstimates | None]],
+) -> Floor:
+    """Which rows are not above the floor, in each column and in the mean of each test set.
+
+    Args:
+        config: the profile.
+        scores: see :func:`dfpg.analysis.estimates.load_scores`.
+        estimates: see :func:`estimate_columns`, by table.
+    """
+    means = {
+        column: estimate_column(config, scores, TABLES[0], column)
+        for column in (Column(test_set, MEAN) for test_set in TEST_SETS)
+    }
+    return floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])
+
+
 def _robustness_scores(config: Config, folder: Path) -> dict[Cell, PairedScores]:
     """The robustness curve, where ``dfpg robustness`` has run."""
     measured = (folder / f"{BASELINE_PART}.csv").exists()
@@ -186,6 +225,7 @@ def table_records(
     config: Config,
     table: Table,
     estimates: Mapping[Column, ColumnEstimates | None],
+    floor: Floor,
     remarks: Mapping[str, str],
 ) -> list[TableRecord]:
     """One record per row, column group and metric; a row never vanishes, it has a reason.
@@ -193,7 +233,7 @@ def table_records(
     ``remarks`` on trainings, by run, become part of the rows' notes.
     """
     return [
-        _record(config, table, row, column, metric, estimates[column], remarks)
+        _record(config, table, row, column, metric, estimates[column], floor, remarks)
         for row in table_rows(table, config)
         for column in table.columns
         for metric in table.conventions
@@ -249,6 +289,7 @@ def _record(
     column: Column,
     metric: str,
     found: ColumnEstimates | None,
+    floor: Floor,
     remarks: Mapping[str, str],
 ) -> TableRecord:
     convention = table.conventions[metric]
@@ -289,6 +330,7 @@ def _record(
         prior=prior_network(config) if present and (own or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,
         profile=config.profile,
+        floor=floor.standing(column, row.run, convention) if present else "",
     )
 
 
@@ -309,6 +351,6 @@ def _missing_reason(
         if math.isnan(bounds.mean):
             return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
-    if row.run not in (*config.runs, *BASELINES):
+    if row.run not in (*config.runs, *BASELINES, *CLASSICAL):
         return row.missing
     return "no such test images in this profile" if found is None else "not evaluated on them"

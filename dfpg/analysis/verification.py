@@ -38,7 +38,7 @@ from dfpg.metrics.verification import (
     roc,
     roc_measures,
 )
-from dfpg.paper.tables import BASELINES, Row
+from dfpg.paper.tables import BASELINES, UNTRAINED_FILES, Row
 
 MODES, ALIGNMENTS = ("lab", "strict"), ("detected", "sharp")
 MEASURES = ("accuracy_pct", "eer_pct", "auc", "tar_at_far_1pct")
@@ -81,19 +81,18 @@ class VerificationPairs:
 
 
 def load_observations(config: Config, artifacts: Path) -> Observations:
-    """Read ``recognition/*.csv`` of the baselines and of every run scored on protocol A.
+    """Read ``recognition/*.csv`` of the untrained rows and of every run scored on protocol A.
 
     Raises:
         UserError: the baselines or the pairs are missing, or two methods saw different images.
     """
     rows: dict[str, pd.DataFrame] = {}
-    for name in ("baselines", *config.runs):
+    for name in (*UNTRAINED_FILES, *config.runs):
         path = artifacts / "recognition" / f"{name}.csv"
         if name != "baselines" and not path.exists():
             continue
         frame = read_recognition(path)
-        allowed = BASELINES if name == "baselines" else (name,)
-        if not set(frame["method"]) <= set(allowed):
+        if not set(frame["method"]) <= set(UNTRAINED_FILES.get(name, (name,))):
             raise UserError(f"{path}: holds another method than {name}; run evaluate again")
         for method, part in frame.groupby("method"):
             rows[str(method)] = part.sort_values("image").reset_index(drop=True)

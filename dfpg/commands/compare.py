@@ -12,7 +12,7 @@ from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tolerances import RELATIVE, ROUNDING, TRAINED, UNTRAINED
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
-from dfpg.paper.tables import BASELINES, VGGFACE
+from dfpg.paper.tables import BASELINES, CLASSICAL, VGGFACE
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _tolerance(
     value: TableRecord, untrained: Mapping[str, float], trained: Mapping[str, float]
 ) -> float:
     """Tolerance of a value, by its metric and by whether training touched it."""
-    touched = value.row not in BASELINES or value.prior not in ("", VGGFACE)
+    touched = value.row not in (*BASELINES, *CLASSICAL) or value.prior not in ("", VGGFACE)
     tolerances = trained if touched else untrained
     if value.metric not in tolerances:
         raise UserError(f"compare: no tolerance for metric {value.metric!r}: state one")

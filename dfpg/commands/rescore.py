@@ -33,7 +33,7 @@ from dfpg.analysis.agreement import (
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import TableRecord
-from dfpg.analysis.tables import estimate_columns, table_records
+from dfpg.analysis.tables import estimate_columns, measure_floor, table_records
 from dfpg.analysis.training_cost import training_remarks
 from dfpg.analysis.verification import load_observations
 from dfpg.core.closure import closure, digest
@@ -225,12 +225,20 @@ def _compare(config: Config, sets: Mapping[str, TestSet]) -> list[AgreementRecor
         "here": load_observations(config, OUT),
     }
     remarks = training_remarks(config, ARTIFACTS)
+    estimates = {
+        name: {
+            table.name: estimate_columns(config, table, scores[name], observations[name])
+            for table in TABLES
+        }
+        for name in scores
+    }
+    floors = {name: measure_floor(config, scores[name], estimates[name]) for name in scores}
     records = []
     for table in TABLES:
         values: dict[str, list[TableRecord]] = {}
         for name, folder in (("recorded", OUT / "recorded"), ("here", OUT)):
-            estimates = estimate_columns(config, table, scores[name], observations[name])
-            values[name] = table_records(config, table, estimates, remarks)
+            found = estimates[name][table.name]
+            values[name] = table_records(config, table, found, floors[name], remarks)
             write_text(folder / f"{table.name}.csv", csv_text(TableRecord, values[name]))
         pair = (values["recorded"], values["here"])
         if table.recognition:

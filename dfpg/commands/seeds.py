@@ -28,6 +28,7 @@ from dfpg.core.files import write_text
 from dfpg.evaluation.per_image import KEYS
 from dfpg.paper.tables import (
     BASELINES,
+    CLASSICAL,
     HIGHER_IS_BETTER,
     TABLES,
     TEST_SETS,
@@ -186,7 +187,7 @@ def _records(
             value=value.mean,
             ci_low=value.low,
             ci_high=value.high,
-            seed_sd=math.nan if run in BASELINES else found.spread[number],
+            seed_sd=math.nan if run in (*BASELINES, *CLASSICAL) else found.spread[number],
             gain=gain.mean,
             gain_low=gain.low,
             gain_high=gain.high,

@@ -100,14 +100,21 @@ def train(
 
 @stages.command()
 def evaluate(
-    run: Annotated[str, typer.Argument(help="a key of runs in params.yaml, or `baselines`")],
+    run: Annotated[
+        str, typer.Argument(help="a key of runs in params.yaml, or `baselines` or `classical`")
+    ],
     into: INTO = Path("artifacts"),
 ) -> None:
     """Restore and score the test sets with one trained run (stage `evaluate`)."""
-    from dfpg.stages.baselines import RUN, baselines
+    if run == "baselines":
+        from dfpg.stages.baselines import baselines
 
-    if run == RUN:
         baselines()
+        return
+    if run == "classical":
+        from dfpg.stages.classical import classical
+
+        classical()
         return
     from dfpg.stages.evaluate import evaluate as evaluate_stage
 

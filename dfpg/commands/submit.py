@@ -25,7 +25,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, read_json, write_text
 from dfpg.core.listing import composed, list_images
 from dfpg.evaluation.per_image import KEYS, read_per_image
-from dfpg.paper.tables import BASELINES, RECOGNITION, TABLES
+from dfpg.paper.tables import BASELINES, CLASSICAL, RECOGNITION, TABLES, UNTRAINED_FILES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +115,7 @@ def check_name(config: Config, name: str) -> None:
     """
     if not FOLDER_NAME.fullmatch(name):
         raise UserError(f"{name!r}: a name has small letters, digits, _ and -, such as mynet_a")
-    taken = {*BASELINES, "baselines", *config.runs}
+    taken = {*UNTRAINED_FILES, *BASELINES, *CLASSICAL, *config.runs}
     taken |= {row.key for table in TABLES for row in table.rows}
     if name in taken:
         raise UserError(f"{name}: is a row of the suite already: choose another name")

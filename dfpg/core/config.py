@@ -52,6 +52,7 @@ from dfpg.core.params_data import (
     TrajectoryKernels,
 )
 from dfpg.core.params_runs import (
+    Classical,
     Evaluation,
     Prior,
     ProtocolName,
@@ -71,6 +72,7 @@ __all__ = [
     "REFERENCE_SIZE",
     "Augmentation",
     "BatchSize",
+    "Classical",
     "Clip",
     "Config",
     "Decay",
@@ -138,6 +140,7 @@ class Config(Frozen):
     methods: Annotated[dict[Name, dict[str, Any]], Field(max_length=1000)]
     runs: Annotated[dict[Name, Run], Field(min_length=1, max_length=1000)]
     evaluation: Evaluation
+    classical: Annotated[dict[ProtocolName, Classical], Field(min_length=2, max_length=2)]
     statistics: Statistics
     recognition: Recognition
 

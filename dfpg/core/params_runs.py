@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from dfpg.core.derived import NOMINAL_SIZES
 from dfpg.core.params_base import (
     MAX_BATCH,
     MAX_SIDE,
@@ -125,6 +126,21 @@ class Evaluation(Frozen):
     ]
     precision: Requested  # of restoring; metrics are always fp32
     d_vgg_canonical: bool
+
+
+class Classical(Frozen):
+    """Filters of one protocol's classical rows (``dfpg.evaluation.classical``)."""
+
+    sigma: Annotated[
+        float,
+        Field(ge=0.1, le=NOMINAL_SIZES[-1], description="px at 128 px: the widest kernel's side"),
+    ]
+    steps: Annotated[
+        int, Field(ge=1, le=1000, description="of Richardson-Lucy: tens amplify noise already")
+    ]
+    balance: Annotated[
+        float, Field(ge=1e-9, le=1e3, description="of Wiener's filter: noise to signal")
+    ]
 
 
 class Statistics(Frozen):

@@ -24,7 +24,7 @@ EMBEDDED = "embedded"
 OFFICIAL = "official"
 
 
-def _yaml() -> YAML:
+def yaml_with_comments() -> YAML:
     """Reads and writes with comments; writes null as ``null``."""
     yaml = YAML()
     yaml.width = 200
@@ -38,7 +38,9 @@ def _yaml() -> YAML:
 def _read(name: str | None) -> Any:
     if name not in ("base", *NAMES):
         raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
-    return _yaml().load(files("dfpg.core.profiles").joinpath(f"{name}.yaml").read_text())
+    return yaml_with_comments().load(
+        files("dfpg.core.profiles").joinpath(f"{name}.yaml").read_text()
+    )
 
 
 def _merge(target: Any, changes: Any, where: str) -> None:
@@ -62,7 +64,7 @@ def _merged(name: str | None) -> Any:
 def _resolved(where: str, values: Any) -> tuple[Config, str]:
     """The configuration that values are, and their text; ``where`` names them in errors."""
     stream = io.StringIO()
-    _yaml().dump(values, stream)
+    yaml_with_comments().dump(values, stream)
     text = stream.getvalue()
     return parse_config(YAML(typ="safe", pure=True).load(text), Path(where)), text
 
@@ -174,7 +176,7 @@ def _keep(values: Any, path: Path) -> list[str]:
 
 def _keep_blocks(values: Any, path: Path) -> list[str]:
     """Carry over methods' blocks and runs that the user added, as they are written."""
-    old = _yaml().load(path.read_text(encoding="utf-8"))
+    old = yaml_with_comments().load(path.read_text(encoding="utf-8"))
     notes = []
     for section in ("methods", "runs"):
         blocks = old.get(section)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,17 @@ class Restore(Protocol):
         ...
 
 
+@runtime_checkable
+class RestoreRows(Protocol):
+    """What fills several rows at once (:class:`dfpg.evaluation.classical.ClassicalRows`)."""
+
+    def restored(
+        self, protocol: str, rows: pd.DataFrame, blurred: NDArray[np.uint8], /
+    ) -> Mapping[str, NDArray[np.uint8]]:
+        """Restored images [N, 3, H, W] by row, of a batch of the index and its images."""
+        ...
+
+
 class Observe(Protocol):
     """Sees every image that is scored (:class:`dfpg.evaluation.recognition.observe.Recogniser`)."""
 
@@ -47,7 +58,7 @@ class Observe(Protocol):
 def score_testsets(
     config: Config,
     name: str,
-    restore: Restore | None,
+    restore: Restore | RestoreRows | None,
     testsets: Mapping[str, TestSet],
     metrics: Mapping[str, Metric],
     out: Path,
@@ -63,8 +74,8 @@ def score_testsets(
     Args:
         config: ``evaluation.batch_size`` images at a time.
         name: run name, written into the column ``method``.
-        restore: the method; ``None`` writes the two baselines instead, ``sharp`` (restored =
-            sharp) and ``blurred`` (restored = blurred).
+        restore: the method, or the classical rows; ``None`` writes the two baselines instead,
+            ``sharp`` (restored = sharp) and ``blurred`` (restored = blurred).
         testsets: by protocol ("a", "b").
         metrics: column name -> metric.
         out: the CSV.
@@ -88,7 +99,7 @@ def score_testsets(
             for start in range(0, len(rows), config.evaluation.batch_size):
                 batch = rows.iloc[start : start + config.evaluation.batch_size]
                 for method, (images, scores) in _score_batch(
-                    name, restore, testset, batch, metrics, device
+                    name, restore, protocol, testset, batch, metrics, device
                 ).items():
                     if observe is not None:
                         observe(protocol, method, batch, images.permute(0, 2, 3, 1).cpu().numpy())
@@ -101,7 +112,8 @@ def score_testsets(
 
 def _score_batch(
     name: str,
-    restore: Restore | None,
+    restore: Restore | RestoreRows | None,
+    protocol: str,
     testset: TestSet,
     batch: pd.DataFrame,
     metrics: Mapping[str, Metric],
@@ -120,6 +132,9 @@ def _score_batch(
     with torch.inference_mode():
         if restore is None:
             restored = dict(zip(BASELINES, (sharp[face_of], blurred), strict=True))
+        elif isinstance(restore, RestoreRows):
+            found = restore.restored(protocol, batch, blurred.cpu().numpy())
+            restored = {row: torch.from_numpy(made).to(device) for row, made in found.items()}
         else:
             restored = {name: _restore(name, restore, blurred)}
         scores = score_images(restored, sharp, face_of, metrics)

@@ -132,6 +132,18 @@ class Method(ABC):
         """
         return None
 
+    def mechanisms(self, _batch: Batch) -> dict[str, Tensor]:
+        """How far the method's parts are seen working, measured after training on other people.
+
+        Args:
+            _batch: of people that the method is not trained on; in evaluation mode, no gradients.
+
+        Returns:
+            Values [N], one per image, by ``measure`` or ``measure.part``; those that claims rest on
+            are in :mod:`dfpg.paper.mechanisms`.
+        """
+        return {}
+
     def load_official(self, path: Path) -> None:
         """Load the authors' published weights into ``networks["generator"]``.
 

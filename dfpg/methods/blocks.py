@@ -23,9 +23,13 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` times its channel weights, which lie in (0, 1)."""
+        """``x`` times its channel weights."""
+        return x * self.weights(x)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Channel weights [N, n, 1, 1], which lie in (0, 1)."""
         pooled = x.mean(dim=(2, 3), keepdim=True)
-        return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(pooled))))
+        return torch.sigmoid(self.excite(torch.relu(self.squeeze(pooled))))
 
 
 class ResBlock(nn.Module):

@@ -7,7 +7,8 @@ is SAPPGAN's generator and DFPGnet's own: ``G_PSNR_best.pth``, ``netL_best.pth``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
@@ -26,6 +27,7 @@ from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
+from dfpg.methods.measures import correlation, cosine
 from dfpg.methods.official import (
     RES_BLOCK,
     Rule,
@@ -297,6 +299,35 @@ class Discriminator(nn.Module):
         return logits
 
 
+@contextmanager
+def watched_transforms(generator: Generator) -> Iterator[dict[str, Tensor]]:
+    """``transform_spread`` [N] of every SSFT and SFT that is used meanwhile, by its name."""
+    found: dict[str, Tensor] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def look(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            feature, condition = given[0], given[-1]
+            transform = cast(SFT, module)
+            scale, shift = transform.scale(condition), transform.shift(condition)
+            size = feature.square().mean(dim=(1, 2, 3)).sqrt().clamp_min(losses.EPSILON)
+            spreads = [part.std(dim=(2, 3)).mean(dim=1) for part in (scale, shift)]
+            found[f"transform_spread.{name}"] = torch.hypot(spreads[0], spreads[1] / size)
+
+        return look
+
+    handles = []
+    for level, (stream, fuse) in enumerate(zip(generator.prior, generator.fuse, strict=True), 1):
+        if isinstance(fuse, SFT):
+            self_transform = cast(nn.Sequential, stream)[0]
+            handles.append(self_transform.register_forward_pre_hook(watch(f"ssft{level}")))
+            handles.append(fuse.register_forward_pre_hook(watch(f"sft{level}")))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 class DFPGNet(Method):
     """DFPGnet and its ablations: networks, losses (Eq. 6 to 10) and their order."""
 
@@ -422,6 +453,37 @@ class DFPGNet(Method):
         target = self.target_prior(batch.sharp)
         real, fake = self._discriminate("discriminator", target, prior)
         return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
+
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """What the prior stream, the transforms and the channel attention do, level by level.
+
+        ``prior_cosine``: cosine similarity of P-hat and P, mean over positions;
+        ``prior_cosine_gain``: how much more that is than the blurred image's own features have;
+        ``transform_spread``: standard deviation over positions of a transform's scale and, in
+        units of the feature's root mean square, its shift, mean over channels;
+        ``attention_spread``: standard deviation over channels of the weights of P;
+        ``attention_stability``: their correlation with the mean weights of the batch.
+        """
+        generator = cast(Generator, self.networks["generator"])
+        if not len(generator.prior) or self.setting.prior is None:
+            return {}
+        with watched_transforms(generator) as found:
+            restored: Restored = generator(batch.blurred)
+        target, plain = self.target_prior(batch.sharp), self.target_prior(batch.blurred)
+        for level, (made, truth, blurred) in enumerate(
+            zip(restored.prior, target, plain, strict=True), 1
+        ):
+            found[f"prior_cosine.{level}"] = cosine(made, truth)
+            gain = cosine(made, truth) - cosine(blurred, truth)
+            found[f"prior_cosine_gain.{level}"] = gain
+        for network in self.networks.values():
+            attention = network.attention if isinstance(network, Discriminator) else ()
+            for level, (weigher, truth) in enumerate(zip(attention, target, strict=False), 1):
+                if isinstance(weigher, ChannelAttention):
+                    weights = weigher.weights(truth).flatten(1)
+                    found[f"attention_spread.{level}"] = weights.std(dim=1)
+                    found[f"attention_stability.{level}"] = correlation(weights, weights.mean(0))
+        return found
 
     def generator_losses(
         self, batch: Batch, restored: Restored, target: list[Tensor]

@@ -26,11 +26,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 from dfpg.core.config import MAX_SIDE, Frozen, Name, PositiveSteps, Share, Weight, Width
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import derive_seed
+from dfpg.data.blur.blind import LI2020
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import frozen, initialise, zero
+from dfpg.methods.measures import own_degradation_gain
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
 
 SLOPE = 0.2
@@ -366,6 +368,10 @@ class Li2020(Method):
         """Restored image of the input's size."""
         height, width = blurred.shape[-2:]
         return resized(self.networks["generator"](blurred), (height, width))
+
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """What it gains on faces degraded as in its training."""
+        return own_degradation_gain(self, batch.sharp, LI2020)
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """At first the dictionaries see the sharp faces; then always D and G."""

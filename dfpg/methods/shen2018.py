@@ -28,6 +28,7 @@ from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ImageNorm
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import frozen, initialise, zero
+from dfpg.methods.measures import parsing_measures
 from dfpg.methods.official import (
     CONVOLUTION,
     Rule,
@@ -432,6 +433,15 @@ class Shen2018(Method):
         real = judge(batch.sharp).float()
         fake = judge(self.infer(batch.blurred)).float()
         return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
+
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """How well the class maps of blurred faces are those of the sharp ones."""
+        generator = cast(Generator, self.networks["generator"])
+        made, sharp = (
+            generator.parsing(generator.pixels(images)).float().softmax(dim=1)
+            for images in (batch.blurred, batch.sharp)
+        )
+        return parsing_measures(made, sharp)
 
     def _losses(
         self, sharp: Tensor, restored: Restored, labels: Tensor

@@ -29,11 +29,13 @@ from dfpg.core.config import MAX_SIDE, Frozen, PositiveSteps, Steps, Weight, Wid
 from dfpg.core.errors import UserError
 from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
+from dfpg.data.blur.blind import WANG2021
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise
+from dfpg.methods.measures import own_degradation_gain
 from dfpg.methods.official import counted, length_in, matched, read_state
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -450,6 +452,10 @@ class Wang2021(Method):
         image, _ = self.networks["generator"](blurred)
         height, width = blurred.shape[-2:]
         return resized(image, (height, width))
+
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """What it gains on faces degraded as in its training."""
+        return own_degradation_gain(self, batch.sharp, WANG2021)
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """First the face prior (D, decoder), from ``prior_steps`` on the whole (D, all)."""

@@ -267,6 +267,22 @@ class Xia2019(Method):
             parts |= {name: (options.lambda_proxy, loss) for name, loss in proxy.items()}
         yield Phase.of("generator", parts)
 
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """``kernel_error``: squared distance of estimated and true kernel over the latter's square.
+
+        ``kernel_error_gain``: how much less that is than with the mean kernel of the batch.
+        """
+        if self.options.variant != "blind":
+            return {}
+        estimate: Estimate = self.networks["generator"](batch.blurred, with_kernel=True)
+        true = batch.kernels
+        size = true.square().sum(dim=(1, 2))
+        error, usual = (
+            (kernel - true).square().sum(dim=(1, 2)) / size
+            for kernel in (cast(Tensor, estimate.kernel).float(), true.mean(dim=0))
+        )
+        return {"kernel_error": error, "kernel_error_gain": usual - error}
+
     def _proxy(self, images: Tensor, kernels: Tensor) -> dict[str, Tensor]:
         """Losses on measurements made of the network's own estimates, whose truth is known.
 

@@ -31,6 +31,7 @@ from dfpg.methods.blocks import SLOPE, ImageNorm
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import perceptual_loss, pixel_loss
+from dfpg.methods.measures import parsing_measures
 from dfpg.methods.official import Rule, check_options, length_in, matched, read_state
 from dfpg.pretrained.parsing import one_hot, to_four
 
@@ -582,6 +583,14 @@ class Yasarla2020(Method):
         """Restored image, not yet clamped."""
         image: Tensor = self.networks["generator"](blurred).image
         return image
+
+    def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
+        """How well the class maps of blurred faces are those of the sharp ones."""
+        generator = cast(Generator, self.networks["generator"])
+        made, sharp = (
+            generator.class_maps(images).float() for images in (batch.blurred, batch.sharp)
+        )
+        return parsing_measures(made, sharp)
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase: the segmentation's, later the deblurring networks'."""

@@ -10,6 +10,7 @@ from dfpg.paper.weights import PUBLISHED, absent
 
 Fidelity = Literal[
     "reference",  # the test images themselves
+    "classical",  # nothing is learned
     "official weights",
     "reimplementation",
     "approximation",
@@ -18,6 +19,12 @@ Fidelity = Literal[
 ]
 
 BASELINES = ("sharp", "blurred")
+# Rows of dfpg.evaluation.classical: what a trained row has to beat, and what a filter that is given
+# the kernel reaches.
+FLOOR, CEILING = "richardson_lucy", "wiener"
+CLASSICAL = (FLOOR, CEILING)
+# Rows that no run of params.yaml fills, by the file of scores that holds them.
+UNTRAINED_FILES = {"baselines": BASELINES, "classical": CLASSICAL}
 # The network behind P and d_VGG: the paper's, or what stands in for it.
 VGGFACE, SURROGATE = "VGGFace", "surrogate"
 HIGHER_IS_BETTER = {
@@ -154,7 +161,24 @@ _WANG2021 = Row(
 _LU2019 = Row("lu2019", "lu2019", note="trained without pairs of blurred and sharp images")
 _XIA2019 = Row("xia2019", "xia2019", note="trained without sharp images")
 _BEYOND = "not in the paper"
-_REFERENCES = (Row("sharp", "sharp", "reference"), Row("blurred", "blurred", "reference"))
+_REFERENCES = (
+    Row("sharp", "sharp", "reference"),
+    Row("blurred", "blurred", "reference"),
+    Row(
+        FLOOR,
+        FLOOR,
+        "classical",
+        note="deconvolution with one Gaussian for all images, chosen on validation people: the "
+        "floor",
+    ),
+    Row(
+        CEILING,
+        CEILING,
+        "classical",
+        note="deconvolution with the kernel that blurred the image: the ceiling, which no blind "
+        "method is given",
+    ),
+)
 
 TABLES = (
     Table(

@@ -13,6 +13,7 @@ from dfpg.analysis.result_records import RankRecord, TableRecord
 from dfpg.core.config import Config
 from dfpg.paper.tables import (
     BASELINES,
+    CLASSICAL,
     DECIMALS,
     HEADINGS,
     MEAN,
@@ -61,7 +62,7 @@ def ablation_charts(config: Config, records: Sequence[TableRecord]) -> list[Mark
     found = []
     for metric in ABLATED:
         values = column_points(records, Column("mspl_center", MEAN), metric)
-        models = [point for point in values if point.run not in BASELINES]
+        models = [point for point in values if point.run not in (*BASELINES, *CLASSICAL)]
         if models:
             found.append(ablation_chart(config, metric, models))
         if metric in PUBLISHED:

@@ -17,7 +17,7 @@ from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
-from dfpg.paper.tables import BASELINES, TEST_SETS
+from dfpg.paper.tables import BASELINES, CLASSICAL, TEST_SETS
 from dfpg.report.style import PALE, style_of
 from dfpg.report.svg import draw_chart
 
@@ -153,7 +153,7 @@ def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSize
 def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: str) -> list[Markup]:
     """Small multiples of ``kernel_sizes.csv`` for one test set; none without records of it."""
     curves = {}
-    for run in (*BASELINES, *config.runs):
+    for run in (*BASELINES, *CLASSICAL, *config.runs):
         points = [
             record
             for record in records

@@ -151,7 +151,7 @@ def claim_lines(claims: Sequence[ClaimRecord]) -> list[ClaimLine]:
             f"{record.n_hold} of {record.n_comparisons} here; in print "
             f"{record.n_printed_hold} of {record.n_printed}",
             _weakest(record),
-            record.caution,
+            "; ".join(part for part in (record.readings, record.caution) if part),
             record.data,
         )
         for record in claims

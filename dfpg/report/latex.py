@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from dfpg.core.errors import printable
 from dfpg.report.table_layout import (
+    BELOW_FLOOR,
     MINUS,
     NO_VALUE,
     PrintedCell,
@@ -26,6 +27,7 @@ SPECIAL = {
     "↓": r"$\downarrow$",
     MINUS: "$-$",
     NO_VALUE: "--",
+    BELOW_FLOOR: r"$^\dagger$",
 }
 
 
@@ -41,6 +43,8 @@ def _panel(table: PrintedTable, panel: PrintedPanel) -> str:
     head = [f"\\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name in panel.groups]
     names = [escape(name) for _ in panel.groups for name in panel.metrics]
     caption = f"{table.title}; {panel.title}. Value, interval and, in brackets, published value."
+    if any(cell.floor for line in panel.lines for cell in line.cells):
+        caption += f" {BELOW_FLOOR}: does not beat a fixed filter and the blurred images."
     label = f"tab:{table.name}-{re.sub(r'[^a-z]+', '-', panel.title.lower())}"
     lines = [
         r"\begin{table*}",
@@ -69,7 +73,7 @@ def _lines(line: PrintedRow) -> list[str]:
 
 
 def _value(cell: PrintedCell) -> str:
-    text = escape(cell.value)
+    text = escape(cell.value + cell.floor)
     return f"\\textbf{{{text}}}" if cell.best else text
 
 

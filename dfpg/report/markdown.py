@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord, TrainingRecord
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
-from dfpg.paper.tables import DECIMALS, HEADINGS, TABLES, TEST_SETS, Table
+from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
+from dfpg.report.table_layout import BELOW_FLOOR
 
 
 def show_tables(results: Path = RESULTS) -> str:
@@ -43,7 +45,8 @@ def render_table(table: Table, records: Sequence[TableRecord], seconds: Mapping[
     """One results table: a part per column group, one line per row.
 
     A cell reads ``value [low, high] (published)``; a row without values gives its reason. Trained
-    rows say with how many images, and in how many seconds.
+    rows say with how many images, and in how many seconds. Cells that do not beat the fixed filter
+    are marked.
 
     Args:
         table: its definition.
@@ -51,6 +54,8 @@ def render_table(table: Table, records: Sequence[TableRecord], seconds: Mapping[
         seconds: training time of the runs that have one.
     """
     parts = [f"**{table.title}** (value [interval] (published value))"]
+    if any(record.floor == NOT_ABOVE for record in records):
+        parts.append(f"{BELOW_FLOOR}: does not beat both the blurred images and {FLOOR}, a filter")
     for column in dict.fromkeys((record.protocol, record.subset) for record in records):
         own = [record for record in records if (record.protocol, record.subset) == column]
         parts.append(_group(*column, own, seconds))
@@ -85,4 +90,6 @@ def _cell(cell: TableRecord) -> str:
     text = "-" if math.isnan(cell.value) else f"{cell.value:.{digits}f}"
     if math.isfinite(cell.ci_low):
         text += f" [{cell.ci_low:.{digits}f}, {cell.ci_high:.{digits}f}]"
+    if cell.floor == NOT_ABOVE:
+        text += f" {BELOW_FLOOR}"
     return f"{text} ({cell.published})" if cell.published else text

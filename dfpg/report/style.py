@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from dfpg.core.config import Config
-from dfpg.paper.tables import BASELINES
+from dfpg.paper.tables import BASELINES, CLASSICAL, FLOOR
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
@@ -23,6 +23,8 @@ PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 METHOD_STYLES = {
     "sharp": (BLACK, "*"),
     "blurred": (GREY, "x"),
+    "richardson_lucy": (GREY, "1"),
+    "wiener": (GREY, "2"),
     "dfpgnet": (VERMILLION, "o"),
     "lee2020": (BLUE, "s"),
     "shen2018": (GREEN, "^"),
@@ -59,6 +61,8 @@ def style_of(config: Config, run: str) -> Style:
     """
     if run in BASELINES:
         return Style(*METHOD_STYLES[run], "solid" if run == "sharp" else "dotted")
+    if run in CLASSICAL:
+        return Style(*METHOD_STYLES[run], "dashed" if run == FLOOR else "dashdot")
     if run not in config.runs:
         return Style(_colour(run), OTHER_MARKER, "solid")
     method = config.runs[run].method

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
+from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.result_records import RankRecord, TableRecord
 from dfpg.paper.published import ERRATA, PublishedKey
 from dfpg.paper.tables import (
     BASELINES,
+    CLASSICAL,
     DECIMALS,
     HEADINGS,
     HIGHER_IS_BETTER,
@@ -23,6 +25,7 @@ from dfpg.paper.tables import (
 Place = tuple[str, str, str, str]
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "\N{EN DASH}"  # no value
+BELOW_FLOOR = "\N{DAGGER}"  # not above the fixed filter
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class PrintedCell:
     verdict: str = ""
     best: bool = False
     letters: str = ""  # rows of a column that share one cannot be told apart
+    floor: str = ""  # a mark where the row does not beat the fixed filter
     notes: tuple[int, ...] = ()
 
 
@@ -145,7 +149,7 @@ def _best(records: Sequence[TableRecord]) -> set[Place]:
     """The best trained row of each column."""
     found: dict[tuple[str, str, str], tuple[float, str]] = {}
     for record in records:
-        if record.run in BASELINES or not math.isfinite(record.value):
+        if record.run in (*BASELINES, *CLASSICAL) or not math.isfinite(record.value):
             continue
         column = (record.protocol, record.subset, record.metric)
         sign = 1 if HIGHER_IS_BETTER[record.metric] else -1
@@ -201,7 +205,8 @@ def _cell(table: Table, record: TableRecord, marks: CellMarks, notes: Footnotes)
         record.verdict,
         place in marks.best,
         marks.letters.get(place, ""),
-        tuple(notes.number(text) for text in remarks),
+        floor=BELOW_FLOOR if record.floor == NOT_ABOVE else "",
+        notes=tuple(notes.number(text) for text in remarks),
     )
 
 

@@ -16,7 +16,7 @@ from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
-from dfpg.paper.tables import evaluation_protocols
+from dfpg.paper.tables import UNTRAINED_FILES, evaluation_protocols
 from dfpg.pretrained.vggface import load_prior
 
 
@@ -32,7 +32,7 @@ def evaluate(run: str, folder: Path = ARTIFACTS) -> None:
     """
     config = load_config()
     if run not in config.runs:
-        known = ", ".join(["baselines", *config.runs])
+        known = ", ".join([*UNTRAINED_FILES, *config.runs])
         raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
     device = select_device()
     restore = load_restore(config, folder / "weights" / f"{run}.safetensors", device)

@@ -33,19 +33,20 @@ from dfpg.training.validation import make_validation
 MADE_FROM = "made_from"  # folder
 
 
-def train(run: str, out: Path = ARTIFACTS) -> None:
+def train(run: str, folder: Path = ARTIFACTS, config: Config | None = None) -> None:
     """Stage ``train``: train one run, resuming what an earlier attempt left behind.
 
     A run with ``weights`` is not trained: it takes these.
 
     Args:
-        run: key in ``runs``.
-        out: folder that gets weights, history and cost; and, in ``made_from``, what the training
+        run: key under ``runs``.
+        folder: gets weights, history, cost and snapshots; and, in ``made_from``, what the training
             was asked to do, by which ``dfpg record add`` knows a training from elsewhere.
+        config: None: that of ``params.yaml``.
     """
-    config = load_config()
+    config = config or load_config()
     if run in config.runs and (weights := config.runs[run].weights) is not None:
-        _take_published(config, run, Path(weights), out)
+        _take_published(config, run, Path(weights), folder)
         return
     prior = load_prior(PRIORS) if needs_prior(config, run) else None
     method = build_method(config, run, prior)
@@ -58,21 +59,23 @@ def train(run: str, out: Path = ARTIFACTS) -> None:
     labels = _training_labels(names, settings.framing) if view in WITH_LABELS else None
     batches = open_view(view, config, run, faces, bank, select_device(), labels)
     facts = made_from(config, run, method)
-    weights_file = out / "weights" / f"{run}.safetensors"
+    weights_file = folder / "weights" / f"{run}.safetensors"
     training_loop(
         config,
         run,
         method,
         batches,
         out=weights_file,
-        history=out / "history" / f"{run}.csv",
-        cost=out / "cost" / f"{run}.json",
-        snapshots=out / "snapshots" / run,
+        history=folder / "history" / f"{run}.csv",
+        cost=folder / "cost" / f"{run}.json",
+        snapshots=folder / "snapshots" / run,
         scratch=SCRATCH / fingerprint(config, run, *_depends_on(config, run, method)),
         validate=make_validation(config, protocol, bank),
     )
     facts |= {"weights": sha256(weights_file)}
-    write_text(out / MADE_FROM / f"{run}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_text(
+        folder / MADE_FROM / f"{run}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    )
 
 
 def made_from(config: Config, run: str, method: Method) -> dict[str, Any]:

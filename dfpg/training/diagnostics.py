@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from accelerate import PartialState
-from sklearn.metrics import roc_auc_score
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dfpg.core.device import Precision
@@ -84,22 +86,77 @@ def preserve_state(method: Method, device: torch.device) -> Iterator[None]:
 
 
 @torch.no_grad()
-def discriminator_auc(method: Method, batches: Iterable[Batch]) -> dict[str, float]:
+def discriminator_auc(
+    method: Method, batches: Iterable[Batch], people: Sequence[str] = ()
+) -> dict[str, float]:
     """How well the discriminator tells real from made: area under the ROC curve of its logits.
 
     Args:
         method: in training mode; evaluated with the generator as it stands.
         batches: of people that it is not trained on.
+        people: of all their images; none: no error is wanted.
 
     Returns:
         ``discriminator_auc``, 0.5 at chance, 1 where every real image has a higher logit than every
-        made one; empty without a discriminator.
+        made one, and its standard error over people; empty without a discriminator.
     """
     method.train(False)
     found = [scores for batch in batches if (scores := method.discriminator_scores(batch))]
     method.train()
     if not found:
         return {}
-    real, made = (torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
-    labels = [1] * len(real) + [0] * len(made)
-    return {"discriminator_auc": float(roc_auc_score(labels, torch.cat([real, made]).numpy()))}
+    real, made = (torch.cat(parts).float().cpu().numpy() for parts in zip(*found, strict=True))
+    above = (real[:, None] > made) + 0.5 * (real[:, None] == made)
+    # Each image's part in the area, as a real one and as a made one (DeLong et al. 1988).
+    parts = above.mean(axis=1) + above.mean(axis=0)
+    return {
+        "discriminator_auc": float(above.mean()),
+        **_error("discriminator_auc_se", parts, people),
+    }
+
+
+@torch.no_grad()
+def mechanism_figures(
+    method: Method, batches: Iterable[Batch], people: Sequence[str]
+) -> dict[str, float]:
+    """Means of what the method measures of its own parts, on people that it is not trained on.
+
+    Args:
+        method: in training mode; it is left as it was.
+        batches: see :meth:`dfpg.methods.base.Method.mechanisms`.
+        people: of all their images.
+
+    Returns:
+        ``mechanism.<measure>`` and its standard error over people, ``mechanism_se.<measure>``.
+    """
+    method.train(False)
+    found: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        for name, values in method.mechanisms(batch).items():
+            found.setdefault(name, []).append(values.float().cpu())
+    method.train()
+    figures: dict[str, float] = {}
+    for name, parts in found.items():
+        measured = torch.cat(parts).numpy().astype(np.float64)
+        figures[f"mechanism.{name}"] = float(measured.mean())
+        figures |= _error(f"mechanism_se.{name}", measured, people)
+    return figures
+
+
+def standard_error(values: NDArray[np.float64], people: Sequence[str]) -> float:
+    """Standard error of the mean over images [N] whose people were drawn, not the images.
+
+    Deviations are summed within a person before they are squared, as one person's images are not
+    independent. NaN with a single person.
+    """
+    names, owner = np.unique(np.array(people), return_inverse=True)
+    if len(names) < 2:
+        return math.nan
+    sums = np.bincount(owner, values - values.mean())
+    variance = len(names) / (len(names) - 1) * np.square(sums).sum()
+    return float(np.sqrt(variance) / len(values))
+
+
+def _error(name: str, values: NDArray[np.float64], people: Sequence[str]) -> dict[str, float]:
+    error = standard_error(values, people) if people else math.nan
+    return {} if math.isnan(error) else {name: error}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
@@ -22,7 +22,7 @@ from dfpg.methods.base import Method
 from dfpg.methods.batch import Batch
 from dfpg.metrics.psnr import psnr
 from dfpg.training.batches import centre_kernels
-from dfpg.training.diagnostics import discriminator_auc
+from dfpg.training.diagnostics import discriminator_auc, mechanism_figures, standard_error
 from dfpg.training.ema import use_weights
 
 CHUNK = 16  # images at a time
@@ -98,17 +98,25 @@ class Validation:
             ``validation_gain``: mean PSNR over that of the blurred images, dB;
             ``validation_gain_se``: its standard error over people, dB, if there are two;
             ``validation_unblurred_psnr``: mean PSNR of faces that were given without blur, dB;
-            ``discriminator_auc``: see :func:`dfpg.training.diagnostics.discriminator_auc`.
+            ``validation_people``: how many people there are;
+            ``discriminator_auc``: see :func:`dfpg.training.diagnostics.discriminator_auc`;
+            ``mechanism.<measure>``, ``mechanism_se.<measure>``: see
+            :func:`dfpg.training.diagnostics.mechanism_figures`.
         """
-        auc = discriminator_auc(method, self.batches())
+        judged = self.people[::JUDGED]
+        auc = discriminator_auc(method, self.batches(), judged)
         with use_weights(method.networks["generator"], weights):
             gain = psnr(restore(method, self.blurred), self.sharp) - self.psnr_blurred
             unblurred = psnr(restore(method, self.unblurred), self.unblurred)
+            mechanisms = mechanism_figures(method, self.batches(), judged)
+        error = standard_error(gain.cpu().numpy(), self.people)
         return {
             "validation_gain": float(gain.mean()),
-            **standard_error(gain.cpu().numpy(), self.people),
+            **({} if math.isnan(error) else {"validation_gain_se": error}),
             "validation_unblurred_psnr": float(unblurred.clamp(max=UNHARMED).mean()),
+            "validation_people": len(set(self.people)),
             **auc,
+            **mechanisms,
         }
 
     def batches(self) -> Iterator[Batch]:
@@ -139,17 +147,3 @@ def restore(method: Method, images: Tensor) -> Tensor:
     """Restored images, uint8 [N, 3, H, W] like ``images``."""
     parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
     return torch.cat([quantise(method.restore(to_signed(part))) for part in parts])
-
-
-def standard_error(values: NDArray[np.float64], people: Sequence[str]) -> dict[str, float]:
-    """Standard error of the mean over images [N] whose people were drawn, not the images.
-
-    Deviations are summed within a person before they are squared, as one person's images are not
-    independent. Empty with a single person.
-    """
-    names, owner = np.unique(np.array(people), return_inverse=True)
-    if len(names) < 2:
-        return {}
-    sums = np.bincount(owner, values - values.mean())
-    variance = len(names) / (len(names) - 1) * np.square(sums).sum()
-    return {"validation_gain_se": float(np.sqrt(variance) / len(values))}

@@ -12,6 +12,7 @@ from dfpg.analysis.agreement import (
     score_agreement,
 )
 from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.floor import Floor
 from dfpg.analysis.tables import estimate_columns, table_records
 from dfpg.analysis.tolerances import DETECTION_SHARE, DISTANCE, IMAGE
 from dfpg.analysis.verification import load_observations
@@ -38,7 +39,9 @@ def observations(config, artifacts):
 
 def agreement(config, scores, here, observations):
     values = tuple(
-        table_records(config, TABLE1, estimate_columns(config, TABLE1, side, observations))
+        table_records(
+            config, TABLE1, estimate_columns(config, TABLE1, side, observations), Floor({}), {}
+        )
         for side in (scores, here)
     )
     return score_agreement(config, TABLE1, (scores, here), values)
@@ -103,7 +106,7 @@ def test_a_part_is_compared_with_the_same_part(config, scores, observations):
 
 def recognition(config, scores, one, two):
     estimates = estimate_columns(config, TABLE3, scores, one)
-    values = table_records(config, TABLE3, estimates)
+    values = table_records(config, TABLE3, estimates, Floor({}), {})
     return recognition_agreement(config, TABLE3, (one, two), (values, values))
 
 

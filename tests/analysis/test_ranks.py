@@ -12,10 +12,10 @@ from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import make_stratum
 from dfpg.analysis.ranks import letter_groups, order_records, rank_records, spearman
 from dfpg.analysis.tables import build_tables
-from dfpg.paper.tables import TABLES, Cell, Column
+from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, Column
 
 CELL = Cell("table1", Column("shen", "helen"), "psnr")
-ROWS = [row for row in TABLES[0].rows if row.run not in (None, "sharp", "blurred")]
+ROWS = [row for row in TABLES[0].rows if row.run not in (None, *BASELINES, *CLASSICAL)]
 
 
 def panel(levels, spread=1.0, people=40, seed=0) -> PairedScores:
@@ -123,7 +123,7 @@ def test_files_rank_what_the_tables_show(config, tmp_path):
     shown = {
         row["row"]: float(row["value"])
         for row in read("table2.csv")
-        if where.items() <= row.items() and row["row"] not in ("sharp", "blurred")
+        if where.items() <= row.items() and row["row"] not in (*BASELINES, *CLASSICAL)
     }
     ranked = [
         row for row in read("ranks.csv") if ({"table": "table2"} | where).items() <= row.items()

@@ -7,12 +7,14 @@ import pytest
 from helpers.toy_curve import PEOPLE, write_parts
 from scipy import stats
 
-from dfpg.analysis.claim_tests import NOT_SUPPORTED, SUPPORTED, UNDECIDED, claim_verdict, run_tests
+from dfpg.analysis.claim_tests import NOT_TESTED, Evidence, run_tests
 from dfpg.analysis.robustness import curve_records, pair_curve_scores, read_curve
+from dfpg.analysis.verdicts import CONSISTENT, INCONSISTENT, UNDECIDED, claim_verdict
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import read_per_image, write_per_image
 from dfpg.evaluation.robustness.moves import AMOUNTS, PLAIN, STILL
 from dfpg.paper.claims import CLAIMS, ROBUSTNESS
+from dfpg.paper.margins import MARGINS
 from dfpg.paper.tables import Cell, Column
 from dfpg.report.robustness_plot import draw_robustness
 
@@ -139,18 +141,19 @@ def claim():
 
 def verdict(config, folder):
     cells = pair_curve_scores(config, read_curve(config, folder))
-    return claim_verdict(run_tests(config, cells, claim().comparisons))
+    evidence = Evidence(cells, spreads=dict.fromkeys(MARGINS, 0.0))
+    return claim_verdict(claim(), run_tests(config, evidence, claim().comparisons))
 
 
 def test_the_claim_holds_where_geometric_priors_lose_more(config, folder):
-    assert verdict(config, folder) == (SUPPORTED, "18 of 18 comparisons hold")
+    assert verdict(config, folder) == (CONSISTENT, "18 of 18 comparisons hold")
 
 
 def test_the_claim_fails_where_dfpgnet_loses_more(config, tmp_path):
     parts = write_parts(
         config, tmp_path, lambda run, move: 3.0 - (run.startswith("dfpg") and move != STILL)
     )
-    assert verdict(config, parts) == (NOT_SUPPORTED, "18 of 18 comparisons reversed")
+    assert verdict(config, parts) == (INCONSISTENT, "18 of 18 comparisons reversed")
 
 
 def test_being_better_everywhere_is_not_being_more_robust(config, tmp_path):
@@ -159,12 +162,12 @@ def test_being_better_everywhere_is_not_being_more_robust(config, tmp_path):
 
 
 def test_without_scores_the_claim_says_what_to_run(config, tmp_path):
-    outcomes = run_tests(config, {}, claim().comparisons)
-    expected = "18 of 18 comparisons not measured: run `dfpg robustness`"
-    assert claim_verdict(outcomes) == (UNDECIDED, expected)
+    outcomes = run_tests(config, Evidence({}), claim().comparisons)
+    expected = "18 of 18 comparisons: run `dfpg robustness`"
+    assert claim_verdict(claim(), outcomes) == (NOT_TESTED, expected)
     parts = write_parts(config, tmp_path, falling, ["dfpg_a", "shen2018"])
     kind, reason = verdict(config, parts)
-    assert kind == UNDECIDED
+    assert kind == NOT_TESTED
     assert "no scores of yasarla2020" in reason
 
 
@@ -182,7 +185,7 @@ def test_the_effect_is_the_mean_change_over_the_amounts(config, folder):
         if (c.cell, c.worse) == (Cell(ROBUSTNESS, Column("shen", "rotation"), "psnr"), "shen2018")
     )
     cells = pair_curve_scores(config, read_curve(config, folder))
-    found = run_tests(config, cells, [comparison])[0]
+    found = run_tests(config, Evidence(cells), [comparison])[0]
     expected = stats.ttest_rel(*changes)
     assert found.effect == pytest.approx((changes[0] - changes[1]).mean())
     assert found.t == pytest.approx(expected.statistic)

@@ -148,7 +148,7 @@ def test_infinite_psnr_is_empty_with_a_reason_and_json_stays_valid(results):
 
     for name in ("metrics.json", *CARDS):
         walk(json.loads((results / name).read_text(), parse_constant=refuse))
-    assert len(leaves) <= 500
+    assert len(leaves) <= 600
 
 
 def test_metrics_json_holds_the_values_of_the_tables(results):

@@ -46,7 +46,9 @@ def train_run(folder: Path, run: str, kernels: Path) -> None:
     labels = rng.integers(0, 19, pictures.shape[:3], np.uint8) if view in WITH_LABELS else None
     batches = open_view(view, config, run, faces, bank, torch.device("cpu"), labels)
     out, history, cost = (folder / f"run.{suffix}" for suffix in ("safetensors", "csv", "json"))
-    train(config, run, method, batches, out, history, cost, folder / "scratch")
+    train(
+        config, run, method, batches, out, history, cost, folder / "snapshots", folder / "scratch"
+    )
 
 
 def outputs(folder: Path) -> tuple[bytes, bytes]:

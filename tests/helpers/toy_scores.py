@@ -24,7 +24,7 @@ from dfpg.evaluation.per_image import (
 )
 from dfpg.evaluation.recognition.pairs import Pair, write_pairs
 from dfpg.evaluation.recognition.references import table3_rows
-from dfpg.paper.tables import RECOGNITION, TEST_SETS, evaluation_protocols
+from dfpg.paper.tables import CLASSICAL, RECOGNITION, TEST_SETS, evaluation_protocols
 
 METRICS = (
     "psnr",
@@ -100,6 +100,8 @@ def write_recognition_artifacts(config: Config, folder: Path) -> None:
         recognition_of(config, name, both, lost) for name, lost in (("sharp", 0), ("blurred", 0.3))
     ]
     write_recognition(baselines, folder / "recognition" / "baselines.csv")
+    filters = [recognition_of(config, name, both, 0.2) for name in CLASSICAL]
+    write_recognition(filters, folder / "recognition" / "classical.csv")
     for name in config.runs:
         rows = recognition_of(config, name, evaluation_protocols(config, name), 0.1)
         write_recognition([rows], folder / "recognition" / f"{name}.csv")
@@ -114,6 +116,11 @@ def write_artifacts(config: Config, folder: Path) -> Path:
     both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
     baselines = [scores_of(config, name, both, 0.0) for name in ("sharp", "blurred")]
     write_per_image(pd.concat(baselines), folder / "per_image" / "baselines.csv")
+    filters = [
+        scores_of(config, name, both, lift)
+        for name, lift in zip(CLASSICAL, (0.5, 6.0), strict=True)
+    ]
+    write_per_image(pd.concat(filters), folder / "per_image" / "classical.csv")
     for number, name in enumerate(config.runs):
         scores = scores_of(config, name, evaluation_protocols(config, name), 1.0 + 0.1 * number)
         write_per_image(scores, folder / "per_image" / f"{name}.csv")

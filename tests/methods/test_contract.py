@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from dfpg.methods.names import method_names
 from dfpg.methods.registry import build_restorer, method_class
 from dfpg.methods.weights import load_weights, save_weights
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from dfpg.training.diagnostics import discriminator_auc, gradient_shares
+from dfpg.training.diagnostics import discriminator_auc, gradient_shares, mechanism_figures
 
 SIDE = 32  # px
 CANVAS = 7  # of the kernels
+# Methods that measure parts of their own (dfpg.paper.mechanisms).
+MEASURED = ("dfpgnet", "shen2018", "yasarla2020", "xia2019", "li2020", "wang2021")
 
 
 CASES = {name: method_class(name).contract for name in method_names()}
@@ -257,7 +260,10 @@ def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
     train(method, batch, optimisers, 1)
     shares = gradient_shares(method, batch, process_group(), "fp32")
     found = discriminator_auc(method, [batch])
+    mechanisms = mechanism_figures(method, [batch], ["one", "two", "three", "four"])
     train(method, batch, optimisers, 2)
+    assert all(math.isfinite(value) for value in mechanisms.values())
+    assert bool(mechanisms) == (name in MEASURED)
     for part in method.gradient_parts if shares else ():
         values = [value for key, value in shares.items() if key.endswith(f".{part}")]
         assert sum(values) == pytest.approx(1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from helpers.steps import reached_parameters, step, train
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.core.profile import NAMES, resolve_profile
@@ -19,6 +21,7 @@ from dfpg.methods.dfpgnet import (
     DFPGNetOptions,
     Discriminator,
     Generator,
+    Restored,
     Variant,
 )
 from dfpg.methods.initialise import frozen
@@ -457,3 +460,48 @@ def test_inference_needs_no_prior_and_training_says_so(make: Make, pair: Any) ->
 def test_bad_options_are_refused(options: dict[str, Any], change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         DFPGNetOptions(**(options | change))
+
+
+def mechanisms_of(method, images=4):
+    stream = torch.Generator().manual_seed(5)
+    sharp = torch.rand(images, 3, 32, 32, generator=stream) * 2 - 1
+    with torch.no_grad():
+        return method.mechanisms(SimpleNamespace(sharp=sharp, blurred=F.avg_pool2d(sharp, 5, 1, 2)))
+
+
+def test_transforms_that_start_as_nothing_have_no_spread(make):
+    """Their last layers are zero: scale and shift are the same everywhere."""
+    method = make()
+    still = mechanisms_of(method)
+    names = {f"transform_spread.{kind}{level}" for kind in ("ssft", "sft") for level in (1, 2, 3)}
+    assert {name for name in still if name.startswith("transform")} == names
+    assert all(float(still[name].abs().max()) < 1e-6 for name in names)
+    for module in method.networks["generator"].modules():
+        if isinstance(module, SFT):
+            torch.nn.init.normal_(module.shift[-1].weight)
+    moved = mechanisms_of(method)
+    assert all((moved[f"transform_spread.sft{level}"] > 0.01).all() for level in (1, 2, 3))
+    assert float(moved["transform_spread.ssft1"].abs().max()) < 1e-6
+
+
+def test_a_predicted_prior_gains_what_it_is_nearer_than_the_blurred_image_s(make, monkeypatch):
+    method = make(variant="b4")
+    generator = method.networks["generator"]
+    stream = torch.Generator().manual_seed(5)
+    sharp = torch.rand(4, 3, 32, 32, generator=stream) * 2 - 1
+    perfect = Restored(sharp, method.target_prior(sharp))
+    monkeypatch.setattr(generator, "forward", lambda _: perfect)
+    found = mechanisms_of(method)
+    assert torch.allclose(found["prior_cosine.1"], torch.ones(4), atol=1e-4)
+    assert (found["prior_cosine_gain.1"] > 0.01).all()
+    blurred = method.target_prior(F.avg_pool2d(sharp, 5, 1, 2))
+    monkeypatch.setattr(generator, "forward", lambda _: Restored(sharp, blurred))
+    assert torch.allclose(mechanisms_of(method)["prior_cosine_gain.2"], torch.zeros(4), atol=1e-6)
+
+
+def test_channel_attention_is_looked_at_where_there_is_one(make):
+    found = mechanisms_of(make())
+    assert (found["attention_spread.1"] > 0).all()
+    assert (found["attention_stability.3"] <= 1 + 1e-5).all()
+    assert not any(name.startswith("attention") for name in mechanisms_of(make(variant="b5")))
+    assert mechanisms_of(make(variant="b1")) == {}

@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 from helpers.csv_files import read_rows
 
+from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import TABLES
 from dfpg.report.markdown import render_table, render_tables, show_tables
+from dfpg.report.table_layout import BELOW_FLOOR
 
 SECONDS = {"b4": 1234.5}
 
@@ -65,3 +67,16 @@ def test_the_tables_of_a_folder_are_shown_one_after_another(made):
 def test_without_results_one_line_says_so(tmp_path):
     with pytest.raises(UserError, match=r"training\.csv: cannot be read; run `dvc repro` first"):
         show_tables(tmp_path)
+
+
+def test_a_cell_that_does_not_beat_the_fixed_filter_is_marked(made):
+    table = next(table for table in TABLES if table.name == "table4")
+    records = read_records(TableRecord, made / "results" / "table4.csv")
+    assert BELOW_FLOOR not in render_table(table, records, {})
+    weak = [
+        record.model_copy(update={"floor": NOT_ABOVE}) if record.row == "b3" else record
+        for record in records
+    ]
+    text = render_table(table, weak, {})
+    assert text.count(BELOW_FLOOR) == 1 + len(table.conventions)
+    assert "richardson_lucy" in text.split(BELOW_FLOOR)[1]

@@ -76,18 +76,33 @@ LINE = ("from __future__ import annotations\n", "from __future__ import annotati
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("pretrained/vggface.py", {"baselines", "priors", TRAIN, EVALUATE, *OVER_ALL_RUNS}),
-        ("data/blur/degrade.py", {"baselines", "testsets", TRAIN, EVALUATE, *OVER_ALL_RUNS}),
+        (
+            "pretrained/vggface.py",
+            {"baselines", "classical", "priors", TRAIN, EVALUATE, *OVER_ALL_RUNS},
+        ),
+        (
+            "data/blur/degrade.py",
+            {"baselines", "classical", "testsets", TRAIN, EVALUATE, *OVER_ALL_RUNS},
+        ),
         (
             "core/device.py",
-            {"baselines", "faces", "parsing", "priors", TRAIN, EVALUATE, *OVER_ALL_RUNS},
+            {
+                "baselines",
+                "classical",
+                "faces",
+                "parsing",
+                "priors",
+                TRAIN,
+                EVALUATE,
+                *OVER_ALL_RUNS,
+            },
         ),
         (
             "core/seeds.py",
-            {"baselines", "kernels", "priors", "report", "tables", "testsets"}
+            {"baselines", "classical", "kernels", "priors", "report", "tables", "testsets"}
             | {TRAIN, EVALUATE, *OVER_ALL_RUNS},
         ),
-        ("metrics/lpips.py", {"baselines", EVALUATE}),
+        ("metrics/lpips.py", {"baselines", "classical", EVALUATE}),
         ("analysis/people_bootstrap.py", {"pictures", "report", "robustness", "tables"}),
         ("stages/kernels.py", {"kernels"}),
         ("commands/publish.py", set()),

@@ -15,7 +15,8 @@ from dfpg.data.blur.degrade import quantise
 from dfpg.data.blur.kernels import KernelBank, make_kernels
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.metrics.psnr import psnr
-from dfpg.training.validation import Validation, standard_error
+from dfpg.training.diagnostics import standard_error
+from dfpg.training.validation import Validation
 
 CPU = torch.device("cpu")
 
@@ -117,6 +118,7 @@ def test_doing_nothing_gains_nothing_and_harms_nothing(validation):
         "validation_gain": 0,
         "validation_gain_se": 0,
         "validation_unblurred_psnr": 60,
+        "validation_people": len(set(validation.people)),
     }
 
 
@@ -148,8 +150,8 @@ def test_standard_error_is_that_of_the_mean_over_people():
     values = (means[:, None] + rng.normal(size=(40, 5)) * 0.1).ravel()
     people = [str(person) for person in range(40) for _ in range(5)]
     expected = values.reshape(40, 5).mean(1).std(ddof=1) / 40**0.5
-    assert standard_error(values, people) == {"validation_gain_se": pytest.approx(expected)}
-    assert standard_error(values, ["one"] * 200) == {}
+    assert standard_error(values, people) == pytest.approx(expected)
+    assert np.isnan(standard_error(values, ["one"] * 200))
 
 
 def test_without_validation_people_training_does_not_begin(config, faces, bank):

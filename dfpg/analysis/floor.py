@@ -1,0 +1,53 @@
+"""Whether a trained row beats a fixed filter: below that, nothing is said of what it learned.
+
+The floor is the row ``richardson_lucy``: one deconvolution with one Gaussian for every image. A row
+is above it in a column and metric where the intervals of its paired gains over the filter and over
+the blurred images both lie above zero: a sharpening filter is worse than doing nothing in LPIPS.
+Detection and verification are read on the same images' PSNR: rates near 100 % leave no room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dfpg.analysis.estimates import ColumnEstimates, Estimate
+from dfpg.paper.tables import BASELINES, CLASSICAL, Column
+
+ABOVE, NOT_ABOVE = "above", "not above"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Paired gains by column, run and convention, over what is harder to beat; empty: unknown."""
+
+    gains: Mapping[tuple[Column, str, str], Estimate]
+
+    def standing(self, column: Column, run: str | None, convention: str) -> str:
+        """``ABOVE`` or ``NOT_ABOVE``; empty for references and where nothing was measured.
+
+        Args:
+            column: of the table.
+            run: behind the row.
+            convention: per-image column; another one, as of Table 3, stands for ``psnr``.
+        """
+        if run is None or run in (*BASELINES, *CLASSICAL):
+            return ""
+        gain = self.gains.get((column, run, convention)) or self.gains.get((column, run, "psnr"))
+        if gain is None:
+            return ""
+        return ABOVE if gain.low > 0 else NOT_ABOVE
+
+
+def floor_of(estimates: Iterable[Mapping[Column, ColumnEstimates | None]]) -> Floor:
+    """The floor's gains out of the estimates of the image tables."""
+    return Floor(
+        {
+            key: min(gain, found.gains[key[1:]], key=lambda one: one.low)
+            for table in estimates
+            for column, found in table.items()
+            if found is not None
+            for (run, convention), gain in found.floor.items()
+            for key in [(column, run, convention)]
+        }
+    )

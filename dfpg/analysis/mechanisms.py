@@ -1,0 +1,141 @@
+"""Which parts of a run were seen working, out of its training's history.
+
+A training measures its method's parts on validation people: ``mechanism.<measure>.<part>`` and its
+standard error over people, ``mechanism_se.<measure>.<part>``; ``discriminator_auc``; and the share
+of each loss term in the gradient, ``share.<term>.<part>``. Judged is the last validation.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from scipy import stats
+
+from dfpg.analysis.study_records import MechanismRecord
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.paper.claims import Claim
+from dfpg.paper.mechanisms import MECHANISMS
+
+VALUE, ERROR, SHARE = "mechanism.", "mechanism_se.", "share."
+AUC, AUC_ERROR = "discriminator_auc", "discriminator_auc_se"
+PEOPLE = "validation_people"
+KEY_OF_MEASURE = {mechanism.measure: key for key, mechanism in MECHANISMS.items()}
+YES, NO = "yes", "no"
+
+
+def mechanism_records(config: Config, folder: Path) -> list[MechanismRecord]:
+    """Records of every run that has a history.
+
+    Args:
+        config: the profile.
+        folder: of the histories, ``RUN.csv``.
+
+    Raises:
+        UserError: a history is no such CSV.
+    """
+    return [
+        record
+        for run in config.runs
+        if (folder / f"{run}.csv").exists()
+        for record in _records(config, run, _last_figures(folder / f"{run}.csv"))
+    ]
+
+
+def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[str]:
+    """What the claim takes for granted and was not seen, in words; empty where all is at work."""
+    found: dict[tuple[str, str], list[MechanismRecord]] = {}
+    for record in records:
+        found.setdefault((record.run, record.mechanism), []).append(record)
+    lines = []
+    for run, name in claim.presupposes:
+        parts = found.get((run, name))
+        idle = [part for part in parts or () if part.present == NO]
+        if parts is None:
+            lines.append(f"{name} was not measured in {run}")
+        elif idle:
+            worst = min(idle, key=lambda part: part.value)
+            where = f" of {worst.part}" if worst.part else ""
+            lines.append(
+                f"{name} was not at work in {run}: {worst.measure}{where} is {worst.value:.3g}, "
+                f"to be beyond {worst.bound:g}"
+            )
+    return lines
+
+
+def _last_figures(path: Path) -> dict[str, float]:
+    """Last value of every column of a history."""
+    found: dict[str, float] = {}
+    try:
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            found |= {name: float(text) for name, text in row.items() if text}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: no readable history; train the run again") from error
+    return found
+
+
+def _records(config: Config, run: str, figures: Mapping[str, float]) -> list[MechanismRecord]:
+    people = figures.get(PEOPLE)
+    measured = [
+        (*_split(name.removeprefix(VALUE)), value, figures.get(ERROR + name.removeprefix(VALUE)))
+        for name, value in figures.items()
+        if name.startswith(VALUE)
+    ]
+    if AUC in figures:
+        measured.append((AUC, "", figures[AUC], figures.get(AUC_ERROR)))
+    measured += [("gradient_share", term, share, None) for term, share in _shares(figures).items()]
+    return [
+        _record(config, run, measure, part, value, error, int(people) if people else None)
+        for measure, part, value, error in measured
+    ]
+
+
+def _shares(figures: Mapping[str, float]) -> dict[str, float]:
+    """Largest share of each loss term over the parts of the generator that it reaches."""
+    found: dict[str, float] = {}
+    for name, value in figures.items():
+        if name.startswith(SHARE):
+            _, term, _ = name.split(".")
+            found[term] = max(value, found.get(term, 0.0))
+    return found
+
+
+def _record(
+    config: Config,
+    run: str,
+    measure: str,
+    part: str,
+    value: float,
+    error: float | None,
+    people: int | None,
+) -> MechanismRecord:
+    low = high = math.nan
+    if error is not None and people:
+        reach = error * stats.t.ppf((1 + config.statistics.level) / 2, max(people - 1, 1))
+        low, high = value - reach, value + reach
+    key = KEY_OF_MEASURE.get(measure, "")
+    present, bound = "", math.nan
+    if key:
+        bound = MECHANISMS[key].bound
+        present = YES if (value if math.isnan(low) else low) > bound else NO
+    return MechanismRecord(
+        run=run,
+        mechanism=key,
+        measure=measure,
+        part=part,
+        value=value,
+        ci_low=low,
+        ci_high=high,
+        bound=bound,
+        present=present,
+        n_people=people,
+        profile=config.profile,
+    )
+
+
+def _split(name: str) -> tuple[str, str]:
+    measure, _, part = name.partition(".")
+    return measure, part

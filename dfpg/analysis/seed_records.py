@@ -1,0 +1,48 @@
+"""Scores of trainings that differ from those of the tables in their seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.paired_scores import PairedScores, pair_image_scores
+from dfpg.core.config import PARAMS, Config, load_config
+from dfpg.core.errors import UserError
+from dfpg.core.paths import RESULTS
+from dfpg.paper.tables import Cell
+
+SEEDS = RESULTS / "seeds"  # one folder per seed, as `dfpg publish` writes them
+PER_IMAGE = "per_image"
+# Sections that do not touch a training or its scores.
+ASIDE = frozenset({"seed", "runs", "statistics", "recognition", "classical", "faces"})
+
+
+def load_seeds(config: Config, folder: Path) -> tuple[Mapping[Cell, PairedScores], ...]:
+    """Scores of every seed in ``folder`` that was trained and tested by the parameters in use.
+
+    Folders of another setting are passed over: a spread that was measured with other trainings
+    says nothing of these. Of a fitting folder the runs that are set alike count.
+
+    Args:
+        config: the profile in use; a folder of its own seed is passed over.
+        folder: of folders with ``params.yaml`` and ``per_image``.
+
+    Raises:
+        UserError: scores of a fitting folder are damaged.
+    """
+    found = []
+    for place in sorted(folder.glob(f"*/{PARAMS}")):
+        try:
+            other = load_config(place)
+        except UserError:  # a record of an earlier version
+            continue
+        runs = {name: run for name, run in other.runs.items() if config.runs.get(name) == run}
+        if other.seed != config.seed and runs and _sections(other) == _sections(config):
+            alike = config.model_copy(update={"runs": runs})
+            found.append(pair_image_scores(alike, load_scores(alike, place.parent / PER_IMAGE)))
+    return tuple(found)
+
+
+def _sections(config: Config) -> dict[str, object]:
+    return {name: getattr(config, name) for name in type(config).model_fields if name not in ASIDE}

@@ -1,0 +1,104 @@
+"""How each claim's effect changes with the length of training: weights kept on the way, scored.
+
+What is kept are averaged weights, so that a learning rate that had not fallen yet matters little.
+Nothing is said beyond the longest training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dfpg.analysis.records import csv_text
+from dfpg.analysis.study_records import BudgetRecord
+from dfpg.commands.effects import Effect, effects_of, score_weights
+from dfpg.core.config import Config, load_config
+from dfpg.core.errors import UserError
+from dfpg.core.files import sha256, write_text
+from dfpg.core.paths import ARTIFACTS, RESULTS
+from dfpg.core.terminal import say
+
+SNAPSHOTS, FOLDER, SHEET = ARTIFACTS / "snapshots", ARTIFACTS / "budget", "budget.csv"
+GROWS, FALLS, STEADY = "grows", "falls", "no trend beyond the intervals"
+
+
+def budget() -> str:
+    """Score what is not scored yet and write ``results/budget.csv``; resumable.
+
+    Raises:
+        UserError: no run has kept weights, or an index of them is damaged.
+    """
+    config = load_config()
+    found: dict[int, list[Path]] = {}
+    for run in config.runs:
+        for images, weights in _kept(run):
+            out = FOLDER / f"{images}" / f"{run}.csv"
+            stamp = out.with_suffix(".sha256")
+            if not (out.exists() and stamp.exists() and stamp.read_text() == sha256(weights)):
+                say(f"{run}: {images} images")
+                score_weights(config, run, weights, out)
+                write_text(stamp, sha256(weights))
+            found.setdefault(images, []).append(out)
+    if not found:
+        raise UserError(f"{SNAPSHOTS}: no weights were kept: train with training.snapshots")
+    effects = [
+        (images, effect)
+        for images, files in sorted(found.items())
+        for effect in effects_of(config, files)
+    ]
+    records = budget_records(config, effects)
+    write_text(RESULTS / SHEET, csv_text(BudgetRecord, records))
+    return f"{RESULTS / SHEET}: {len(records)} effects at {len(found)} budgets"
+
+
+def budget_records(config: Config, effects: Sequence[tuple[int, Effect]]) -> list[BudgetRecord]:
+    """One record per comparison and budget, with the trend over the comparison's budgets."""
+    by_comparison: dict[tuple[str, object], list[Effect]] = {}
+    for _, effect in effects:
+        key = effect.claim.key, effect.outcome.comparison
+        by_comparison.setdefault(key, []).append(effect)
+    return [
+        BudgetRecord(
+            claim=effect.claim.key,
+            protocol=cell.column.test_set,
+            subset=cell.column.subset,
+            metric=cell.metric,
+            better=outcome.comparison.better,
+            worse=outcome.comparison.worse,
+            images=images,
+            effect=outcome.effect,
+            ci_low=outcome.low,
+            ci_high=outcome.high,
+            direction=effect.direction,
+            trend=trend(by_comparison[effect.claim.key, outcome.comparison]),
+            n_people=outcome.people,
+            seed=config.seed,
+            profile=config.profile,
+        )
+        for images, effect in effects
+        for outcome in [effect.outcome]
+        for cell in [outcome.comparison.cell]
+    ]
+
+
+def trend(effects: Sequence[Effect]) -> str:
+    """Whether the effect of the longest training lies beyond the interval of the shortest."""
+    first, last = effects[0].outcome, effects[-1].outcome
+    if last.low > first.high:
+        return GROWS
+    return FALLS if last.high < first.low else STEADY
+
+
+def _kept(run: str) -> list[tuple[int, Path]]:
+    """Training images and file of every kept state of a run; none where it has no index."""
+    index = SNAPSHOTS / run / "index.csv"
+    if not index.exists():
+        return []
+    try:
+        rows = pd.read_csv(index)
+        pairs = zip(rows["images"].tolist(), rows["file"].tolist(), strict=True)
+        return [(int(images), index.with_name(name)) for images, name in pairs]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{index}: damaged; run `dfpg train {run}` again") from error

@@ -1,0 +1,100 @@
+"""`dfpg tune` with trainings that are drawn instead of made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dfpg.commands import tune as module
+from dfpg.commands.tune import COMMON, TRIALS, paper_rates, trial_config, trials_of, tune
+from dfpg.core.config import Config, load_config
+from dfpg.core.errors import UserError
+from dfpg.core.profile import use_profile
+
+RUNS = ["b1", "dfpg_b", "nafnet"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> list[tuple[str, float, float]]:
+    """A project whose trainings are written down; a run gains most at three times its rate."""
+    monkeypatch.chdir(tmp_path)
+    use_profile("smoke", Path("params.yaml"))
+    made = []
+
+    def train(run: str, folder: Path, config: Config) -> None:
+        settings = config.runs[run]
+        made.append((run, settings.lr, settings.lr_discriminator))
+        best = 3 * paper_rates(config, run).lr
+        gain = 1 - abs(settings.lr - best) / best
+        (folder / "history").mkdir(parents=True, exist_ok=True)
+        (folder / "cost").mkdir(exist_ok=True)
+        line = f"step,validation_gain,validation_gain_se\n4,{gain:.4f},0.1\n"
+        (folder / "history" / f"{run}.csv").write_text(line)
+        (folder / "cost" / f"{run}.json").write_text(json.dumps({"seconds": 2.0}))
+
+    monkeypatch.setattr("dfpg.stages.train.train", train)
+    return made
+
+
+@pytest.mark.usefixtures("project")
+def test_every_run_has_as_many_trials_and_they_differ_in_rates_and_length_alone():
+    config = load_config()
+    for run in (*RUNS, "xia2019", "yasarla2020"):
+        trials = trials_of(config, run)
+        assert len(trials) == len(set(trials)) == TRIALS
+        assert trials[: len(COMMON)] == COMMON
+    varied = trial_config(config, "dfpg_b", COMMON[1], 40)
+    assert varied.runs["dfpg_b"].lr == pytest.approx(1e-4 / 3)  # the paper's 1e-4, not 5e-4
+    assert varied.runs["dfpg_b"].images == 40
+    same = {"runs": config.runs}
+    assert varied.model_copy(update=same) == config
+    assert any(trial.discriminator != 1 for trial in trials_of(config, "dfpg_b"))
+    assert all(trial.discriminator == 1 for trial in trials_of(config, "nafnet"))
+
+
+def test_all_are_trained_once_and_the_best_is_taken(project):
+    tune(RUNS, images=40)
+    assert len(project) == TRIALS * len(RUNS)
+    sheet = pd.read_csv("results/tuning.csv")
+    assert len(sheet) == TRIALS * len(RUNS)
+    chosen = sheet[sheet["chosen"] == "yes"].set_index("run")
+    assert (chosen["trial"] == "triple").all()
+    # With two rates, three times is the last trial; a method without tries nine times, too.
+    assert chosen["at_edge"].to_dict() == {"b1": "no", "dfpg_b": "yes", "nafnet": "no"}
+    assert (sheet["seconds"] == 2).all()
+    tune(RUNS, images=40)
+    assert len(project) == TRIALS * len(RUNS)
+
+
+def test_another_length_or_setting_is_another_trial(project):
+    tune(["b1"], images=40)
+    tune(["b1"], images=80)
+    assert len(project) == 2 * TRIALS
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("seed: 0", "seed: 1", 1))
+    tune(["b1"], images=80)
+    assert len(project) == 3 * TRIALS
+
+
+@pytest.mark.usefixtures("project")
+def test_winners_go_into_the_parameters_by_one_command(monkeypatch):
+    with pytest.raises(UserError, match="nafnet: not all 5 trials are there"):
+        tune(["nafnet"], images=40, take=True)
+    tune(["nafnet"], images=40)
+    written = {}
+    monkeypatch.setattr(module, "set_values", lambda changes: written.update(changes) or "")
+    tune(["nafnet"], images=40, take=True)
+    assert written["runs", "nafnet", "lr"] == pytest.approx(3e-3)
+
+
+@pytest.mark.parametrize(
+    ("runs", "images", "message"),
+    [(["b9"], 40, "b9: no such run"), (["b1"], 1, "--images 1: less than a batch of 4")],
+)
+def test_bad_input_is_one_line(project, runs, images, message):
+    with pytest.raises(UserError, match=message):
+        tune(runs, images)
+    assert project == []
