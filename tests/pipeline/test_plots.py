@@ -14,7 +14,7 @@ from helpers.places import ROOT
 
 from dfpg.core.config import load_config
 
-OWN = "{method: nafnet, protocol: b, steps: 4, lr: 1.0e-3, lr_discriminator: 1.0e-4, options: {}}"
+OWN = "{method: nafnet, protocol: b, images: 16, lr: 1.0e-3, lr_discriminator: 1.0e-4, options: {}}"
 GONE = "wang2021"
 
 
