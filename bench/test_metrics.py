@@ -44,8 +44,8 @@ NAMES = (
     "ssim_skimage",
     "lpips_alex",
     "lpips_vgg",
-    "lpips_vgg_lab",
-    "d_vgg_lab",
+    "lpips_vgg_authors",
+    "d_vgg_authors",
     "d_vgg_canonical",
 )
 EYES_NOSE_MOUTH = ((48, 58), (80, 58), (64, 78), (50, 96), (78, 96))  # px, about there

@@ -65,7 +65,7 @@ def pair_scores(
 ) -> dict[Cell, PairedScores]:
     """Every cell whose scores are paired between methods and exist.
 
-    Verification by the lab's protocol is left out: it drops other images for every method.
+    Verification by the authors' protocol is left out: it drops other images for every method.
     """
     found = pair_image_scores(config, scores)
     for table in TABLES:

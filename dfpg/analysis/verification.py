@@ -1,7 +1,7 @@
 """Face verification from what detector and embedder saw: accuracy in both modes, ROC, histogram.
 
-``lab`` is the protocol behind the published figures: images without exactly one face are dropped,
-all positive pairs are listed before all negative ones, and ten folds are cut in that order, so
+``authors`` is the protocol behind the published figures: images without exactly one face are
+dropped, all positive pairs are listed before all negative ones, and ten folds are cut in that order, so
 that nearly every fold holds one kind of pair only. ``strict`` keeps every image (a face that is not
 found is an error) and deals the people to ten folds, groups that share a negative pair together.
 Probes are aligned by the points ``detected`` in them, or by those of the ``sharp`` image.
@@ -33,14 +33,14 @@ from dfpg.metrics.verification import (
     FOLDS,
     Flags,
     Floats,
+    authors_folds,
     cross_validate,
-    lab_folds,
     roc,
     roc_measures,
 )
 from dfpg.paper.tables import BASELINES, UNTRAINED_FILES, Row
 
-MODES, ALIGNMENTS = ("lab", "strict"), ("detected", "sharp")
+MODES, ALIGNMENTS = ("authors", "strict"), ("detected", "sharp")
 MEASURES = ("accuracy_pct", "eer_pct", "auc", "tar_at_far_1pct")
 CHUNK = 100  # resamples at a time: bounds memory to CHUNK x pairs
 ROC_POINTS = 100  # of a ROC in results/
@@ -123,11 +123,11 @@ def load_observations(config: Config, artifacts: Path) -> Observations:
 def verification_pairs(
     observations: Observations, method: str, mode: str, alignment: str
 ) -> VerificationPairs:
-    """Pairs of one method; in mode ``lab`` without the images that the lab drops."""
+    """Pairs of one method; in mode ``authors`` without the images that the authors drop."""
     rows = observations.rows[method]
     rows = rows[rows["person"].isin(observations.groups)]
     kept = rows
-    if mode == "lab":
+    if mode == "authors":
         lost = rows[f"{alignment}_positive"].isna()
         if alignment == "detected":
             lost |= rows["scrfd_faces"] != 1
@@ -147,14 +147,14 @@ def verification_pairs(
 def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
     """Accuracy, 0 to 1; not finite where there are too few people or pairs for two folds.
 
-    ``lab``: mean over the folds. ``strict``: over all pairs.
+    ``authors``: mean over the folds. ``strict``: over all pairs.
     """
     right = correct_decisions(pairs, mode)
     if right is None:
         return NO_ESTIMATE
     weights = np.ones(len(right))
-    if mode == "lab":
-        fold = lab_folds(len(right))
+    if mode == "authors":
+        fold = authors_folds(len(right))
         weights = len(right) / FOLDS / np.bincount(fold)[fold]
     people = [str(group) for group in pairs.group]
     stratum = make_stratum((right * weights)[:, None], people, 1, config.seed)
@@ -164,10 +164,10 @@ def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
 
 def correct_decisions(pairs: VerificationPairs, mode: str) -> Flags | None:
     """Whether each pair is judged rightly, [N]; None where there are too few for folds."""
-    enough = len(pairs.same) >= FOLDS if mode == "lab" else len(np.unique(pairs.fold)) > 1
+    enough = len(pairs.same) >= FOLDS if mode == "authors" else len(np.unique(pairs.fold)) > 1
     if not enough:
         return None
-    folds = lab_folds(len(pairs.same)) if mode == "lab" else pairs.fold
+    folds = authors_folds(len(pairs.same)) if mode == "authors" else pairs.fold
     return cross_validate(pairs.distances, pairs.same, folds)
 
 

@@ -59,7 +59,7 @@ class Prior(Frozen):
     vggface: Place | None
     source: Source
     taps: Literal["paper", "released"]
-    input: Literal["canonical", "lab"]
+    input: Literal["canonical", "authors"]
     surrogate: Surrogate
     parsing_size: Annotated[
         int,

@@ -17,7 +17,7 @@ from dfpg.core.errors import UserError
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
 
-PriorInput = Literal["canonical", "lab"]
+PriorInput = Literal["canonical", "authors"]
 Terms = Mapping[str, tuple[float, Tensor]]  # of a loss: name -> weight and value, a scalar
 
 

@@ -357,7 +357,7 @@ class DFPGNet(Method):
             "lambda_prior": 1.0,
             "lambda_adversarial": 0.05,
             "lambda_perceptual": 0.05,
-            "perceptual_input": "lab",
+            "perceptual_input": "authors",
             "unweighted_prior": True,
             "prior_reduction": "mean_chw",
             "prior_scale": "rms",

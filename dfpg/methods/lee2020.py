@@ -226,7 +226,7 @@ class Lee2020(Method):
             "objective": "native",
             "lambda_adversarial": 0.05,
             "lambda_perceptual": 0.05,
-            "perceptual_input": "lab",
+            "perceptual_input": "authors",
             "released_detach": False,
             "released_double_sigmoid": False,
         },

@@ -304,7 +304,7 @@ class Lu2019(Method):
             "lambda_reconstruction": 10.0,
             "lambda_latent": 10.0,
             "lambda_perceptual": 0.1,
-            "perceptual_input": "lab",
+            "perceptual_input": "authors",
             "weight_decay": 1e-4,
         },
         full={"width": 64, "discriminator_width": 64, "discriminator_scales": 3},

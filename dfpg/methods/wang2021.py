@@ -408,7 +408,7 @@ class Wang2021(Method):
             "lambda_adversarial": 0.01,
             "lambda_identity": 0.0,
             "lambda_pyramid": 1.0,
-            "perceptual_input": "lab",
+            "perceptual_input": "authors",
         },
         full={"channels": 512, "style": 512, "size": 512},
         parameters={"generator": 76_207_244},

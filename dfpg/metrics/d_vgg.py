@@ -51,10 +51,10 @@ class DVgg:
         return (own.to(torch.float64) - sharp.to(torch.float64)).square().mean(dim=(1, 2, 3))
 
 
-def d_vgg_lab(prior: PriorNetwork) -> DVgg:
+def d_vgg_authors(prior: PriorNetwork) -> DVgg:
     """RGB in 0-255, as it is."""
     return DVgg(
-        name="d_vgg_lab",
+        name="d_vgg_authors",
         convention=(
             "Mean squared difference of VGG-16 pool5, RGB in 0-255 at the image's own size, no "
             "mean, no BGR: the test script of the paper's laboratory (paper Tables 1 and 2)."

@@ -168,10 +168,10 @@ def lpips_vgg(network: LpipsNetwork) -> Lpips:
     )
 
 
-def lpips_vgg_lab(network: LpipsNetwork) -> Lpips:
+def lpips_vgg_authors(network: LpipsNetwork) -> Lpips:
     """VGG-16 trunk (``load_network("vgg")``), input in 0-255."""
     return Lpips(
-        name="lpips_vgg_lab",
+        name="lpips_vgg_authors",
         convention=(
             "LPIPS v0.1, VGG-16 trunk, RGB in 0-255 without scaling, as the test script of the "
             "paper's laboratory feeds it."

@@ -33,11 +33,11 @@ def build_metrics(
         SSIM_SKIMAGE,
         lpips.lpips_alex(lpips.load_network("alex", device)),
         lpips.lpips_vgg(vgg),
-        lpips.lpips_vgg_lab(vgg),
+        lpips.lpips_vgg_authors(vgg),
     ]
     if prior is not None:
         prior = prior.to(device)
-        metrics.append(d_vgg.d_vgg_lab(prior))
+        metrics.append(d_vgg.d_vgg_authors(prior))
         if config.evaluation.d_vgg_canonical:
             metrics.append(d_vgg.d_vgg_canonical(prior))
     return {metric.name: metric for metric in metrics}

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 FOLDS = 10
-THRESHOLDS: Floats = np.arange(0, 4, 1e-4)  # the lab's
+THRESHOLDS: Floats = np.arange(0, 4, 1e-4)  # the authors'
 
 
 class Measures(NamedTuple):
@@ -55,10 +55,10 @@ def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> 
     return right
 
 
-def lab_folds(pairs: int) -> NDArray[np.int64]:
+def authors_folds(pairs: int) -> NDArray[np.int64]:
     """Ten runs of pairs in the order given, the first ones a pair longer where it does not divide.
 
-    The lab lists all positive pairs before all negative ones, so nearly every fold holds one kind.
+    The authors list all positive pairs before all negative ones: nearly every fold holds one kind.
     """
     return np.repeat(np.arange(FOLDS), [len(p) for p in np.array_split(np.arange(pairs), FOLDS)])
 

@@ -95,7 +95,7 @@ CHOICES = (
     Choice(
         "prior-input",
         "prior.input",
-        ("canonical", "lab"),
+        ("canonical", "authors"),
         "what the recognition network is given",
         "to extract the ground truth (GT) deep feature prior from the sharp face image",
         "3",
@@ -148,7 +148,7 @@ CHOICES = (
     Choice(
         "perceptual-input",
         "methods.dfpgnet.perceptual_input",
-        ("lab", "canonical"),
+        ("authors", "canonical"),
         "what VGGFace is given in B2's perceptual loss, and with it the loss's size",
         "the perceptual loss function using VGGFace",
         "4.4",

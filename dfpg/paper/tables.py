@@ -48,7 +48,7 @@ HEADINGS = {
     "lpips": "LPIPS ↓",
     "detection_pct": "detection, dlib HOG (%) ↑",
     "detection_scrfd_pct": "detection, SCRFD (%) ↑",
-    "verification_acc_pct": "verification, lab (%) ↑",
+    "verification_acc_pct": "verification, authors (%) ↑",
     "verification_strict_acc_pct": "verification, strict (%) ↑",
 }
 
@@ -189,7 +189,7 @@ TABLES = (
         conventions={
             "psnr": "psnr",
             "ssim": "ssim_matlab_rgb",
-            "d_vgg": "d_vgg_lab",
+            "d_vgg": "d_vgg_authors",
             "lpips": "lpips_alex",  # assumed: the paper's scale here is not that of Table 2
         },
         rows=(
@@ -217,7 +217,7 @@ TABLES = (
         conventions={
             "psnr": "psnr",
             "ssim": "ssim_matlab_rgb",
-            "d_vgg": "d_vgg_lab",
+            "d_vgg": "d_vgg_authors",
             "lpips": "lpips_vgg",  # assumed
         },
         rows=(
@@ -241,7 +241,7 @@ TABLES = (
         conventions={
             "detection_pct": "dlib_hog",
             "detection_scrfd_pct": "scrfd",
-            "verification_acc_pct": "lab_detected",
+            "verification_acc_pct": "authors_detected",
             "verification_strict_acc_pct": "strict_detected",
         },
         rows=(
@@ -265,7 +265,7 @@ TABLES = (
         conventions={
             "psnr": "psnr",
             "ssim": "ssim_matlab_rgb",
-            "d_vgg": "d_vgg_lab",
+            "d_vgg": "d_vgg_authors",
             "lpips": "lpips_vgg",
         },
         rows=(

@@ -41,7 +41,7 @@ TAPS = {
 }
 LAYOUTS = "features.N.weight (torchvision), conv_1_1.weight (Torch7) or conv1_1.weight (dag)"
 
-PriorInput = Literal["canonical", "lab"]
+PriorInput = Literal["canonical", "authors"]
 State = dict[str, Tensor]
 
 
@@ -117,7 +117,7 @@ class PriorNetwork(nn.Module):
         Args:
             images: RGB float [N, 3, H, W] in [-1, 1].
             taps: layer names, e.g. ``TAPS["paper"]``.
-            input: "canonical" converts with :func:`canonical`; "lab" feeds the images as they
+            input: "canonical" converts with :func:`canonical`; "authors" feeds the images as they
                 are, like the laboratory's released training code.
 
         Returns:

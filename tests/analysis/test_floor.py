@@ -19,7 +19,7 @@ def test_a_row_is_above_where_its_interval_is(config: Config):
     lifts = {"blurred": 0.0, "sharp": 9.0, FLOOR: 1.0, "shen2018": 1.5, "lu2019": 1.0, "b1": 0.5}
     scores = pd.concat([scores_of(config, name, ("a",), lift) for name, lift in lifts.items()])
     floor = floor_of([{HELEN: estimate_column(config, scores, TABLES[0], HELEN)}])
-    for metric in ("psnr", "ssim_matlab_rgb", "lpips_alex", "d_vgg_lab"):
+    for metric in ("psnr", "ssim_matlab_rgb", "lpips_alex", "d_vgg_authors"):
         found = {name: floor.standing(HELEN, name, metric) for name in lifts}
         assert found["shen2018"] == ABOVE
         assert found["lu2019"] == found["b1"] == NOT_ABOVE

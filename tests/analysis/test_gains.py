@@ -5,7 +5,7 @@ from helpers.csv_files import pick_row, read_rows
 from helpers.toy_scores import mean_of_images
 
 
-@pytest.mark.parametrize(("metric", "convention"), [("psnr", "psnr"), ("d_vgg", "d_vgg_lab")])
+@pytest.mark.parametrize(("metric", "convention"), [("psnr", "psnr"), ("d_vgg", "d_vgg_authors")])
 def test_gain_is_signed_so_that_positive_is_better(artifacts, results, metric, convention):
     method = mean_of_images(artifacts, "dfpg_a", "a", "center", "helen", convention)
     blurred = mean_of_images(artifacts, "blurred", "a", "center", "helen", convention)

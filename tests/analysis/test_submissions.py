@@ -105,7 +105,9 @@ def test_scores_of_another_test_set_leave_the_row_with_its_reason(config, artifa
 
 def test_another_prior_network_takes_d_vgg_alone(config, artifacts, folder):
     card = json.loads((folder / "mynet" / "card.json").read_text())
-    change(folder, blurred=card["blurred"] | {"d_vgg_lab": card["blurred"]["d_vgg_lab"] * 1.03})
+    change(
+        folder, blurred=card["blurred"] | {"d_vgg_authors": card["blurred"]["d_vgg_authors"] * 1.03}
+    )
     out = tables(config, artifacts, folder)
     for record in records(out / "table1.csv", "mynet"):
         assert bool(record["value"]) == (record["metric"] != "d_vgg")

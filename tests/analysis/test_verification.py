@@ -58,8 +58,8 @@ def own_pairs(people: int) -> list[Pair]:
     return [Pair(f"p{i:03d}", "", "", f"other {i}") for i in range(people)]
 
 
-def lab_by_hand(path, method: str) -> float:
-    """The lab's protocol from the CSV: what is lost is dropped, positives first, KFold in order."""
+def authors_by_hand(path, method: str) -> float:
+    """The authors' protocol from the CSV: what is lost is dropped, positives first, KFold in order."""
     rows = [
         row for row in csv.DictReader(path.read_text().splitlines())
         if row["method"] == method and row["scrfd_faces"] == "1"
@@ -83,8 +83,8 @@ def test_lab_equals_the_protocol_from_the_csv(config, tmp_path):
     found = estimate_table3(config, load_observations(config, tmp_path))
     assert found is not None
     for method, name in (("sharp", "baselines"), ("blurred", "baselines"), ("dfpg_a", "dfpg_a")):
-        expected = lab_by_hand(tmp_path / "recognition" / f"{name}.csv", method)
-        assert found.values[method, "lab_detected"].mean == pytest.approx(expected, abs=1e-9)
+        expected = authors_by_hand(tmp_path / "recognition" / f"{name}.csv", method)
+        assert found.values[method, "authors_detected"].mean == pytest.approx(expected, abs=1e-9)
     assert (found.images, found.people) == (IMAGES, PEOPLE)
 
 
@@ -93,12 +93,13 @@ def test_lab_drops_what_strict_counts_as_an_error(config, tmp_path):
     positive, negative = np.full(100, 0.5), np.full(100, 2.0)
     positive[:25] = negative[:25] = np.nan
     observations = observed(config, tmp_path, rows_with(people, positive, negative), own_pairs(20))
-    lab, strict = (
-        verification_pairs(observations, "blurred", mode, "detected") for mode in ("lab", "strict")
+    authors, strict = (
+        verification_pairs(observations, "blurred", mode, "detected")
+        for mode in ("authors", "strict")
     )
-    assert (lab.images, lab.dropped, len(lab.same)) == (100, 25, 150)
+    assert (authors.images, authors.dropped, len(authors.same)) == (100, 25, 150)
     assert (strict.images, strict.dropped, len(strict.same)) == (100, 0, 200)
-    assert accuracy(config, lab, "lab").mean == 1
+    assert accuracy(config, authors, "authors").mean == 1
     assert accuracy(config, strict, "strict").mean == 0.75
     assert verification_measures(config, strict, "strict")["tar_at_far_1pct"].mean == 75
     found = estimate_table3(config, observations)
@@ -112,10 +113,10 @@ def test_the_lab_drops_images_with_two_faces_unless_the_sharp_points_align(confi
     observations = observed(config, tmp_path, rows, own_pairs(20))
     dropped = {
         (mode, points): verification_pairs(observations, "sharp", mode, points).dropped
-        for mode in ("lab", "strict")
+        for mode in ("authors", "strict")
         for points in ("detected", "sharp")
     }
-    assert [key for key, count in dropped.items() if count] == [("lab", "detected")]
+    assert [key for key, count in dropped.items() if count] == [("authors", "detected")]
 
 
 def test_people_without_references_are_detected_and_not_verified(config, tmp_path):
@@ -131,12 +132,12 @@ def test_people_without_references_are_detected_and_not_verified(config, tmp_pat
     without = observed(config, tmp_path, rows, [])
     nothing = estimate_table3(config, without)
     assert nothing is not None
-    assert np.isnan(nothing.values["sharp", "lab_detected"].mean)
+    assert np.isnan(nothing.values["sharp", "authors_detected"].mean)
     assert np.isnan(nothing.values["sharp", "strict_detected"].mean)
     assert nothing.values["sharp", "scrfd"].mean == 100
-    pairs = verification_pairs(without, "sharp", "lab", "detected")
+    pairs = verification_pairs(without, "sharp", "authors", "detected")
     assert all(
-        np.isnan(bounds.mean) for bounds in verification_measures(config, pairs, "lab").values()
+        np.isnan(bounds.mean) for bounds in verification_measures(config, pairs, "authors").values()
     )
 
 

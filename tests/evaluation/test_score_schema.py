@@ -72,7 +72,7 @@ def refusal(reader, path: Path) -> str:
         ("person", ""),
         ("method", "x" * 2000),
         ("lpips_vgg", "-1"),
-        ("d_vgg_lab", "-1"),
+        ("d_vgg_authors", "-1"),
     ],
 )
 def test_a_value_that_cannot_be_names_column_and_row(scores, tmp_path, column, value):

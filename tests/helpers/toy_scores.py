@@ -32,8 +32,8 @@ METRICS = (
     "ssim_wang_rgb",
     "lpips_alex",
     "lpips_vgg",
-    "lpips_vgg_lab",
-    "d_vgg_lab",
+    "lpips_vgg_authors",
+    "d_vgg_authors",
 )
 PEOPLE = 7
 IMAGES = 20  # per subset and mode

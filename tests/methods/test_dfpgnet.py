@@ -410,7 +410,7 @@ def test_prior_network_is_asked_for_the_configured_taps_and_inputs(
     assert prior.calls == [(("relu1_2", "relu2_2", "relu3_3"), "canonical")]
     prior.calls.clear()
     list(make(variant="b2").phases(pair))
-    assert prior.calls == [(("conv3_2",), "lab")] * 2
+    assert prior.calls == [(("conv3_2",), "authors")] * 2
     prior.calls.clear()
     list(make(variant="b1").phases(pair))
     assert prior.calls == []

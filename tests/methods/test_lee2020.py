@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
     "objective": "native",
     "lambda_adversarial": 0.05,
     "lambda_perceptual": 0.05,
-    "perceptual_input": "lab",
+    "perceptual_input": "authors",
     "released_detach": False,
     "released_double_sigmoid": False,
 }
@@ -137,8 +137,10 @@ def test_total_is_the_weighted_sum_and_perceptual_that_of_conv3_2(
     parts = phase.figures
     expected = parts["pixel"] + 0.3 * parts["adversarial"] + 0.7 * parts["perceptual"]
     torch.testing.assert_close(phase.loss.detach(), expected)
-    assert prior.calls == [(("conv3_2",), "lab")] * 2
-    one, other = (prior.features(x, ["conv3_2"], "lab")[0] for x in (batch.blurred, batch.sharp))
+    assert prior.calls == [(("conv3_2",), "authors")] * 2
+    one, other = (
+        prior.features(x, ["conv3_2"], "authors")[0] for x in (batch.blurred, batch.sharp)
+    )
     torch.testing.assert_close(parts["perceptual"], (one - other).abs().mean(), rtol=1e-3, atol=0)
 
 

@@ -36,7 +36,7 @@ OPTIONS: dict[str, Any] = {
     "lambda_reconstruction": 10.0,
     "lambda_latent": 10.0,
     "lambda_perceptual": 0.1,
-    "perceptual_input": "lab",
+    "perceptual_input": "authors",
     "weight_decay": 1e-4,
 }
 
@@ -51,7 +51,7 @@ class Edges:
         return self
 
     def features(self, images: Tensor, taps: Any, input: Any) -> list[Tensor]:
-        assert input == "lab"
+        assert input == "authors"
         return [F.conv2d(images, self.weight) for _ in taps]
 
 

@@ -43,7 +43,7 @@ OPTIONS: dict[str, Any] = {
     "output": "linear",
     "lambda_confidence": 0.06,
     "lambda_perceptual": 1.8e-4,
-    "perceptual_input": "lab",
+    "perceptual_input": "authors",
     "confidence_reuse": False,
     "segmentation_statistics": "moving",
 }

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from dfpg.metrics.d_vgg import d_vgg_canonical, d_vgg_lab
+from dfpg.metrics.d_vgg import d_vgg_authors, d_vgg_canonical
 from dfpg.pretrained.assets.store import asset_path
 
 
@@ -29,7 +29,7 @@ def distance(own, other):
 
 
 def test_lab_feeds_rgb_in_0_to_255_as_it_is(prior, sharp, blurred):
-    metric = d_vgg_lab(prior)
+    metric = d_vgg_authors(prior)
     features = metric.features(sharp)
     assert [part.shape for part in features] == [(2, 512, 1, 1)]
     expected = distance(pool5(blurred.float()), pool5(sharp.float()))
@@ -57,7 +57,7 @@ def test_canonical_of_identical_images_is_zero(prior, sharp):
 
 
 def test_lab_depends_on_the_order_of_channels(prior, sharp, blurred):
-    metric = d_vgg_lab(prior)
+    metric = d_vgg_authors(prior)
     rgb = metric.score(blurred, metric.features(sharp))
     bgr = metric.score(blurred.flip(1), metric.features(sharp.flip(1)))
     assert bool(((rgb - bgr).abs() > 1e-3 * rgb).all())
@@ -65,7 +65,7 @@ def test_lab_depends_on_the_order_of_channels(prior, sharp, blurred):
 
 def test_lab_has_the_magnitude_of_the_0_to_255_range(prior, sharp, blurred):
     # The published values (tens to hundreds) cannot arise from inputs in [0, 1] or [-1, 1].
-    metric = d_vgg_lab(prior)
+    metric = d_vgg_authors(prior)
     score = metric.score(blurred, metric.features(sharp))
     assert score.min().item() > 10
     scaled = [(images / 127.5 - 1).float() for images in (blurred, sharp)]

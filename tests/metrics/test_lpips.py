@@ -60,7 +60,7 @@ def official_network(trunk):
 
 @pytest.mark.parametrize(
     ("make", "trunk"),
-    [(lpips.lpips_alex, "alex"), (lpips.lpips_vgg, "vgg"), (lpips.lpips_vgg_lab, "vgg")],
+    [(lpips.lpips_alex, "alex"), (lpips.lpips_vgg, "vgg"), (lpips.lpips_vgg_authors, "vgg")],
 )
 def test_equals_the_official_package(networks, sharp, blurred, make, trunk):
     metric = make(networks[trunk])

@@ -1,6 +1,6 @@
 """What every metric must do; the value of each is checked in its own module.
 
-``d_vgg_canonical`` shares its class with ``d_vgg_lab`` and takes 0.3 s per image: its own module.
+``d_vgg_canonical`` shares its class with ``d_vgg_authors`` and takes 0.3 s per image: its own module.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ NAMES = (
     "ssim_skimage",
     "lpips_alex",
     "lpips_vgg",
-    "lpips_vgg_lab",
-    "d_vgg_lab",
+    "lpips_vgg_authors",
+    "d_vgg_authors",
 )
 BOUNDS = {"psnr": (0, float("inf")), "ssim": (-1, 1), "lpips": (0, 2), "d_vgg": (0, float("inf"))}
 PERFECT = {"psnr": float("inf"), "ssim": 1.0, "lpips": 0.0, "d_vgg": 0.0}

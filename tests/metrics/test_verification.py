@@ -9,9 +9,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import KFold
 
 from dfpg.metrics.verification import (
+    authors_folds,
     best_threshold,
     cross_validate,
-    lab_folds,
     roc,
     roc_measures,
 )
@@ -23,7 +23,7 @@ def drawn(rng: np.random.Generator, positive: int, negative: int, apart: float =
     return distances, same
 
 
-def lab_protocol(distances, same):
+def authors_protocol(distances, same):
     """The described protocol, step by step: thresholds by brute force, scikit-learn's folds."""
     accuracies = []
     thresholds = np.arange(0, 4, 1e-4)
@@ -37,10 +37,10 @@ def lab_protocol(distances, same):
 @pytest.mark.parametrize(("positive", "negative"), [(30, 30), (37, 26)])
 def test_lab_equals_the_protocol_written_out(positive, negative):
     distances, same = drawn(np.random.default_rng(positive), positive, negative)
-    folds = lab_folds(len(same))
+    folds = authors_folds(len(same))
     right = cross_validate(distances, same, folds)
     ours = np.mean([right[folds == fold].mean() for fold in range(10)])
-    assert ours == pytest.approx(lab_protocol(distances, same), abs=1e-12)
+    assert ours == pytest.approx(authors_protocol(distances, same), abs=1e-12)
 
 
 def test_lab_folds_are_those_of_scikit_learn():
@@ -48,7 +48,7 @@ def test_lab_folds_are_those_of_scikit_learn():
         expected = np.zeros(count)
         for fold, (_, test) in enumerate(KFold(10).split(np.zeros(count))):
             expected[test] = fold
-        np.testing.assert_array_equal(lab_folds(count), expected)
+        np.testing.assert_array_equal(authors_folds(count), expected)
 
 
 def test_best_threshold_parts_what_can_be_parted():

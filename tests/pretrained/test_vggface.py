@@ -119,9 +119,9 @@ def test_canonical_and_lab_inputs(network: PriorNetwork, images: Tensor) -> None
     torch.testing.assert_close(
         found, network.raw_features(manual, ["relu2_1"])[0], rtol=1e-4, atol=1e-3
     )
-    (lab,) = network.features(images, ["relu2_1"], "lab")
-    assert torch.equal(lab, network.raw_features(images, ["relu2_1"])[0])
-    assert not torch.allclose(lab, found)
+    (authors,) = network.features(images, ["relu2_1"], "authors")
+    assert torch.equal(authors, network.raw_features(images, ["relu2_1"])[0])
+    assert not torch.allclose(authors, found)
 
 
 def test_gradient_reaches_the_image_and_no_weight(network: PriorNetwork) -> None:

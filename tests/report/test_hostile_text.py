@@ -142,7 +142,7 @@ def test_what_is_written_is_read_back(text, tmp_path):
 
 
 def test_plain_words_stay_as_they_are():
-    words = "MyNet, its own code [0.1, 0.2] (24.3) b1 d_vgg_lab -0.5"
+    words = "MyNet, its own code [0.1, 0.2] (24.3) b1 d_vgg_authors -0.5"
     assert markdown(words) == words
     assert to_cell(words) == words
     assert latex("a b") == "a b"

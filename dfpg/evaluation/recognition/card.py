@@ -20,7 +20,7 @@ from dfpg.core.seeds import generator
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.evaluation.recognition.lfw import list_pairs, read_middle
 from dfpg.metrics.auc import CHUNK, Pairs, auc_intervals, draw_pairs, pair_weights
-from dfpg.metrics.verification import FOLDS, cross_validate, lab_folds
+from dfpg.metrics.verification import FOLDS, authors_folds, cross_validate
 
 if TYPE_CHECKING:
     from dfpg.pretrained.detector import FaceDetector
@@ -162,7 +162,7 @@ def _lfw(config: Config, embedder: Embed, detector: FaceDetector, folder: Path) 
                 distances[row] = _distance(*vectors)
             progress.advance()
     same = np.array([pair.same for pair in pairs])
-    folds = lab_folds(len(distances))  # LFW lists fold by fold, each half positive
+    folds = authors_folds(len(distances))  # LFW lists fold by fold, each half positive
     right = cross_validate(distances, same, folds)
     level = config.statistics.level
     worst = np.nan_to_num(distances, nan=NOT_FOUND)

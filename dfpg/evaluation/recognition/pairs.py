@@ -38,7 +38,7 @@ def draw_pairs(faces: FaceSet, probes: Sequence[str], seed: int) -> list[Pair]:
     """Pairs of the people whose pictures ``probes`` are test images, sorted by person.
 
     A reference is no test image itself where the person has another picture. People with a single
-    picture have no positive and are left out, as one of the lab's hundred is.
+    picture have no positive and are left out, as one of the authors' hundred is.
 
     Args:
         faces: the pictures of the source's test people.

