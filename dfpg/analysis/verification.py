@@ -1,9 +1,9 @@
 """Face verification from what detector and embedder saw: accuracy in both modes, ROC, histogram.
 
 ``authors`` is the protocol behind the published figures: images without exactly one face are
-dropped, all positive pairs are listed before all negative ones, and ten folds are cut in that order, so
-that nearly every fold holds one kind of pair only. ``strict`` keeps every image (a face that is not
-found is an error) and deals the people to ten folds, groups that share a negative pair together.
+dropped, all positive pairs are listed before all negative ones, and ten folds are cut in that order,
+so that nearly every fold holds one kind of pair only. ``strict`` keeps every image (a face that is
+not found is an error) and deals the people to ten folds, groups that share a negative pair together.
 Probes are aligned by the points ``detected`` in them, or by those of the ``sharp`` image.
 
 Intervals: rates by :func:`dfpg.analysis.people_bootstrap.rate_interval`, given the thresholds; the

@@ -59,7 +59,7 @@ def own_pairs(people: int) -> list[Pair]:
 
 
 def authors_by_hand(path, method: str) -> float:
-    """The authors' protocol from the CSV: what is lost is dropped, positives first, KFold in order."""
+    """The authors' protocol from the CSV: lost ones dropped, positives first, KFold in order."""
     rows = [
         row for row in csv.DictReader(path.read_text().splitlines())
         if row["method"] == method and row["scrfd_faces"] == "1"

@@ -34,7 +34,7 @@ def test_values_reach_the_parameters_and_their_profile_and_comments_stay(tmp_pat
     assert len(changed) == 2
     assert "lr: 3.0e-4" in changed[1] or "lr: 3.0e-4" in changed[0]
     own = (profiles / "smoke.yaml").read_text()
-    assert "b1: {steps: 4, lr: 3.0e-4}" in own
+    assert "b1: {images: 16, lr: 3.0e-4}" in own
     assert "a: {steps: 9, sigma: 3.0}" in own
     assert own.startswith("# What for:")
 

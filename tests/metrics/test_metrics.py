@@ -1,6 +1,6 @@
 """What every metric must do; the value of each is checked in its own module.
 
-``d_vgg_canonical`` shares its class with ``d_vgg_authors`` and takes 0.3 s per image: its own module.
+``d_vgg_canonical`` shares its class with ``d_vgg_authors`` and takes 0.3 s per image: see there.
 """
 
 from __future__ import annotations
