@@ -18,7 +18,6 @@ from dfpg.core.installation import warn_of_other_copy
 from dfpg.core.terminal import accept_any_text, flush_output, print_error, say
 
 app = typer.Typer(
-    help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,6 +35,23 @@ app.add_typer(record_app, name="record")
 app.registered_commands += (
     stages.registered_commands + ladder.registered_commands + studies.registered_commands
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"dfpg-bench {version('dfpg-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """DFPG-Bench: the reproducibility benchmark suite for face deblurring."""
 
 
 @app.command()

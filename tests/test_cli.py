@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -311,3 +312,9 @@ def test_a_user_without_a_home_gets_no_traceback(project):
             env={**environment, "PYTHONPATH": str(ROOT)},
         )
         assert result.returncode == 0, result.stderr
+
+
+def test_the_version_is_said(tmp_path):
+    said = dfpg(tmp_path, "--version")
+    assert said.stdout == f"dfpg-bench {metadata.version('dfpg-bench')}\n"
+    assert dfpg(tmp_path).stdout.count("Usage") == 1

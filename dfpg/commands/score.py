@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
-from dfpg.commands.matching import ImagePair, match_images
+from dfpg.commands.matching import ImagePair, Matching, match_images
 from dfpg.core.config import Config
 from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError, printable
@@ -52,31 +52,48 @@ def score(
     Raises:
         UserError: the CSV exists, images do not match or cannot be read, or an asset is missing.
     """
-    from dfpg.core.device import select_device
-    from dfpg.core.profile import resolve_profile
-    from dfpg.metrics.registry import build_metrics
-
     if out.exists() and not force:
         raise UserError(f"{out}: exists: name another file with --out, or replace it with --force")
-    config, _ = resolve_profile("paper")
-    matching = match_images(restored, sharp, suffix)
-    pairs = matching.pairs
-    sizes = image_sizes(pairs)
-    prior, sentence = _load_prior(vggface)
-    device = select_device()
-    metrics = build_metrics(config, prior, device)
-    scores = score_pairs(config, pairs, sizes, metrics, device)
-    write_text(out, to_csv(scores, index=False, float_format="%.6f"))
+    found = measure(restored, sharp, vggface, suffix)
+    write_text(out, to_csv(found.scores, index=False, float_format="%.6f"))
+    sizes = sorted(set(found.sizes))
     lines = [
-        matching.describe(),
-        f"size: {', '.join(f'{width} x {height} px' for height, width in sorted(set(sizes)))}",
-        sentence,
+        found.matching.describe(),
+        f"size: {', '.join(f'{width} x {height} px' for height, width in sizes)}",
+        found.prior,
         "",
-        summarise(config, scores, metrics),
+        summarise(found.config, found.scores, found.metrics),
         "",
         f"{printable(out)}: scores of every image",
     ]
     return "\n".join(lines)
+
+
+class Measured(NamedTuple):
+    """Scores of every pair, and what they are: settings, pairs, sizes, network of d_VGG."""
+
+    scores: pd.DataFrame
+    config: Config
+    matching: Matching
+    sizes: list[Size]
+    prior: str
+    metrics: Mapping[str, Metric]
+
+
+def measure(restored: Path, sharp: Path, vggface: Path | None, suffix: str | None) -> Measured:
+    """Match two folders and score every pair; arguments and errors as of :func:`score`."""
+    from dfpg.core.device import select_device
+    from dfpg.core.profile import resolve_profile
+    from dfpg.metrics.registry import build_metrics
+
+    config, _ = resolve_profile("paper")
+    matching = match_images(restored, sharp, suffix)
+    sizes = image_sizes(matching.pairs)
+    prior, sentence = _load_prior(vggface)
+    device = select_device()
+    metrics = build_metrics(config, prior, device)
+    scores = score_pairs(config, matching.pairs, sizes, metrics, device)
+    return Measured(scores, config, matching, sizes, sentence, metrics)
 
 
 def image_sizes(pairs: Sequence[ImagePair]) -> list[Size]:

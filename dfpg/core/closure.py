@@ -23,6 +23,7 @@ CHECKS = frozenset(
         "dfpg.core.closure",  # names the code that runs
         "dfpg.core.config",  # reads params.yaml, whose values are parameters of the stages
         "dfpg.core.errors",  # words of a refusal
+        "dfpg.core.extras",
         "dfpg.core.params_base",  # bounds of values in params.yaml
         "dfpg.core.params_data",
         "dfpg.core.params_runs",
@@ -38,7 +39,8 @@ def closure(*modules: str) -> list[Path]:
 
     These are the files that importing them can run or read, but for :data:`CHECKS`. Imports inside
     functions count, those for type checking alone do not. A package's ``__init__`` counts with each
-    of its modules. Where a module of the closure reads the files beside a package's modules
+    of its modules, but not that of the whole package, which only hands on the Python interface.
+    Where a module of the closure reads the files beside a package's modules
     (``importlib.resources.files("dfpg.paper")``), these count too.
 
     Args:
@@ -63,7 +65,7 @@ def closure(*modules: str) -> list[Path]:
         todo += graph.find_modules_directly_imported_by(module)
         if "." in module:
             todo.append(module.rpartition(".")[0])
-    paths = {_path(module) for module in found - CHECKS}
+    paths = {_path(module) for module in found - CHECKS - {PACKAGE}}
     return sorted(paths.union(*(_resources(path) for path in paths)))
 
 

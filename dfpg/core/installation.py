@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dfpg
 from dfpg.core.errors import UserError
 from dfpg.core.terminal import print_error
 
-PACKAGE = Path(dfpg.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def other_copy(folder: Path = Path()) -> Path | None:

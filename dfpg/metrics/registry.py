@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from dfpg.core.config import Config
+from dfpg.core.errors import UserError
 from dfpg.metrics import d_vgg, lpips
 from dfpg.metrics.common import Metric
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB, SSIM_SKIMAGE, SSIM_WANG_RGB
 from dfpg.pretrained.vggface import PriorNetwork
+
+PLAIN: tuple[Metric, ...] = (Psnr(), SSIM_MATLAB_RGB, SSIM_WANG_RGB, SSIM_SKIMAGE)
+# Name -> trunk of its network, and the convention on it.
+LPIPS: dict[str, tuple[lpips.Trunk, Callable[[lpips.LpipsNetwork], Metric]]] = {
+    "lpips_alex": ("alex", lpips.lpips_alex),
+    "lpips_vgg": ("vgg", lpips.lpips_vgg),
+    "lpips_vgg_authors": ("vgg", lpips.lpips_vgg_authors),
+}
+
+
+def build_metric(name: str, device: torch.device | str = "cpu") -> Metric:
+    """One metric by its name; d_VGG is none of these, for it needs a network.
+
+    Raises:
+        UserError: unknown name, or the LPIPS asset is not fetched.
+    """
+    plain = {metric.name: metric for metric in PLAIN}
+    if name in plain:
+        return plain[name]
+    if name in LPIPS:
+        trunk, make = LPIPS[name]
+        return make(lpips.load_network(trunk, device))
+    raise UserError(f"metric {name!r}: unknown: use one of {', '.join([*plain, *LPIPS])}")
 
 
 def build_metrics(
@@ -25,16 +51,8 @@ def build_metrics(
     Raises:
         UserError: the LPIPS assets are not fetched.
     """
-    vgg = lpips.load_network("vgg", device)  # one network, two input ranges
-    metrics: list[Metric] = [
-        Psnr(),
-        SSIM_MATLAB_RGB,
-        SSIM_WANG_RGB,
-        SSIM_SKIMAGE,
-        lpips.lpips_alex(lpips.load_network("alex", device)),
-        lpips.lpips_vgg(vgg),
-        lpips.lpips_vgg_authors(vgg),
-    ]
+    networks = {trunk: lpips.load_network(trunk, device) for trunk in ("vgg", "alex")}
+    metrics = [*PLAIN, *(make(networks[trunk]) for trunk, make in LPIPS.values())]
     if prior is not None:
         prior = prior.to(device)
         metrics.append(d_vgg.d_vgg_authors(prior))

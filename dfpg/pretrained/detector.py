@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dfpg.pretrained.onnx_network import open_network
 
 CANVAS = 640  # SCRFD's square input
 LARGEST_FACE = 400  # px: a face that fills the canvas is not found, so a picture is drawn this size
@@ -37,12 +38,8 @@ class FaceDetector:
     """
 
     def __init__(self, path: Path, threshold: float = 0.5) -> None:
-        import onnxruntime
-
         self._threshold = threshold
-        self._network: Any = onnxruntime.InferenceSession(
-            str(path), providers=["CPUExecutionProvider"]
-        )
+        self._network = open_network(path)
         self._input = self._network.get_inputs()[0].name
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Detection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
 from dfpg.core.files import in_home
 from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.onnx_network import open_network
 
 # Where insightface keeps its pack of that name.
 BUFFALO_SC = Path("~/.insightface/models/buffalo_sc/w600k_mbf.onnx")
@@ -70,12 +71,8 @@ class FaceEmbedder:
     """
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
         try:
-            self._network: Any = onnxruntime.InferenceSession(
-                str(path), providers=["CPUExecutionProvider"]
-            )
+            self._network = open_network(path)
             (fed,) = self._network.get_inputs()
             (_,) = self._network.get_outputs()
             if fed.shape[1:] != [3, CROP, CROP]:

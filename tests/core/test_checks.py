@@ -20,7 +20,7 @@ from dfpg.core.schedule import Schedule
 from dfpg.stages.code import STAGES
 
 # What these modules may import beside each other: nothing that can compute a picture or a number.
-HARMLESS = {"grimp", "pydantic", "pydantic_core", "ruamel", "tqdm"}
+HARMLESS = {"grimp", "packaging", "pydantic", "pydantic_core", "ruamel", "tqdm"}
 # Places and bounds; a function's result is what it was given, a line of text, or a refusal.
 VALUES = {"PARAMS", "MAX_SIDE"}
 FUNCTIONS = {

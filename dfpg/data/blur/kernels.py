@@ -60,19 +60,41 @@ def make_kernels(config: Config, family: Family, split: Split, nominal: int) -> 
         UserError: the counts in ``params.yaml`` leave no kernel for this size.
     """
     rng = generator(config.seed, "kernels", family, split, nominal)
-    canvas = canvas_size(nominal, config.image_size)
+    spline = config.kernels.spline
     if family == "spline":
-        spline = config.kernels.spline
         count = getattr(spline, split)
-        return spline_kernels(rng, count, nominal, spline.inner_margin, config.image_size, canvas)
-    shake = config.kernels.trajectory
-    count = getattr(shake, split) // len(NOMINAL_SIZES)
-    if not count:
-        raise UserError(
-            f"kernels.trajectory.{split}: less than one kernel per size: "
-            f"use at least {len(NOMINAL_SIZES)}"
-        )
-    return trajectory_kernels(rng, count, nominal, config.image_size, canvas)
+    else:
+        count = getattr(config.kernels.trajectory, split) // len(NOMINAL_SIZES)
+        if not count:
+            raise UserError(
+                f"kernels.trajectory.{split}: less than one kernel per size: "
+                f"use at least {len(NOMINAL_SIZES)}"
+            )
+    return draw_kernels(rng, family, nominal, count, spline.inner_margin, config.image_size)
+
+
+def draw_kernels(
+    rng: np.random.Generator,
+    family: Family,
+    nominal: int,
+    count: int,
+    inner_margin: int,
+    image_size: int,
+) -> NDArray[np.float32]:
+    """Kernels [count, K, K] of one family and nominal size, K = :func:`canvas_size`.
+
+    Args:
+        rng: where they are drawn from.
+        family: of the kernels.
+        nominal: size at 128 px, odd.
+        count: of kernels, at least 1.
+        inner_margin: of splines, see :func:`dfpg.data.blur.splines.spline_kernels`.
+        image_size: px.
+    """
+    canvas = canvas_size(nominal, image_size)
+    if family == "spline":
+        return spline_kernels(rng, count, nominal, inner_margin, image_size, canvas)
+    return trajectory_kernels(rng, count, nominal, image_size, canvas)
 
 
 @within_memory("kernels.spline, kernels.trajectory or image_size")
