@@ -13,6 +13,12 @@ def conv3(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 3, padding=1)
 
 
+def conv_lrelu_conv(channels: int) -> nn.Sequential:
+    """Residual of a block, or the branch that predicts one map of an affine transform."""
+    # In place: neither the convolution nor the rectifier needs what lay before it.
+    return nn.Sequential(conv3(channels), nn.LeakyReLU(SLOPE, inplace=True), conv3(channels))
+
+
 class ChannelAttention(nn.Module):
     """CA of Eq. 4: squeeze-and-excitation with reduction 16 (at least one hidden channel)."""
 
@@ -37,13 +43,14 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(conv3(channels), nn.LeakyReLU(SLOPE), conv3(channels))
+        self.body = conv_lrelu_conv(channels)
         self.attention = ChannelAttention(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` plus the residual."""
-        out: Tensor = self.attention(self.body(x))
-        return x + out
+        residual: Tensor = self.body(x)
+        # One pass through memory for product and sum.
+        return torch.addcmul(x, residual, self.attention.weights(residual))
 
 
 class ResGroup(nn.Module):
@@ -59,11 +66,6 @@ class ResGroup(nn.Module):
         return x + out
 
 
-def affine_branch(channels: int) -> nn.Sequential:
-    """conv-LReLU-conv that predicts one affine parameter map."""
-    return nn.Sequential(conv3(channels), nn.LeakyReLU(SLOPE), conv3(channels))
-
-
 class _Affine(nn.Module):
     """Two branches that predict the maps of a spatial affine transform.
 
@@ -76,14 +78,13 @@ class _Affine(nn.Module):
     def __init__(self, channels: int, offset: float = 1) -> None:
         super().__init__()
         self.offset = offset
-        self.scale = affine_branch(channels)
-        self.shift = affine_branch(channels)
+        self.scale = conv_lrelu_conv(channels)
+        self.shift = conv_lrelu_conv(channels)
 
     def transform(self, feature: Tensor, condition: Tensor) -> Tensor:
         """Affine transform of ``feature`` by the maps that ``condition`` predicts."""
         scale = self.scale(condition) + self.offset
-        out: Tensor = feature * scale + self.shift(condition)
-        return out
+        return torch.addcmul(self.shift(condition), feature, scale)
 
 
 class SSFT(_Affine):

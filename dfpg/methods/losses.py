@@ -33,11 +33,17 @@ def adversarial_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake.float()).mean()
 
 
-def unit_channels(feature: Tensor) -> Tensor:
-    """Feature vectors of length 1 at every position (of length 0 where the feature is 0)."""
-    feature = feature.float()
-    norm = (feature.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()
-    return feature / norm
+def unit_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Squared distance [N, H, W] of feature vectors that are scaled to length 1 (0 stays 0).
+
+    As |a|^2 + |b|^2 - 2 ab, exact to about 1e-6: the scaled features and their difference are
+    never written to memory.
+    """
+    one, other = one.float(), other.float()
+    square, other_square = one.square().sum(dim=1), other.square().sum(dim=1)
+    scale, other_scale = (square + EPSILON).rsqrt(), (other_square + EPSILON).rsqrt()
+    lengths = square * scale * scale + other_square * other_scale * other_scale
+    return lengths - 2 * ((one * other).sum(dim=1) * scale * other_scale)
 
 
 def prior_loss(
@@ -61,13 +67,13 @@ def prior_loss(
     for level, (estimate, truth) in enumerate(zip(predicted, target, strict=True)):
         if attention is not None:
             estimate, truth = attention[level](estimate), attention[level](truth)
-        squared = (unit_channels(estimate) - unit_channels(truth)).square()
+        squared = unit_distance(estimate, truth)
         if reduction == "mean_chw":
-            total = total + squared.mean()
+            total = total + squared.mean() / estimate.shape[1]
         elif reduction == "mean_hw":
-            total = total + squared.sum(dim=1).mean()
+            total = total + squared.mean()
         else:
-            total = total + squared.sum(dim=(1, 2, 3)).mean()
+            total = total + squared.sum(dim=(1, 2)).mean()
     return total
 
 

@@ -387,10 +387,10 @@ class Lu2019(Method):
 
         discriminators.step += 1
         if turn:
-            yield self._encoded(
-                generator, discriminators, real, fakes, z, divergence(mean, log_variance)
-            )
-            yield self._random(generator, discriminators, real, drawn)
+            kl = divergence(mean, log_variance)
+            shown = self._perceived(real["blurred"])
+            yield self._encoded(generator, discriminators, real, fakes, z, kl, shown)
+            yield self._random(generator, discriminators, real, drawn, shown)
 
     def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Mean logits of sharp and deblurred faces, summed over the scales."""
@@ -440,6 +440,7 @@ class Lu2019(Method):
         fakes: Fakes,
         z: Tensor,
         kl: Tensor,
+        shown: Tensor,
     ) -> Phase:
         """All of E_c, E_a and G: GAN, KL, reconstruction, cross cycle and perceptual losses."""
         options = self.options
@@ -464,7 +465,7 @@ class Lu2019(Method):
             "reconstruction": (options.lambda_reconstruction, _l1(own, real)),
             "perceptual": (
                 options.lambda_perceptual,
-                self._perceptual(fakes.encoded["sharp"], real["blurred"]),
+                self._perceptual(fakes.encoded["sharp"], shown),
             ),
         }
         return Phase.of("generator", parts)
@@ -475,6 +476,7 @@ class Lu2019(Method):
         discriminators: Discriminators,
         real: dict[str, Tensor],
         drawn: Tensor,
+        shown: Tensor,
     ) -> Phase:
         """E_c and G only: GAN with random blur codes, their recovery, perceptual loss."""
         options = self.options
@@ -491,7 +493,7 @@ class Lu2019(Method):
             "latent": (options.lambda_latent, (recovered - drawn).abs().mean()),
             "perceptual_random": (
                 options.lambda_perceptual,
-                self._perceptual(sharp, real["blurred"]),
+                self._perceptual(sharp, shown),
             ),
         }
         return Phase.of("generator", parts)
@@ -514,15 +516,22 @@ class Lu2019(Method):
         generator = self.networks["generator"]
         generator.load_state_dict(matched(path, generator, read_parts(path), NAMES, ACCEPTED))
 
-    def _perceptual(self, deblurred: Tensor, blurred: Tensor) -> Tensor:
+    def _perceptual(self, deblurred: Tensor, shown: Tensor) -> Tensor:
         """Mean squared distance of features: the deblurred face shows what its input shows."""
+        return F.mse_loss(self._features(deblurred).float(), shown.float())
+
+    @torch.no_grad()
+    def _perceived(self, blurred: Tensor) -> Tensor:
+        """Features of the blurred pictures, which both updates compare with."""
+        return self._features(blurred)
+
+    def _features(self, images: Tensor) -> Tensor:
         if self.setting.prior is None:
             raise ValueError(f"{self.name} was built for inference: it has no prior network")
-        taps, values = [PERCEPTUAL_TAP], self.options.perceptual_input
-        with torch.no_grad():
-            (target,) = self.setting.prior.features(blurred, taps, values)
-        (features,) = self.setting.prior.features(deblurred, taps, values)
-        return F.mse_loss(features.float(), target.float())
+        (features,) = self.setting.prior.features(
+            images, [PERCEPTUAL_TAP], self.options.perceptual_input
+        )
+        return features
 
 
 def read_parts(path: Path) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from dfpg.core.config import Config, Training
 from dfpg.core.device import (
     autocast,
     describe_device,
+    keep_freed_memory,
     process_group,
     resolve_precision,
     set_deterministic,
@@ -104,6 +105,7 @@ def train(
             )
         precision = resolve_precision(training.precision, world.device)
     set_deterministic()
+    keep_freed_memory()
     torch.manual_seed(derive_seed(config.seed, "training", run_name))
     method.to(world.device).train()
     generator = method.networks["generator"]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -76,3 +80,23 @@ def test_description_holds_what_environment_json_needs():
     assert facts["threads"] == torch.get_num_threads()
     assert facts["processes"] == 1
     assert facts["precision"] == "fp32"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
+def test_freed_memory_is_kept_for_the_next_tensors() -> None:
+    """Fresh pages cost a fault each; a process of its own, because the setting stays."""
+    code = (
+        "import resource, torch\n"
+        "from dfpg.core.device import keep_freed_memory\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(5): torch.ones(16 << 20)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "returned = faults()\n"
+        "keep_freed_memory()\n"
+        "torch.ones(16 << 20)\n"
+        "print(faults(), returned)\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    kept, returned = map(int, printed.split())
+    assert kept < returned / 5

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from dfpg.methods.blocks import SFT, SSFT, ChannelAttention, ImageNorm, ResBlock, ResGroup
 
@@ -99,3 +100,40 @@ def test_image_norm_takes_each_images_own_statistics_outside_training() -> None:
     torch.testing.assert_close(layer(x), plain(x))
     expected = torch.cat([plain(image[None]) for image in x])  # as if never out of training
     torch.testing.assert_close(layer.eval()(x), expected)
+
+
+class PlainResBlock(ResBlock):
+    """As the equations read, one operation after the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.leaky_relu(self.body[0](x), 0.2)
+        return x + self.attention(self.body[2](hidden))
+
+
+class PlainSFT(SFT):
+    """As Eq. 2 reads."""
+
+    def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
+        scale, shift = (
+            branch[2](F.leaky_relu(branch[0](prior), 0.2)) for branch in (self.scale, self.shift)
+        )
+        return feature * (scale + self.offset) + shift
+
+
+@pytest.mark.parametrize(("fused", "plain"), [(ResBlock, PlainResBlock), (SFT, PlainSFT)])
+def test_three_steps_leave_the_weights_that_the_plain_equations_leave(
+    fused: type[nn.Module], plain: type[nn.Module]
+) -> None:
+    layout = torch.channels_last
+    inputs = [random(4, 16, 8, 8, seed=n).to(memory_format=layout) for n in range(3)]
+    modules = [kind(16).to(memory_format=layout) for kind in (fused, plain)]
+    modules[1].load_state_dict(modules[0].state_dict())
+    for module in modules:
+        optimiser = torch.optim.Adam(module.parameters(), lr=1e-3, eps=1e-3)
+        for x in inputs:
+            optimiser.zero_grad()
+            out = module(x, x.flip(3)) if isinstance(module, SFT) else module(x)
+            out.abs().mean().backward()
+            optimiser.step()
+    for one, other in zip(*(module.parameters() for module in modules), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

@@ -22,6 +22,7 @@ from dfpg.methods.yasarla2020 import (
     Confidence,
     Dense,
     Generator,
+    InstanceNorm,
     Refine,
     ShareSep,
     Yasarla2020,
@@ -342,3 +343,18 @@ def test_statistics_of_the_image_are_those_of_the_released_test_script(make: Mak
     with torch.no_grad():
         expected = torch.cat([script(image[None])[0].sigmoid() for image in images])
     torch.testing.assert_close(own.eval().class_maps(images), expected)
+
+
+def test_instance_normalisation_equals_pytorchs_own_with_its_gradient() -> None:
+    x = 3 * torch.randn(2, 12, 8, 6, generator=torch.Generator().manual_seed(0)) + 1
+    slopes = torch.linspace(-1, 1, x.numel()).view_as(x)
+    values, gradients = [], []
+    for layer in (InstanceNorm(12), nn.InstanceNorm2d(12)):
+        image = x.clone().requires_grad_()
+        value = layer(image)
+        (value * slopes).sum().backward()
+        values.append(value)
+        gradients.append(image.grad)
+    torch.testing.assert_close(*values, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
+    assert not list(InstanceNorm(12).state_dict())
