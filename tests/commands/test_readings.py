@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch) -> list[tuple[str, object]]:
         assert config.runs[run].images == 40
         assert folder.parts[:2] == ("artifacts", "readings")
 
-    def score(config, run, weights, out):
+    def score(config, run, _weights, out):
         spoilt = run == "b4" and config.methods["dfpgnet"]["scale_offset"] == 0
         lift = -1.0 if spoilt else LIFTS.get(run, 2.0)
         write_per_image(scores_of(config, run, ("b",), lift), out)
