@@ -145,7 +145,8 @@ def test_published_weights_are_taken_instead_of_training(project):
     assert (card.method, card.steps, card.image_size) == ("zhang2019", 0, 32)
     assert card.official in result.stdout
     header, row = (project / "artifacts" / "history" / "b1.csv").read_text().splitlines()
-    assert header == "step,lr,validation_gain,validation_gain_se,validation_unblurred_psnr"
+    names = ("gain", "gain_se", "unblurred_psnr", "people")
+    assert header == ",".join(["step", "lr", *(f"validation_{name}" for name in names)])
     assert row.startswith("0,0,")
     cost = json.loads((project / "artifacts" / "cost" / "b1.json").read_text())
     assert cost["seconds"] == 0

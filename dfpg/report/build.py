@@ -24,6 +24,7 @@ from dfpg.analysis.result_records import (
     TrainingRecord,
     VerificationRecord,
 )
+from dfpg.analysis.study_records import BudgetRecord, ReadingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
@@ -33,6 +34,7 @@ from dfpg.report import chart_selection, curves
 from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.result_files import write_result_files
+from dfpg.report.study_charts import budget_charts, read_study, reading_charts
 from dfpg.report.table_layout import lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
 
@@ -83,6 +85,10 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "verdicts": _verdicts(read_records(DeviationRecord, results / "deviations.csv")),
         "verdict_names": VERDICTS,
         "claims": claim_lines(read_records(ClaimRecord, results / "claims.csv")),
+        "readings": reading_charts(
+            read_study(ReadingRecord, results / "readings.csv", config.profile)
+        ),
+        "budgets": budget_charts(read_study(BudgetRecord, results / "budget.csv", config.profile)),
         "ranks": chart_selection.rankings(ranks),
         "forests": {
             table.name: chart_selection.forest_charts(config, table, tables) for table in TABLES

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers.toy_scores import write_artifacts
+
+from dfpg.analysis.claim_tests import Evidence, run_tests
+from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.paired_scores import pair_image_scores
+from dfpg.analysis.seed_records import load_seeds
+from dfpg.core.config import Config
+from dfpg.core.profile import resolve_profile
+from dfpg.paper.claims import Comparison
+from dfpg.paper.tables import Cell, Column
+
+CELL = Cell("table4", Column("mspl_center", "mean"), "psnr")
+
+
+def write_seed(config: Config, folder: Path, seed: int, *edits: tuple[str, str]) -> None:
+    """A folder as `dfpg publish` writes it, of the smoke profile with another seed."""
+    write_artifacts(config, folder)
+    text = re.sub(r"^seed: 0$", f"seed: {seed}", resolve_profile("smoke")[1], flags=re.MULTILINE)
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "params.yaml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Config:
+    return resolve_profile("smoke")[0]
+
+
+def test_seeds_of_the_same_parameters_are_taken_in(smoke, tmp_path):
+    for seed in (0, 1, 2):
+        write_seed(smoke, tmp_path / f"{seed}", seed)
+    found = load_seeds(smoke, tmp_path)
+    assert len(found) == 2  # the tables' own seed is no further one
+    own = pair_image_scores(smoke, load_scores(smoke, tmp_path / "0" / "per_image"))
+    comparison = Comparison(CELL, "b5", "b4")
+    outcome = run_tests(smoke, Evidence.of(own, found), [comparison])[0]
+    assert outcome.seeds == 3
+    assert outcome.spread == pytest.approx(0, abs=1e-9)  # toy scores know no seed
+
+
+def test_trainings_by_other_parameters_say_nothing_of_these(smoke, tmp_path):
+    write_seed(smoke, tmp_path / "other", 1, ("image_size: 32", "image_size: 64"))
+    write_seed(smoke, tmp_path / "old", 2, ("classical:\n", "classic:\n"))
+    assert load_seeds(smoke, tmp_path) == ()
+    assert load_seeds(smoke, tmp_path / "none") == ()
+
+
+def test_a_run_that_is_set_otherwise_is_left_out(smoke, tmp_path):
+    changed = re.search(r"^  b4: .*$", resolve_profile("smoke")[1], flags=re.MULTILINE)
+    line = changed.group(0)
+    write_seed(smoke, tmp_path / "1", 1, (line, line.replace("images: ", "images: 1")))
+    (found,) = load_seeds(smoke, tmp_path)
+    assert "b5" in found[CELL].runs
+    assert "b4" not in found[CELL].runs
