@@ -145,7 +145,7 @@ def _run_test(
     strata = _effects(paired_scores, comparison, str(names[0]), str(names[1]))
     interval, test = mean_interval(strata, config.statistics.level), paired_test(strata)
     if not math.isfinite(test.p[0]):
-        return ComparisonOutcome(comparison, "one person only")
+        return ComparisonOutcome(comparison, "too few people")
     return ComparisonOutcome(
         comparison,
         effect=float(interval.mean[0]),

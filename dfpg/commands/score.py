@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.metric_ranges import clip_values
+from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, make_stratum, mean_interval
 from dfpg.commands.export import sharp_stem
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
@@ -199,10 +200,10 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
     settings = config.statistics
     values = scores[names].to_numpy(np.float64)
     stratum = make_stratum(values, people, settings.resamples, config.seed, "score")
-    interval = mean_interval([stratum], settings.level)
+    interval = clip_values(mean_interval([stratum], settings.level), names)
     count = scores["sharp"].nunique()
     head = f"mean over {len(scores)} images"
-    if count > 1:
+    if count >= LEAST_PEOPLE:
         head += f" [{100 * settings.level:g} % interval, {count} sharp images are resampled]"
     lines = [head]
     bounds = zip(interval.mean, interval.low, interval.high, strict=True)

@@ -35,7 +35,7 @@ METRICS = (
     "lpips_vgg_lab",
     "d_vgg_lab",
 )
-PEOPLE = 7
+PEOPLE = 10
 IMAGES = 20  # per subset and mode
 HOSTILE = "<script>alert(1)</script>"  # text from files that others write
 
