@@ -80,7 +80,7 @@ class Stratum:
             return moved
         images, both = (_variance(part).sum() for part in (_alone(self), kernels))
         share = max(1 - images / both, 0.0) if both > 0 else 0.0
-        return moved + np.sqrt(share) * _resample(kernels)[0]
+        return np.asarray(moved + np.sqrt(share) * _resample(kernels)[0])
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def _total(values: Array, counts: Array, group: Numbers, groups: int) -> tuple[A
     """Sums [G, C] and counts [G] of the rows of each group."""
     sums = np.zeros((groups, values.shape[1]))
     np.add.at(sums, group, values)
-    return sums, np.bincount(group, counts, groups)
+    return sums, np.bincount(group, counts, groups).astype(np.float64)
 
 
 def _grouped(stratum: Stratum, group: Numbers, draws: Array) -> Stratum:

@@ -58,7 +58,8 @@ def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> 
 
 def judged_rightly(distances: Floats, same: Flags, thresholds: Floats) -> Flags:
     """Whether each pair [N] is judged rightly at its threshold; a distance of NaN never is."""
-    return ((distances < thresholds) == same) & ~np.isnan(distances)
+    right: Flags = ((distances < thresholds) == same) & ~np.isnan(distances)
+    return right
 
 
 def lab_folds(pairs: int) -> NDArray[np.int64]:
