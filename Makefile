@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # cores. On a GPU one at a time.
 JOBS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint docs shipped clean
+.PHONY: help setup fetch repro graph test test-slow smoke pages browser bench lint audit docs shipped clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
-		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
+		&& $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
 
 fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
@@ -34,18 +34,19 @@ repro: fetch ## run the whole pipeline on the embedded faces (about an hour on 2
 		&& python -m dfpg tables --show
 
 graph: # what `repro` runs once everything is installed: all of dvc.yaml, JOBS runs at a time
-	@if [ $(JOBS) -gt 1 ] && ! dvc status -q; then dvc repro parsing baselines \
-		&& dvc stage list --name-only | sed -n 's/^train@//p' | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I RUN \
-			dvc --wait-for-lock repro -s train@RUN evaluate@RUN; fi && dvc repro
+	@if [ $(JOBS) -gt 1 ] && ! python -m dvc status -q; then python -m dvc repro parsing baselines \
+		&& python -m dvc stage list --name-only | sed -n 's/^train@//p' | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I RUN \
+			python -m dvc --wait-for-lock repro -s train@RUN evaluate@RUN; fi && python -m dvc repro
 
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
 	@echo "== tests: 2 to 5 minutes on 2 cores"
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke and not browser'
 
-test-slow: setup ## run the long tests (about half an hour)
+test-slow: setup ## run the long tests (about an hour); ends with how often what was tried
 	@python -m dfpg fetch mobilestylegan
-	@OMP_NUM_THREADS=1 python -m pytest -m slow
+	@counts=$$(mktemp); OMP_NUM_THREADS=1 DFPG_COUNTS=$$counts python -m pytest -m slow; status=$$?; \
+		echo "== tried:"; cat $$counts; rm -f $$counts; exit $$status
 
 smoke: setup ## run the whole graph with the smoke profile in a temporary clone (3 to 8 minutes)
 	@python -m dfpg fetch
@@ -66,14 +67,17 @@ bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/through
 	@python -m bench.throughput .benchmarks/latest.json
 
 lint: setup ## ruff, mypy --strict, the order of the packages, dead code
-	@ruff check . && ruff format --check . && mypy && lint-imports \
-		&& vulture dfpg bench --min-confidence 80
+	@python -m ruff check . && python -m ruff format --check . && python -m mypy && lint-imports \
+		&& python -m vulture dfpg bench --min-confidence 80
+
+audit: setup ## look for known advisories against the pinned versions, where an index has them
+	@python .ci/audit.py
 
 relock: setup ## after an edit of code: enter it into dvc.lock, and say which stages it changes
-	@dvc repro --quiet code && dvc status
+	@python -m dvc repro --quiet code && python -m dvc status
 
 docs: setup ## build these pages into site/, every link checked (half a minute)
-	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo "== docs: site/index.html"
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict && echo "== docs: site/index.html"
 
 GENERATED := artifacts/generated
 
@@ -88,4 +92,4 @@ shipped: fetch ## train the model that ships (on a GPU; in a clone of its own)
 	@python -m dfpg.commands.deblur.shipped measure artifacts/weights/dfpg_b.safetensors
 
 clean: ## remove what can be made again (not .venv, not results)
-	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache .audit

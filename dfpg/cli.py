@@ -12,7 +12,8 @@ import typer
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.stages import stages
 from dfpg.core.errors import UserError, line_of
-from dfpg.core.terminal import accept_any_text, flush_output, print_error
+from dfpg.core.installation import warn_of_other_copy
+from dfpg.core.terminal import accept_any_text, flush_output, print_error, say
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -24,6 +25,8 @@ app = typer.Typer(
 profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
 app.add_typer(faces_app, name="faces")
+weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
 testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=True)
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
@@ -37,7 +40,7 @@ def licences() -> None:
     """Print licence, origin and terms of every asset."""
     from dfpg.pretrained.assets.store import licence_table
 
-    typer.echo(licence_table())
+    say(licence_table())
 
 
 @app.command()
@@ -47,14 +50,18 @@ def score(
     out: Annotated[Path, typer.Option(help="CSV of every image.")] = Path("restored_scores.csv"),
     vggface: Annotated[Path | None, typer.Option(help="Your VGGFace file, for d_VGG.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV.")] = False,
+    suffix: Annotated[
+        str | None, typer.Option(help="What restored images' names end with, such as _out.")
+    ] = None,
 ) -> None:
     """Score anyone's restored images by every convention; needs the assets, no project.
 
-    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>.
+    Files match by equal names, or as <stem>_ker<NN>_blur_k<size> with <stem>; _random, _out3 and
+    _deblur at the end of restored images' names are known.
     """
     from dfpg.commands.score import score as score_folders
 
-    typer.echo(score_folders(restored, sharp, out, force, vggface))
+    say(score_folders(restored, sharp, out, force, vggface, suffix))
 
 
 @app.command()
@@ -71,11 +78,11 @@ def submit(
     from dfpg.commands import submit as submission
 
     if remove:
-        typer.echo(submission.remove(name))
+        say(submission.remove(name))
     elif restored is None or not protocol:
         raise UserError(f"submit {name}: give --restored DIR and --protocol a or b")
     else:
-        typer.echo(submission.submit(name, restored, protocol, paper, by, force))
+        say(submission.submit(name, restored, protocol, paper, by, force))
 
 
 @testset_app.command("export")
@@ -89,7 +96,7 @@ def export_testset(
     """Write a protocol's blurred and sharp images as PNG, in the published naming."""
     from dfpg.commands.export import export_testset as export_testset_command
 
-    typer.echo(export_testset_command(protocol, out, force))
+    say(export_testset_command(protocol, out, force))
 
 
 @app.command()
@@ -112,9 +119,9 @@ def sheet(
     from dfpg.commands.sheet import sheet as sheet_command
 
     if blurred is None:
-        typer.echo(sheet_command(out))
+        say(sheet_command(out))
     else:
-        typer.echo(real_blur(blurred, out, beside or []))
+        say(real_blur(blurred, out, beside or []))
 
 
 @app.command()
@@ -143,7 +150,7 @@ def deblur(
 
     choices = Options(weights, device, aligned, copy, png, strip, force)
     outcome = restore(source, out, choices)
-    typer.echo(outcome.text)
+    say(outcome.text)
     raise typer.Exit(0 if outcome.complete else 1)
 
 
@@ -154,7 +161,7 @@ def methods(
     """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
     from dfpg.commands.methods import methods as methods_command
 
-    typer.echo(methods_command(csv))
+    say(methods_command(csv))
 
 
 @app.command()
@@ -171,9 +178,9 @@ def doctor(
     if as_json:
         import json
 
-        typer.echo(json.dumps(report.record(), indent=2))
+        say(json.dumps(report.record(), indent=2))
     else:
-        typer.echo(render(report))
+        say(render(report))
     raise typer.Exit(0 if report.ready else 1)
 
 
@@ -190,7 +197,7 @@ def calibrate(
     from dfpg.commands.calibrate import calibrate as compare_with_paper
     from dfpg.core.config import load_config
 
-    typer.echo(compare_with_paper(load_config(), weights, images))
+    say(compare_with_paper(load_config(), weights, images))
 
 
 @app.command()
@@ -199,7 +206,7 @@ def compare(first: Path, second: Path) -> None:
     from dfpg.commands.compare import compare as compare_folders
 
     report = compare_folders(first, second)
-    typer.echo(str(report))
+    say(str(report))
     raise typer.Exit(0 if report.agree else 1)
 
 
@@ -216,7 +223,7 @@ def seeds(
     """Tables over several training seeds, with intervals over people and seeds."""
     from dfpg.commands.seeds import compare_seeds
 
-    typer.echo(compare_seeds(folders, out, against))
+    say(compare_seeds(folders, out, against))
 
 
 @app.command()
@@ -228,7 +235,7 @@ def publish(
     from dfpg.commands.publish import publish as keep
     from dfpg.core.config import load_config
 
-    typer.echo(keep(load_config(), name, force=force))
+    say(keep(load_config(), name, force=force))
 
 
 @profile_app.command("use")
@@ -241,12 +248,16 @@ def profile_use(
     slot: Annotated[
         list[str] | None, typer.Option(help="PROTOCOL.SUBSET=SOURCE, e.g. b.ffhq=portraits.")
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="RUN=FILE of published weights; the run is not trained."),
+    ] = None,
 ) -> None:
     """Write a profile's resolved values into params.yaml; folders named there before stay."""
     from dfpg.core.profile import describe_profile, use_profile
 
-    notes = use_profile(name, faces=faces or (), slots=slot or ())
-    typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
+    notes = use_profile(name, faces=faces or (), slots=slot or (), weights=weights or ())
+    say("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
 
 
 @profile_app.command("list")
@@ -254,7 +265,21 @@ def profile_list() -> None:
     """Say what each profile is for, what it needs and how long it takes."""
     from dfpg.core.profile import NAMES, describe_profile
 
-    typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+    say("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+
+
+@weights_app.command("check")
+def weights_check(
+    method: Annotated[str, typer.Argument(help="as in `dfpg methods`")],
+    file: Annotated[Path, typer.Argument(help="File or folder of published weights.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Draw blurred, restored and sharp image into this PNG.")
+    ] = None,
+) -> None:
+    """Say what a file of published weights is and which options fit; restore one test image."""
+    from dfpg.commands.weights import check_weights
+
+    say(check_weights(method, file, out))
 
 
 @record_app.command("check")
@@ -263,7 +288,7 @@ def record_check() -> None:
     from dfpg.commands.record import check_record
 
     check = check_record()
-    typer.echo(str(check))
+    say(str(check))
     raise typer.Exit(0 if check.ok else 1)
 
 
@@ -276,6 +301,7 @@ def main() -> None:
     """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
     accept_any_text()
+    warn_of_other_copy()
     try:
         try:
             if stage := os.environ.get("DVC_STAGE"):

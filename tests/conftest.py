@@ -1,17 +1,65 @@
-"""Fixtures that several test modules share."""
+"""What every test finds: no home of a user, the same random state, and a few fixtures."""
 
 from __future__ import annotations
 
 import os
+import random
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 # Small tensors: one thread is faster, and workers of pytest-xdist share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
+import torch
+from helpers.places import ROOT
 
 from dfpg.core.config import Config
 from dfpg.core.profile import resolve_profile
+from dfpg.pretrained.assets.store import FOLDER, FOLDER_VARIABLE, cache_folder
+
+OWN_HOME = "DFPG_TEST_HOME"  # set by the main process, for the workers of pytest-xdist
+HOMES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+# What a hook of git, a DVC stage or a user's shell leaves, and the tested code would obey.
+FOREIGN = ("DVC_STAGE", "GIT_", "MPL", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+# Without a user's settings, git would refuse a tree that somebody else owns.
+ANY_OWNER = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
+
+
+def pytest_configure() -> None:
+    """Give the session an empty home: a user's caches and settings must not decide a test."""
+    if OWN_HOME in os.environ:
+        return
+    if FOLDER_VARIABLE not in os.environ:  # looked up while the user's home is still known
+        folders = [ROOT / FOLDER, cache_folder()]
+        found = next((folder for folder in folders if folder and folder.is_dir()), folders[0])
+        os.environ[FOLDER_VARIABLE] = str(found)
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    home = tempfile.mkdtemp(prefix="dfpg-test-home-")
+    os.environ |= {OWN_HOME: home, "HOME": home, **ANY_OWNER}
+    os.environ |= {name: str(Path(home) / name.lower()) for name in HOMES}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The main process removes the home, after its workers."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(OWN_HOME), ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test starts from the same global random state, fixtures of its module, too."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +71,6 @@ def config() -> Config:
 @pytest.fixture
 def set_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say what the CPU has: bf16 at all, and tiles or vectors that multiply it."""
-    import torch
 
     def set_cpu(bf16: bool, amx: bool, avx512_bf16: bool = False) -> None:
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)

@@ -128,7 +128,7 @@ def publish(project: Path, weights: Path, method: str = "zhang2019", width: int 
     text = (project / "params.yaml").read_text()
     line = next(line for line in text.splitlines() if line.startswith("  b1:"))
     options = f"{{width: {width}}}" if method == "zhang2019" else "{variant: b1}"
-    run = f"protocol: b, steps: 4, lr: 1.0e-4, lr_discriminator: 1.0e-5, options: {options}"
+    run = f"protocol: b, images: 16, lr: 1.0e-4, lr_discriminator: 1.0e-5, options: {options}"
     replace(project / "params.yaml", line, f"  b1: {{method: {method}, {run}, weights: {weights}}}")
 
 
@@ -173,9 +173,8 @@ def test_the_released_weights_deblur_a_face_after_train(project):
 @pytest.mark.parametrize(
     ("method", "width", "message"),
     [
-        ("zhang2019", 32, "encoder_lv1.pkl: damaged, or not a PyTorch weights file"),
-        ("zhang2019", 12, "set methods.zhang2019.width"),
-        ("dfpgnet", 32, "dfpgnet reads no published weights"),
+        ("zhang2019", 32, "encoder_lv1.pkl: damaged, or no PyTorch weights"),
+        ("dfpgnet", 32, "published: is a folder; accepted: a state dict of the generator class"),
     ],
 )
 def test_published_weights_that_do_not_fit_are_refused(project, method, width, message):
@@ -186,6 +185,20 @@ def test_published_weights_that_do_not_fit_are_refused(project, method, width, m
     assert message in refused(dfpg(project, "train", "b1"))
     assert not (project / "artifacts" / "weights").exists()
     assert not (project / "artifacts" / "history").exists()
+
+
+def test_a_check_of_weights_that_are_none_is_one_line(project):
+    (project / "net.pth").write_text("not weights")
+    line = refused(dfpg(project, "weights", "check", "nafnet", "net.pth"))
+    assert "net.pth: damaged, or no PyTorch weights" in line
+    assert "accepted: NAFNet-GoPro-width32.pth" in line
+
+
+def test_official_profile_without_weights_says_how_to_name_them(project):
+    before = (project / "params.yaml").read_text()
+    line = refused(dfpg(project, "profile", "use", "official"))
+    assert "no weights are named: give --weights RUN=FILE" in line
+    assert (project / "params.yaml").read_text() == before
 
 
 def test_tables_without_scores_leave_the_old_results(project):
@@ -219,7 +232,7 @@ def imported(code: str) -> set[str]:
 def test_the_command_line_imports_little():
     modules = imported("import dfpg.cli")
     assert not modules & {"torch", "pandas", "numpy", "PIL", "scipy", "pydantic", "rich"}
-    assert len(modules - imported("import typer")) < 10  # of ours: dfpg, cli, errors
+    assert len(modules - imported("import typer")) < 12  # of ours: dfpg, cli, what they hold
 
 
 def test_help_imports_little_more():
@@ -239,3 +252,62 @@ def test_help_answers_within_0_3_s():
         after = os.times()
         taken.append(sum(after[2:4]) - sum(before[2:4]))
     assert min(taken) < 0.3
+
+
+def test_tables_are_shown_by_a_terminal_with_few_letters(project):
+    """Case 14: `PYTHONIOENCODING=cp1252 dfpg tables --show`."""
+    (project / "results").symlink_to(ROOT / "results")
+    result = subprocess.run(
+        [sys.executable, "-m", "dfpg", "tables", "--show"],
+        cwd=project,
+        capture_output=True,
+        encoding="cp1252",
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert "| PSNR (dB) ^ | SSIM ^ | d_VGG v |" in result.stdout
+
+
+def test_a_name_that_is_no_utf8_is_one_line_in_every_command_of_faces(project, tmp_path):
+    folder = tmp_path / "portraits"
+    folder.mkdir()
+    shutil.copy(ROOT / "data" / "faces" / "p00000_0.jpg", os.fsencode(folder) + b"/\xff\x1b[2J.jpg")
+    use_profile("smoke", project / "params.yaml", [f"portraits=folder:{folder}"])
+    replace(project / "params.yaml", "source: embedded", "source: portraits")
+    shown = rf"{folder}/\xff\x1b[2J.jpg: its name is not UTF-8: rename it"
+    assert shown in refused(dfpg(project, "faces", "prepare"))
+    checked = dfpg(project, "data", "check")
+    assert checked.returncode == 1
+    assert f"portraits: {shown}" in checked.stdout
+    assert "\x1b" not in checked.stdout + checked.stderr
+
+
+NO_HOME = """
+import pwd, sys
+def unknown(_):
+    raise KeyError("uid not found")
+pwd.getpwuid = unknown
+from dfpg.cli import main
+sys.argv = ["dfpg", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_user_without_a_home_gets_no_traceback(project):
+    """As in containers that run under any number: no HOME, and no entry for the user."""
+    sharp = project / "sharp"
+    sharp.mkdir()
+    shutil.copy(ROOT / "data" / "faces" / "p00000_0.jpg", sharp)
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    score = ["score", "--restored", str(sharp), "--sharp", str(sharp)]
+    for arguments in (["data", "check"], ["profile", "use", "smoke"], score):
+        result = subprocess.run(
+            [sys.executable, "-c", NO_HOME, *arguments],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+        )
+        assert result.returncode == 0, result.stderr

@@ -26,13 +26,13 @@ def metric_range(convention: str) -> tuple[float, float]:
 
 def clip_values(interval: Interval, conventions: Sequence[str]) -> Interval:
     """An interval [C] of values, cut off at the range of each column's convention."""
-    low, high = np.array([metric_range(name) for name in conventions]).T
+    low, high = np.reshape([metric_range(name) for name in conventions], (-1, 2)).T
     return _clip(interval, low, high)
 
 
 def clip_differences(interval: Interval, conventions: Sequence[str]) -> Interval:
     """An interval [C] of differences of two values, cut off at the greatest difference."""
-    low, high = np.array([metric_range(name) for name in conventions]).T
+    low, high = np.reshape([metric_range(name) for name in conventions], (-1, 2)).T
     return _clip(interval, low - high, high - low)
 
 

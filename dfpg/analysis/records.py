@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from dfpg.core.config import validation_message
+from dfpg.core.csv_files import from_cell, to_cell
 from dfpg.core.errors import UserError
 
 
@@ -66,7 +67,7 @@ def csv_lines(columns: Sequence[str], lines: Iterable[Mapping[str, str]]) -> str
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: to_cell(cell) for name, cell in line.items()} for line in lines)
     return stream.getvalue()
 
 
@@ -87,7 +88,8 @@ def read_records(kind: type[R], path: Path) -> list[R]:
         raise UserError(f"{path}: no column {absent[0]!r}; run `dvc repro` again")
     records = []
     for number, line in enumerate(lines, 2):
-        known = {name: line[name] for name in kind.model_fields if line.get(name) is not None}
+        fields = {name: line.get(name) for name in kind.model_fields}
+        known = {name: from_cell(cell) for name, cell in fields.items() if cell is not None}
         try:
             records.append(kind.model_validate(known))
         except ValidationError as error:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from dfpg.analysis.tolerances import TRAINED, UNTRAINED
 from dfpg.analysis.verification import Observations
-from dfpg.core.config import Config, Frozen, ProtocolName, validation_message
+from dfpg.core.config import Config, Frozen, Name, ProtocolName, validation_message
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json, sha256
 from dfpg.evaluation.per_image import KEYS, read_per_image, read_recognition
@@ -38,7 +38,7 @@ class SubmissionCard(Frozen):
     by which a later run notices another test set or another network.
     """
 
-    name: str
+    name: Name
     protocol: ProtocolName
     paper: str
     by: str

@@ -62,7 +62,17 @@ from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import ERRATA, PublishedKey, published_values
-from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Row, Table, fidelity, table_rows
+from dfpg.paper.tables import (
+    BASELINES,
+    TABLES,
+    Cell,
+    Column,
+    Row,
+    Table,
+    fidelity,
+    note,
+    table_rows,
+)
 
 
 @within_memory("statistics.resamples")
@@ -230,6 +240,7 @@ def _record(
         PublishedKey(table.name, row.key, column.test_set, column.subset, metric)
     )
     row_fidelity = fidelity(config, row) if present else "reported only"
+    own = row.prior and row_fidelity == row.fidelity  # trained here with the prior network
     verdict, reason = "", _missing_reason(config, row, metric, found, bounds, present)
     if published and reason:
         verdict = NOT_COMPARABLE
@@ -255,9 +266,9 @@ def _record(
         verdict=verdict,
         reason=reason,
         fidelity=row_fidelity,
-        note=row.note if row_fidelity == row.fidelity else "",
+        note=note(row, row_fidelity),
         source="; ".join(slot_labels(config, column)) if present else "",
-        prior=prior_network(config) if present and (row.prior or metric == "d_vgg") else "",
+        prior=prior_network(config) if present and (own or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,
         profile=config.profile,
     )

@@ -1,7 +1,7 @@
 """A protocol's test set as PNG folders in the published naming, so that any code can restore it.
 
-Protocol A is laid out as the Shen test set (METHODS section 2.1), protocol B with the file names
-of the MSPL test sets (section 2.4), whose folder names are assumed.
+Protocol A is laid out as the Shen test set (joanshen0508/Deep-Semantic-Face-Deblurring), protocol B
+with the file names of the MSPL test sets (sujyQ/SAPPGAN), whose folder names are assumed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from dfpg.core.config import ProtocolName, protocol_name
+from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
 from dfpg.core.paths import TESTSETS
@@ -102,7 +103,7 @@ def export_images(testset: TestSet, protocol: ProtocolName, out: Path, force: bo
             progress.advance()
     columns = ["image", "subset", "mode", "person", "face", "kernel", "size"]
     table = pd.concat([names, testset.index[columns]], axis=1)
-    write_text(out / INDEX, table.to_csv(index=False, lineterminator="\n"))
+    write_text(out / INDEX, to_csv(table, index=False))
     parents = sorted({str(PurePosixPath(name).parent) for name in names["blurred"]})
     return (
         f"{out}: {len(names)} blurred and {len(sharp)} sharp images, listed in {INDEX}\n"

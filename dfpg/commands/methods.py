@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dfpg.core.config import Config, load_config
+from dfpg.core.csv_files import to_csv
 from dfpg.core.files import write_text
 from dfpg.core.markdown import markdown_table
 from dfpg.core.profile import resolve_profile
@@ -91,5 +92,5 @@ def methods(csv: Path | None) -> str:
     full, _ = resolve_profile("paper")
     records = overview(load_config(), full)
     if csv is not None:
-        write_text(csv, pd.DataFrame(records).to_csv(index=False))
+        write_text(csv, to_csv(pd.DataFrame(records), index=False))
     return markdown(records)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from dfpg.analysis.metric_ranges import clip_values
 from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, make_stratum, mean_interval
-from dfpg.commands.export import sharp_stem
+from dfpg.commands.matching import ImagePair, match_images
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError
+from dfpg.core.csv_files import to_csv
+from dfpg.core.errors import UserError, printable
 from dfpg.core.files import read_image, write_text
 from dfpg.core.progress import Progress
 
@@ -28,14 +29,14 @@ PRIORS = Path("artifacts/priors")
 Size = tuple[int, int]  # height, width in px
 
 
-class ImagePair(NamedTuple):
-    """A restored image and its sharp one."""
-
-    restored: Path
-    sharp: Path
-
-
-def score(restored: Path, sharp: Path, out: Path, force: bool, vggface: Path | None) -> str:
+def score(
+    restored: Path,
+    sharp: Path,
+    out: Path,
+    force: bool,
+    vggface: Path | None,
+    suffix: str | None = None,
+) -> str:
     """Score a folder of images; write the per-image CSV and return means and conventions as text.
 
     The settings are the paper's (profile ``paper``), whatever the project's are.
@@ -47,6 +48,7 @@ def score(restored: Path, sharp: Path, out: Path, force: bool, vggface: Path | N
         force: replace ``out``.
         vggface: the user's VGGFace file for d_VGG; None: the network in ``artifacts/priors``,
             and no d_VGG where there is none.
+        suffix: as :func:`dfpg.commands.matching.match_images` takes it.
 
     Raises:
         UserError: the CSV exists, images do not match or cannot be read, or an asset is missing.
@@ -58,74 +60,24 @@ def score(restored: Path, sharp: Path, out: Path, force: bool, vggface: Path | N
     if out.exists() and not force:
         raise UserError(f"{out}: exists: name another file with --out, or replace it with --force")
     config, _ = resolve_profile("paper")
-    pairs, published = match_images(restored, sharp)
+    matching = match_images(restored, sharp, suffix)
+    pairs = matching.pairs
     sizes = image_sizes(pairs)
     prior, sentence = _load_prior(vggface)
     device = select_device()
     metrics = build_metrics(config, prior, device)
     scores = score_pairs(config, pairs, sizes, metrics, device)
-    write_text(out, scores.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_text(out, to_csv(scores, index=False, float_format="%.6f"))
     lines = [
-        _describe_match(pairs, published),
+        matching.describe(),
         f"size: {', '.join(f'{width} x {height} px' for height, width in sorted(set(sizes)))}",
         sentence,
         "",
         summarise(config, scores, metrics),
         "",
-        f"{out}: scores of every image",
+        f"{printable(out)}: scores of every image",
     ]
     return "\n".join(lines)
-
-
-def match_images(restored: Path, sharp: Path) -> tuple[list[ImagePair], int]:
-    """Pairs of the files of two folders, sorted by sharp, then restored name.
-
-    A restored image belongs to the sharp one with the same name without suffix; where there is
-    none, ``<stem>_ker<NN>_blur_k<size>`` belongs to ``<stem>``, as in the published test sets.
-
-    Returns:
-        The pairs, and how many of them were found by the published naming.
-
-    Raises:
-        UserError: a folder is missing or empty, two of its images have one name, or an image has
-            no partner.
-    """
-    by_stem, wanted = _images(restored), _images(sharp)
-    pairs, published = [], 0
-    for stem, path in by_stem.items():
-        source = stem if stem in wanted else sharp_stem(stem)
-        if source not in wanted:
-            raise UserError(
-                f"{path}: no sharp image {source!r} in {sharp}: names must be equal, or "
-                "<stem>_ker<NN>_blur_k<size> for the sharp <stem>"
-            )
-        published += source != stem
-        pairs.append(ImagePair(path, wanted[source]))
-    idle = sorted(set(wanted.values()) - {pair.sharp for pair in pairs})
-    if idle:
-        raise UserError(
-            f"{idle[0]}: no restored image in {restored} ({len(idle)} of {len(wanted)} sharp "
-            "images have none): supply them, or remove the sharp ones"
-        )
-    return sorted(pairs, key=lambda pair: (pair.sharp, pair.restored)), published
-
-
-def _images(folder: Path) -> dict[str, Path]:
-    """Files of a folder by stem; hidden files and subfolders are passed over."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise UserError(
-                f"{path}: {found[path.stem].name} has the same name without suffix: remove one"
-            )
-        found[path.stem] = path
-    if not found:
-        raise UserError(f"{folder}: no images in it: name the folder that holds them directly")
-    return found
 
 
 def image_sizes(pairs: Sequence[ImagePair]) -> list[Size]:
@@ -188,42 +140,55 @@ def score_pairs(
                 frames.append(pd.DataFrame(found, index=batch))
                 progress.advance(len(batch))
     names = pd.DataFrame(
-        {"restored": [p.restored.name for p in pairs], "sharp": [p.sharp.name for p in pairs]}
+        {
+            "restored": [printable(pair.restored.name) for pair in pairs],
+            "sharp": [printable(pair.sharp.name) for pair in pairs],
+        }
     )
     return pd.concat([names, (pd.concat(frames).sort_index().round(6) + 0.0)], axis=1)
 
 
 def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
-    """Mean of every column with its interval over sharp images, and what the column is."""
-    names = list(metrics)
-    people = scores["sharp"].astype(str).tolist()
-    settings = config.statistics
-    values = scores[names].to_numpy(np.float64)
-    stratum = make_stratum(values, people, settings.resamples, config.seed, "score")
-    interval = clip_values(mean_interval([stratum], settings.level), names)
+    """Mean of every column with its interval over sharp images, and what the column is.
+
+    The PSNR of an image that equals its sharp one is infinite: such images are counted, and the
+    mean is that of the others.
+    """
     count = scores["sharp"].nunique()
     head = f"mean over {len(scores)} images"
     if count >= LEAST_PEOPLE:
-        head += f" [{100 * settings.level:g} % interval, {count} sharp images are resampled]"
+        level = 100 * config.statistics.level
+        head += f" [{level:g} % interval, {count} sharp images are resampled]"
+    names = list(metrics)
+    finite = np.isfinite(scores[names].to_numpy(np.float64)).all(axis=1)
+    cells = _cells(config, scores, [name for name in names if np.isfinite(scores[name]).all()])
+    equal = int((~finite).sum())
     lines = [head]
-    bounds = zip(interval.mean, interval.low, interval.high, strict=True)
-    for (name, metric), (mean, low, high) in zip(metrics.items(), bounds, strict=True):
-        cell = f"{mean:.4f}" + (f" [{low:.4f}, {high:.4f}]" if np.isfinite(low) else "")
+    for name, metric in metrics.items():
+        if name in cells:
+            cell = cells[name]
+        elif equal == len(scores):
+            cell = f"infinite: all {equal} equal their sharp images"
+        else:
+            rest = _cells(config, scores.iloc[np.flatnonzero(finite)], [name])[name]
+            cell = f"{rest} over {len(scores) - equal}; {equal} equal, infinite"
         direction = "higher" if metric.higher_is_better else "lower"
         lines += [f"{name:16} {cell}, {direction} is better", f"    {metric.convention}"]
     return "\n".join(lines)
 
 
-def _describe_match(pairs: Sequence[ImagePair], published: int) -> str:
-    restored, sharp = len(pairs), len({pair.sharp for pair in pairs})
-    ways = []
-    if restored > published:
-        ways.append(f"{restored - published} by equal names")
-    if published:
-        ways.append(
-            f"{published} by the published naming (<stem>_ker<NN>_blur_k<size> belongs to <stem>)"
-        )
-    return f"matched: {restored} restored with {sharp} sharp images, {', '.join(ways)}"
+def _cells(config: Config, scores: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
+    """Mean and interval of columns without infinite values, as text."""
+    people = scores["sharp"].astype(str).tolist()
+    settings = config.statistics
+    values = scores[list(names)].to_numpy(np.float64)
+    stratum = make_stratum(values, people, settings.resamples, config.seed, "score")
+    interval = clip_values(mean_interval([stratum], settings.level), names)
+    bounds = zip(interval.mean, interval.low, interval.high, strict=True)
+    return {
+        name: f"{mean:.4f}" + (f" [{low:.4f}, {high:.4f}]" if np.isfinite(low) else "")
+        for name, (mean, low, high) in zip(names, bounds, strict=True)
+    }
 
 
 def _load_prior(vggface: Path | None) -> tuple[PriorNetwork | None, str]:

@@ -23,6 +23,7 @@ from dfpg.commands.export import INDEX, file_names
 from dfpg.core.config import Config, ProtocolName, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, read_json, write_text
+from dfpg.core.listing import composed, list_images
 from dfpg.evaluation.per_image import KEYS, read_per_image
 from dfpg.paper.tables import BASELINES, RECOGNITION, TABLES
 
@@ -81,9 +82,13 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
         blurred=blurred_means(ARTIFACTS / "per_image" / "baselines.csv", chosen),
     )
     _store(config, card, TestSet(testset.sharp, images, testset.index), target)
-    mean = read_per_image(target / PER_IMAGE)["psnr"].mean()
+    values = read_per_image(target / PER_IMAGE)["psnr"]
+    finite = values[np.isfinite(values)]  # infinite where an image equals its sharp one
+    equal = len(values) - len(finite)
+    mean = f"{finite.mean():.2f} dB" if len(finite) else "infinite"
+    others = f" over {len(finite)}, {equal} equal to their sharp images" if equal else ""
     return (
-        f"{target}: {len(images)} images of test set {chosen}, PSNR {mean:.2f} dB "
+        f"{target}: {len(images)} images of test set {chosen}, PSNR {mean}{others} "
         f"(blurred: {card.blurred['psnr']:.2f} dB); `dvc repro tables` adds the row"
     )
 
@@ -127,10 +132,9 @@ def read_submission(testset: TestSet, protocol: ProtocolName, restored: Path) ->
     Raises:
         UserError: an image is missing, unreadable or of another size.
     """
-    if not restored.is_dir():
-        raise UserError(f"{restored}: no such folder")
+    found = {composed(file): restored / file for file in list_images(restored).images}
     names = file_names(protocol, testset.index)["blurred"].tolist()
-    absent = [name for name in names if not (restored / name).is_file()]
+    absent = [name for name in names if composed(name) not in found]
     if absent:
         raise UserError(
             f"{restored / absent[0]}: missing ({len(absent)} of {len(names)} are): paths and names "
@@ -139,7 +143,7 @@ def read_submission(testset: TestSet, protocol: ProtocolName, restored: Path) ->
     images = np.empty_like(testset.blurred)
     height, width = images.shape[1:3]
     for name, image in zip(names, testset.index["image"], strict=True):
-        pixels = read_image(restored / name)
+        pixels = read_image(found[composed(name)])
         if pixels.shape != (height, width, 3):
             raise UserError(
                 f"{restored / name}: {pixels.shape[1]} x {pixels.shape[0]} px instead of "

@@ -5,9 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Control and format characters move the cursor, change colours, or reorder what follows; lone
+# surrogates are bytes of a file name that is not UTF-8.
+UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class UserError(Exception):
@@ -17,6 +22,30 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        """Keep the message as :func:`printable` shows it: file names stand in it."""
+        super().__init__(printable(message))
+
+
+def printable(text: object) -> str:
+    r"""A name or a message as one line that a terminal shows as it is.
+
+    Characters that would act on the terminal are written as Python writes them (``\x1b``), and so
+    are the bytes of a file name that is not UTF-8.
+    """
+    return "".join(
+        escaped(character) if unicodedata.category(character) in UNSAFE else character
+        for character in str(text)
+    )
+
+
+def escaped(character: str) -> str:
+    r"""A character as an escape in ASCII; a byte that is no character as ``\xff``."""
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds an undecodable byte of a file name
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 ADVICE = {
@@ -39,11 +68,26 @@ def advice(error: OSError) -> str:
     return ADVICE.get(error.errno or 0, "look at the disk and its permissions, then run again")
 
 
+def refused(path: Path, action: str, error: OSError, state: str = "") -> UserError:
+    """What to raise where the system refuses an action on a path that is known.
+
+    Args:
+        path: file or folder.
+        action: in the infinitive, e.g. ``"read"``.
+        error: the refusal.
+        state: what holds of the path now, where that is in doubt.
+    """
+    reason = error.strerror or error
+    then = f"{state}: " if state else ""
+    return UserError(f"{path}: cannot {action} ({reason}); {then}{advice(error)}")
+
+
 def os_error_line(error: OSError) -> str:
     """One line for a system error that nobody said more about: file, reason, what to do."""
     named = error.filename2 or error.filename
     where = os.fsdecode(named) if isinstance(named, str | bytes | Path) else "input or output"
-    return f"{where}: {error.strerror or error or type(error).__name__}: {advice(error)}"
+    reason = error.strerror or error or type(error).__name__
+    return printable(f"{where}: {reason}: {advice(error)}")
 
 
 # What NumPy, PyTorch (CPU and GPU), OpenCV, ONNX Runtime and C++ say where memory is lacking.
@@ -74,7 +118,31 @@ def line_of(error: BaseException) -> str | None:
         return str(error)
     if lacks_memory(error):
         return f"not enough memory{asked_for(error)}: end other programs, or ask for less"
+    if isinstance(error, UnicodeEncodeError) and 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
+        return no_utf8_line(error)
+    if isinstance(error, ImportError) and _NO_LIBRARY in str(error):
+        return missing_library_line(error)
     return os_error_line(error) if isinstance(error, OSError) else None
+
+
+def no_utf8_line(error: UnicodeEncodeError) -> str:
+    """One line for a file name whose bytes are no UTF-8, where text was to be made of it."""
+    before = error.object[: error.start].rpartition("\n")[2][-40:]
+    after = error.object[error.start :].partition("\n")[0][:40]
+    return f"{printable(before + after)}: its name is not UTF-8: rename it"
+
+
+_NO_LIBRARY = "cannot open shared object file"
+
+
+def missing_library_line(error: ImportError) -> str:
+    """One line for a library of the system that a package wants and that is not there."""
+    library = str(error).partition(":")[0]
+    return (
+        f"{library}: missing on this system, and OpenCV wants it: install libgl1, libglib2.0-0 and "
+        "libxcb1 (Debian, Ubuntu), or, without being root, run `python -m pip install "
+        "--force-reinstall --no-deps opencv-python-headless`: the same, but without windows"
+    )
 
 
 @contextmanager

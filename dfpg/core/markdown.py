@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from dfpg.core.errors import printable
+
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are written as they are, not padded; ``|`` in a cell is escaped."""
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in (headings, *rows)]
+    """A table whose cells are not padded; each is escaped (:func:`escape`)."""
+    cells = [[escape(cell) for cell in row] for row in (headings, *rows)]
     return tabulate(cells[1:], cells[0], "github", disable_numparse=True, stralign=None)
+
+
+def escape(text: str) -> str:
+    """Text of one table cell: no new cell or line, no HTML, no link or picture."""
+    text = printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

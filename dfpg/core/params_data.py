@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from dfpg.core.derived import NOMINAL_SIZES
 from dfpg.core.params_base import Frozen, GreyLevels, Name, Place, Source, distinct
-
-NOMINAL_SIZES = (13, 15, 17, 19, 21, 23, 25, 27)  # kernel sizes at 128 px, paper section 4.2
-REFERENCE_SIZE = 128  # px: image size that the nominal kernel sizes refer to
 
 SplineCount = Annotated[
     int, Field(ge=1, le=25_000, description="ten times the 2,500 per nominal size of MSPL")
@@ -39,7 +37,7 @@ Framing = Literal["close", "wide"]  # the face alone, or the head with its surro
 
 
 class SplineKernels(Frozen):
-    """Chakrabarti 2016 splines (METHODS section 3.2); counts are per nominal size."""
+    """Chakrabarti 2016 splines; counts are per nominal size."""
 
     train: SplineCount
     test: SplineCount
@@ -55,7 +53,7 @@ class SplineKernels(Frozen):
 
 
 class TrajectoryKernels(Frozen):
-    """Boracchi-Foi trajectories (METHODS section 3.1); counts are over all nominal sizes."""
+    """Boracchi and Foi 2012 trajectories; counts are over all nominal sizes."""
 
     train: TrajectoryCount
     test: TrajectoryCount
@@ -70,7 +68,7 @@ class Kernels(Frozen):
 
 
 class Augmentation(Frozen):
-    """Random view of a training face (METHODS section 2.3)."""
+    """Random view of a training face (dolphin0104/MSPL-GAN)."""
 
     random_crop: bool
     flip: bool

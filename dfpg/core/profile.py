@@ -1,6 +1,7 @@
 """Profiles: ``base.yaml`` holds the paper's values, each profile only its differences.
 
-A profile's ``based_on`` names another one whose differences come first.
+A profile's ``based_on`` names another one whose differences come first. ``official`` trains
+nothing: its runs are those that are given published weights.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from ruamel.yaml import YAML
 from dfpg.core.config import PARAMS, Config, FaceSource, load_yaml, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.installation import refuse_other_copy
 
-NAMES = ("smoke", "embedded", "gpu", "research", "paper", "shipped")
+NAMES = ("smoke", "embedded", "gpu", "research", "paper", "shipped", "official")
 EMBEDDED = "embedded"
+OFFICIAL = "official"
 
 
 def _yaml() -> YAML:
@@ -42,7 +45,7 @@ def _merge(target: Any, changes: Any, where: str) -> None:
     for key, value in changes.items():
         if key not in target:
             raise UserError(f"{where}: {key}: unknown key: base.yaml has no such value")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(target[key], dict):
             _merge(target[key], value, f"{where}: {key}")
         else:
             target[key] = value
@@ -88,33 +91,42 @@ def use_profile(
     path: Path = PARAMS,
     faces: Sequence[str] = (),
     slots: Sequence[str] = (),
+    weights: Sequence[str] = (),
 ) -> list[str]:
     """Write a profile's resolved values into ``params.yaml``; see :func:`resolve_profile`.
 
     Folders that the old file names are kept, and so are methods' blocks and runs that the user
     added, and sources in the test sets' slots where they are the user's own and the profile does
-    not use the embedded faces there.
+    not use the embedded faces there. The profile ``official`` also keeps the weights that runs of
+    the old file take.
 
     Args:
         name: of the profile.
         path: file to write.
         faces: ``source=FOLDER``, or for a source that no profile has ``source=READER:FOLDER``.
         slots: ``PROTOCOL.SUBSET=source``, e.g. ``b.ffhq=portraits``.
+        weights: ``RUN=PATH`` of published weights, e.g. ``xia2019=iter_190000.model.npz``.
 
     Returns:
         A sentence on everything that the old file or the arguments added to the profile, or that
         the old file had and the new one has not.
 
     Raises:
-        UserError: an unknown profile, source, reader or slot; the old file is no YAML; or a
-            method's block or a run that the user added is not valid. The file stays as it was.
+        UserError: an unknown profile, source, reader, slot or run; ``official`` without weights;
+            the old file is no YAML; a method's block or a run that the user added is not valid; or
+            the file is one of a clone of another version. The file stays as it was.
     """
+    refuse_other_copy(path)
     values = _merged(name)
     notes = _keep(values, path)
     for given in faces:
         notes.append(_set_folder(values, given))
     for given in slots:
         notes.append(_set_slot(values, given))
+    for given in weights:
+        notes.append(_set_weights(values, given))
+    if name == OFFICIAL:
+        _drop_untrained(values)
     write_text(path, _resolved(str(path), values)[1])
     return notes
 
@@ -135,6 +147,7 @@ def _keep(values: Any, path: Path) -> list[str]:
             for protocol, section in old["protocols"].items()
             for subset, settings in section["test"]["subsets"].items()
         }
+        weights = {run: s["weights"] for run, s in old["runs"].items() if s.get("weights")}
     except (KeyError, TypeError, AttributeError):
         return [*kept, f"the old {path} lacks sections: folders that it named are not kept"]
     profile_sources = set(values["faces"])
@@ -153,6 +166,9 @@ def _keep(values: Any, path: Path) -> list[str]:
             notes.append(f"not kept: slot {slot} <- {source}: this profile's is {EMBEDDED}")
         else:
             notes.append(_set_slot(values, f"{slot}={source}", "kept"))
+    if values["profile"] == OFFICIAL:
+        for run in (run for run in values["runs"] if run in weights):
+            notes.append(_set_weights(values, f"{run}={weights[run]}", "kept"))
     return notes + kept + _lost(values, old)
 
 
@@ -164,6 +180,8 @@ def _keep_blocks(values: Any, path: Path) -> list[str]:
         blocks = old.get(section)
         names = list(blocks) if isinstance(blocks, dict) else []
         own = [name for name in names if name not in values[section]]  # profiles have the same
+        if section == "runs" and values["profile"] == OFFICIAL:  # which trains nothing
+            own = [name for name in own if blocks[name].get("weights")]
         for name in reversed(own):
             _trim_comment(blocks, name)
             values[section].insert(0, name, blocks[name])
@@ -254,3 +272,25 @@ def _set_slot(values: Any, given: str, verb: str = "set") -> str:
         raise UserError(f"--slot {given}: no source {source!r}: use one of {', '.join(known)}")
     subsets[subset]["source"] = source
     return f"{verb}: slot {slot} <- {source}"
+
+
+def _set_weights(values: Any, given: str, verb: str = "set") -> str:
+    run, _, place = given.partition("=")
+    if not run or not place:
+        raise UserError(f"--weights {given}: write RUN=FILE or RUN=FOLDER")
+    if run not in values["runs"]:
+        known = ", ".join(values["runs"])
+        raise UserError(f"--weights {given}: no run {run!r}: use one of {known}")
+    values["runs"][run]["weights"] = place
+    return f"{verb}: runs.{run}.weights <- {place}"
+
+
+def _drop_untrained(values: Any) -> None:
+    """Leave the runs that have weights."""
+    for run in [run for run, settings in values["runs"].items() if not settings.get("weights")]:
+        del values["runs"][run]
+    if not values["runs"]:
+        raise UserError(
+            f"profile {OFFICIAL}: no weights are named: give --weights RUN=FILE, e.g. "
+            "xia2019=iter_190000.model.npz; `dfpg weights check METHOD FILE` says what a file is"
+        )

@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from dfpg.core.errors import printable
+
 LINE_INTERVAL_S = 10.0
 
 
@@ -60,9 +62,13 @@ class Progress:
             )
         self._bar.update(count)
 
+    def return_to(self, done: int) -> None:
+        """Go back to ``done`` units: the work after them is done again."""
+        self._bar.update(done - self._bar.n)
+
     def say(self, line: str) -> None:
-        """Print a line on stderr without breaking the bar."""
-        self._bar.write(line, file=sys.stderr)
+        """Print a line on stderr without breaking the bar; file names may stand in it."""
+        self._bar.write(printable(line), file=sys.stderr)
 
     def __enter__(self) -> Progress:
         return self

@@ -10,6 +10,8 @@ import unicodedata
 from contextlib import suppress
 from typing import TextIO
 
+from dfpg.core.errors import escaped, printable
+
 ERRORS = "dfpg.plain"
 PLAIN = {
     "−": "-",  # noqa: RUF001 (the minus sign)
@@ -42,7 +44,7 @@ def plain(text: str) -> str:
     shown = []
     for character in text:
         if 0xDC80 <= ord(character) <= 0xDCFF:  # how Python keeps such a byte
-            shown.append(f"\\x{ord(character) - 0xDC00:02x}")
+            shown.append(escaped(character))
             continue
         letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
         shown.append(PLAIN.get(character) or letters or "?")
@@ -79,10 +81,15 @@ def flush_output() -> None:
         raise
 
 
+def say(text: str) -> None:
+    """Print what a command found on stdout, its lines as :func:`printable` shows them."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
 def print_error(line: str) -> None:
-    """Print a line on stderr, if it can be written."""
+    """Print a line on stderr, if it can be written, as :func:`printable` shows it."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     except OSError:
         _drop(sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Views of a face picture: crop, flip, rotation and colour jitter (METHODS section 2.3)."""
+"""Views of a face picture: crop, flip, rotation and colour jitter (dolphin0104/MSPL-GAN)."""
 
 from __future__ import annotations
 

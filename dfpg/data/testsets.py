@@ -1,4 +1,4 @@
-"""Test sets of both protocols: packed uint8 shards, an index and a manifest (METHODS 2.1, 2.4)."""
+"""Test sets of both protocols: packed uint8 shards, an index and a manifest."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import Config, ProtocolName
+from dfpg.core.csv_files import from_csv, to_csv
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, read_json, sha256, write_text
 from dfpg.core.progress import Progress
@@ -121,7 +122,7 @@ def build_testset(
         write_header(shard, len(pictures), config.image_size)
         shard.write(pictures.numpy().tobytes())
     write_blurred(config, protocol, kernels, pictures, index, out / BLURRED)
-    write_text(out / INDEX, index.to_csv(index_label="image", lineterminator="\n"))
+    write_text(out / INDEX, to_csv(index, index_label="image"))
     hashes = {name: sha256(out / name) for name in SHARDS}
     write_text(out / MANIFEST, json.dumps({"sha256": hashes}, indent=2) + "\n")
     return Rate(len(index), time.perf_counter() - started)
@@ -211,5 +212,11 @@ def open_testset(path: Path) -> TestSet:
     return TestSet(
         np.load(path / SHARP, mmap_mode="r"),
         np.load(path / BLURRED, mmap_mode="r"),
-        pd.read_csv(path / INDEX, dtype={"subset": str, "mode": str, "person": str, "face": str}),
+        from_csv(
+            pd.read_csv(
+                path / INDEX,
+                dtype=dict.fromkeys(("subset", "mode", "person", "face"), str),
+                keep_default_na=False,  # a face may be called "nan"
+            )
+        ),
     )

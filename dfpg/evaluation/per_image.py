@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dfpg.core.csv_files import from_csv, to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.evaluation.score_schema import check_recognition, check_scores
@@ -35,7 +36,7 @@ def write_per_image(scores: pd.DataFrame, path: Path) -> None:
     metrics = [name for name in scores.columns if name not in KEYS]
     rows = scores[[*KEYS, *metrics]].sort_values(["method", "protocol", "image"])
     rows[metrics] = np.round(rows[metrics].to_numpy(dtype=np.float64), 6) + 0.0  # no "-0.000000"
-    write_text(path, rows.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_text(path, to_csv(rows, index=False, float_format="%.6f"))
 
 
 def write_recognition(frames: Sequence[pd.DataFrame], path: Path) -> None:
@@ -43,7 +44,7 @@ def write_recognition(frames: Sequence[pd.DataFrame], path: Path) -> None:
     columns = [*KEYS, *RECOGNITION_COLUMNS]
     rows = pd.concat([pd.DataFrame(columns=columns), *frames]) if not frames else pd.concat(frames)
     rows = rows[columns].sort_values(["method", "protocol", "image"])
-    write_text(path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(path, to_csv(rows, index=False, float_format="%.6g"))
 
 
 def read_recognition(path: Path) -> pd.DataFrame:
@@ -74,11 +75,13 @@ def read_per_image(path: Path) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        scores = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(KEYS, str),
-            float_precision="round_trip",
-            keep_default_na=False,  # a face may be called "nan"
+        scores = from_csv(
+            pd.read_csv(
+                path,
+                dtype=dict.fromkeys(KEYS, str),
+                float_precision="round_trip",
+                keep_default_na=False,  # a face may be called "nan"
+            )
         )
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run the evaluate stage first") from error

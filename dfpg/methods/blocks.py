@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SLOPE = 0.2  # of every LeakyReLU (METHODS section 1.2)
+SLOPE = 0.2  # of every LeakyReLU (sujyQ/SAPPGAN)
 
 
 def conv3(channels: int) -> nn.Conv2d:
@@ -29,7 +29,7 @@ class ChannelAttention(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual channel-attention block: x + CA(conv(LReLU(conv(x)))) (METHODS section 1.2)."""
+    """Residual channel-attention block: x + CA(conv(LReLU(conv(x))))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -61,19 +61,24 @@ def affine_branch(channels: int) -> nn.Sequential:
 
 
 class _Affine(nn.Module):
-    """Two branches that predict the maps of a spatial affine transform."""
+    """Two branches that predict the maps of a spatial affine transform.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: n of feature and condition.
+        offset: added to what the scale's branch returns: 1 in the released code, 0 in Eq. 1 and 2
+            as printed.
+    """
+
+    def __init__(self, channels: int, offset: float = 1) -> None:
         super().__init__()
+        self.offset = offset
         self.scale = affine_branch(channels)
         self.shift = affine_branch(channels)
 
     def transform(self, feature: Tensor, condition: Tensor) -> Tensor:
-        """Affine transform; its scale alpha is the branch + 1, as in the released code.
-
-        Eq. 1 and 2 leave the 1 to the branch.
-        """
-        out: Tensor = feature * (self.scale(condition) + 1) + self.shift(condition)
+        """Affine transform of ``feature`` by the maps that ``condition`` predicts."""
+        scale = self.scale(condition) + self.offset
+        out: Tensor = feature * scale + self.shift(condition)
         return out
 
 
@@ -91,3 +96,18 @@ class SFT(_Affine):
     def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
         """``feature`` D transformed by ``prior`` P, both of the same shape."""
         return self.transform(feature, prior)
+
+
+class ImageNorm(nn.BatchNorm2d):
+    """Batch normalisation that takes each image's own statistics outside training, too.
+
+    Codes that never leave the training mode and restore image by image compute this.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """In training that of the batch."""
+        if self.training:
+            return super().forward(x)
+        variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
+        scale = self.weight[:, None, None] * (variance + self.eps).rsqrt()
+        return ((x - mean) * scale + self.bias[:, None, None]).to(x.dtype)

@@ -1,12 +1,14 @@
 """MSPL-GAN (Lee, Jung and Heo, "Progressive semantic face deblurring", IEEE Access 2020).
 
 Layer sizes, loss weights and the two defects that are options here are those of the released code.
+``load_official`` reads the released generator, ``netG_last.pth``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -15,17 +17,33 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorFeatures, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ResBlock
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
+from dfpg.methods.official import (
+    RES_BLOCK,
+    Rule,
+    check_options,
+    counted,
+    length_in,
+    matched,
+    read_state,
+)
 from dfpg.pretrained.parsing import FOUR, one_hot, to_four
 
 STAGES = 4  # skin, hair, inner parts, the whole image
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU (released code)
+ACCEPTED = "netG_last.pth of MSPL-GAN (width 128, blocks 2, middle_blocks 4, output tanh)"
+NAMES: tuple[Rule, ...] = (  # ours -> the released code's
+    (r"^stages\.(\d)", r"net\1"),
+    (r"^to_rgb\.(\d)", r"to_rgb\1"),
+    *RES_BLOCK,
+)
 
 Output = Literal["tanh", "linear"]
 
@@ -195,9 +213,8 @@ class Lee2020(Method):
     gradient_parts: ClassVar = {
         "encoder": ("from_rgb", *(f"stages.0.{part}" for part in ("en1", "down1", "en2", "down2")))
     }
-    system = System(
-        "MSPL-GAN", "Lee et al., IEEE Access", 2020, weights="no licence stated; not read"
-    )
+    system = System("MSPL-GAN", "Lee et al., IEEE Access", 2020, weights="no licence stated; read")
+    recipe = Recipe(Schedule(shape="exponential", factor=0.99, times=200))  # x 0.99 per epoch
     contract = Contract(
         small={
             "width": 8,
@@ -298,6 +315,28 @@ class Lee2020(Method):
         with torch.no_grad():
             truth = prior.features(sharp, [PERCEPTUAL_TAP], values)
         return losses.perceptual_loss(prior.features(restored, [PERCEPTUAL_TAP], values), truth)
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width and numbers of blocks; the start is that of an output with tanh."""
+        state = read_state(path, ACCEPTED)
+        return {
+            "width": length_in(path, state, "from_rgb.weight", 0, ACCEPTED),
+            "blocks": counted(state, r"net0\.en1\.(\d+)\."),
+            "middle_blocks": counted(state, r"net0\.middle\.(\d+)\."),
+            "init": "released",
+            "output": "tanh",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load the released generator: a PyTorch state dict with its code's names.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
+        check_options(path, self, output="tanh")
+        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))
 
 
 def masked(images: Sequence[Tensor], masks: Tensor) -> list[Tensor]:

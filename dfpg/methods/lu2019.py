@@ -3,13 +3,17 @@
 Lu, Chen and Chellappa, CVPR 2019. Domain I holds sharp pictures, domain B blurred ones of other
 people. Layer sizes, loss weights and the order of updates are those of the released code. Widths
 below are at ``width`` 64. Content codes are [N, 256, H/4, W/4], blur codes z are [N, latent].
+
+``load_official`` reads a checkpoint of the released code. Its test script draws z around its mean;
+here the mean is taken, so that a result is the same each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, ClassVar, NamedTuple, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -18,17 +22,42 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen, PositiveSteps, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen
+from dfpg.methods.official import Rule, length_in, matched, named_tensors, read_torch
 
 SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
 BLUR_SLOPE = 0.2  # there
 PERCEPTUAL_TAP = "conv3_3"  # layer 14 of the network, before its ReLU
 DOMAINS = ("sharp", "blurred")  # I and B
 SMALLEST_SCALE = 16  # px: the discriminators halve four times
+ENCODED = 1  # images of the released code's batch of 2 whose blur code is encoded
+PARTS = ("enc_c", "enc_a", "gen")  # of the released checkpoint; it holds more
+ACCEPTED = f"a checkpoint of UID-GAN with {', '.join(PARTS)} (width 64, latent 8)"
+NAMES: tuple[Rule, ...] = (  # ours -> part and name of the released code's
+    (r"^blur\.mean\.", "enc_a.fc_B.0."),
+    (r"^blur\.log_variance\.", "enc_a.fcVar_B.0."),
+    (r"^blur\.features\.(\d)", lambda found: f"enc_a.conv_B.{int(found[1]) + 1}"),
+    (r"(conv_B\.\d)\.body\.1\.", r"\1.conv.2."),
+    (r"(conv_B\.\d)\.body\.3\.", r"\1.conv.4.1."),
+    (r"^content\.branches\.sharp\.", "enc_c.convA."),
+    (r"^content\.branches\.blurred\.", "enc_c.convB."),
+    (r"(conv[AB])\.([025])\.", lambda found: f"{found[1]}.{int(found[2]) // 2}.model.1."),
+    (r"(conv[AB])\.(8|9|10)\.", lambda found: f"{found[1]}.{int(found[2]) - 5}."),
+    (r"^content\.shared\.", "enc_c.conv_share.0."),
+    (r"^shared\.", "gen.dec_share.0."),
+    (r"^decoders\.sharp\.", "gen.decA"),
+    (r"^decoders\.blurred\.", "gen.decB"),
+    (r"(dec[AB])blocks\.", r"\g<1>1."),
+    (r"(dec[AB])up(\d)\.", lambda found: f"{found[1]}{int(found[2]) + 1}.0.model."),
+    (r"(dec[AB])to_rgb\.", r"\g<1>4.0."),
+    (r"\.body\.0\.", ".model.1."),
+    (r"\.body\.3\.", ".model.5."),
+)
 
 
 class Lu2019Options(Frozen):
@@ -97,15 +126,15 @@ class ContentEncoder(nn.Module):
 
 
 class BlurBlock(nn.Module):
-    """Residual block of the blur encoder: half the resolution by average pooling."""
+    """Residual block of the blur encoder, reflected at the border; average pooling halves it."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.LeakyReLU(BLUR_SLOPE),
-            nn.Conv2d(inputs, inputs, 3, padding=1),
+            _conv(inputs, inputs, 3),
             nn.LeakyReLU(BLUR_SLOPE),
-            nn.Conv2d(inputs, outputs, 3, padding=1),
+            _conv(inputs, outputs, 3),
             nn.AvgPool2d(2),
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1))
@@ -236,6 +265,16 @@ def adversarial(logits: list[Tensor], real: bool) -> Tensor:
     return torch.stack([F.softplus(-x if real else x).mean() for x in logits]).sum()
 
 
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of N(mean, variance), each [N, latent], from N(0, 1).
+
+    Summed over the code, and over as many images as the released code encodes in a step: a sum over
+    the batch would weigh it by the batch's size.
+    """
+    terms = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    return ENCODED * terms.sum(dim=1).mean()
+
+
 class Lu2019(Method):
     """UID-GAN on unpaired batches.
 
@@ -250,7 +289,8 @@ class Lu2019(Method):
     multiple = 16
     view: ClassVar[str] = "unpaired"
     gradient_parts: ClassVar = {"encoder": ("content",)}
-    system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; not read")
+    system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; read")
+    recipe = Recipe(Schedule(shape="linear", constant=0.5))  # 40 of 80 epochs constant
     contract = Contract(
         small={
             "width": 8,
@@ -347,8 +387,9 @@ class Lu2019(Method):
 
         discriminators.step += 1
         if turn:
-            kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
-            yield self._encoded(generator, discriminators, real, fakes, z, kl)
+            yield self._encoded(
+                generator, discriminators, real, fakes, z, divergence(mean, log_variance)
+            )
             yield self._random(generator, discriminators, real, drawn)
 
     def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
@@ -455,6 +496,24 @@ class Lu2019(Method):
         }
         return Phase.of("generator", parts)
 
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width and length of the blur code."""
+        state = read_parts(path)
+        return {
+            "width": length_in(path, state, "enc_c.convA.0.model.1.weight", 0, ACCEPTED),
+            "latent": length_in(path, state, "enc_a.fc_B.0.weight", 0, ACCEPTED),
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load a released checkpoint: encoders and generator, under the released code's names.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator = self.networks["generator"]
+        generator.load_state_dict(matched(path, generator, read_parts(path), NAMES, ACCEPTED))
+
     def _perceptual(self, deblurred: Tensor, blurred: Tensor) -> Tensor:
         """Mean squared distance of features: the deblurred face shows what its input shows."""
         if self.setting.prior is None:
@@ -464,6 +523,21 @@ class Lu2019(Method):
             (target,) = self.setting.prior.features(blurred, taps, values)
         (features,) = self.setting.prior.features(deblurred, taps, values)
         return F.mse_loss(features.float(), target.float())
+
+
+def read_parts(path: Path) -> dict[str, Tensor]:
+    """Tensors of the checkpoint's networks that restoring needs, as ``gen.decA4.0.bias``.
+
+    Raises:
+        UserError: missing, damaged, or a part is missing.
+    """
+    raw, state = read_torch(path, ACCEPTED), dict[str, Tensor]()
+    for part in PARTS:
+        if not isinstance(raw.get(part), Mapping):
+            raise UserError(f"{path}: no {part}; accepted: {ACCEPTED}")
+        tensors = named_tensors(path, raw[part], ACCEPTED)
+        state |= {f"{part}.{name}": value for name, value in tensors.items()}
+    return state
 
 
 def _initialise(network: nn.Module, seed: int) -> None:

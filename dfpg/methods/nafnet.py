@@ -2,13 +2,14 @@
 
 Layers are those of the published GoPro configuration of width 32. At test time its authors replace
 the global pooling by a local one for images larger than the training crops; here both have the
-same size.
+same size. ``load_official`` reads the published files, as ``NAFNet-GoPro-width32.pth``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -16,20 +17,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
+from dfpg.methods.official import Rule, check_options, counted, length_in, matched, read_state
 
 LEVELS = 4
 Blocks = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-8  # added to the mean squared error under the logarithm
+ACCEPTED = "NAFNet-GoPro-width32.pth, NAFNet-GoPro-width64.pth or NAFNet-SIDD-width32.pth, -width64"
+NAMES: tuple[Rule, ...] = (  # ours -> the published code's
+    (r"^middle\.", "middle_blks."),
+    (r"\.expand1\.", ".conv1."),
+    (r"\.depthwise\.", ".conv2."),
+    (r"\.attention\.", ".sca.1."),
+    (r"\.project1\.", ".conv3."),
+    (r"\.expand2\.", ".conv4."),
+    (r"\.project2\.", ".conv5."),
+)
 
 
 class NAFNetOptions(Frozen):
-    """Block ``methods.nafnet`` of params.yaml, overridden by a run's ``options``."""
+    """Block ``methods.nafnet`` of params.yaml, overridden by a run's ``options``.
+
+    ``pixels``: the range in which the network sees images; the published weights' is ``unit``.
+    """
 
     width: Width
     encoder_blocks: Blocks
@@ -38,6 +54,7 @@ class NAFNetOptions(Frozen):
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
     weight_decay: Weight
+    pixels: Literal["centred", "unit"]  # [-1, 1] or [0, 1]
 
 
 class ChannelNorm(nn.Module):
@@ -140,13 +157,14 @@ class NAFNet(Method):
     """NAFNet and its objective, the negative PSNR; ``objective: l1`` is the plain L1 distance.
 
     ``init: released`` is PyTorch's default with residual factors of zero; ``identity`` sets the
-    last convolution to zero too. The published schedule (cosine) is replaced by the suite's.
+    last convolution to zero too.
     """
 
     Options = NAFNetOptions
     options: NAFNetOptions
     multiple = 1 << LEVELS
-    system = System("NAFNet", "Chen et al., ECCV", 2022, weights="MIT; not read")
+    system = System("NAFNet", "Chen et al., ECCV", 2022, weights="MIT; read")
+    recipe = Recipe(Schedule(shape="cosine", final=1e-4), clip=0.01)  # from 1e-3 to 1e-7
     contract = Contract(
         small={
             "width": 8,
@@ -156,6 +174,7 @@ class NAFNet(Method):
             "objective": "native",
             "init": "identity",
             "weight_decay": 1e-3,
+            "pixels": "centred",
         },
         full={"width": 32, "encoder_blocks": [1, 1, 1, 28], "init": "released"},
         parameters={"generator": 17_111_907},
@@ -186,16 +205,46 @@ class NAFNet(Method):
 
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image, not yet clamped."""
-        image: Tensor = self.networks["generator"](blurred)
+        generator = self.networks["generator"]
+        if self.options.pixels == "unit":
+            image: Tensor = 2 * generator((blurred + 1) / 2) - 1
+        else:
+            image = generator(blurred)
         return image
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase."""
-        restored = self.networks["generator"](batch.blurred)
+        restored = self.infer(batch.blurred)
         if self.options.objective == "l1":
             yield Phase.of("generator", {"pixel": (1.0, pixel_loss(restored, batch.sharp))})
         else:
             yield Phase.of("generator", {"psnr": (-1.0, psnr(restored, batch.sharp))})
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width and numbers of blocks."""
+        state = read_state(path, ACCEPTED)
+
+        def blocks(part: str) -> list[int]:
+            return [counted(state, rf"{part}\.{level}\.(\d+)\.") for level in range(LEVELS)]
+
+        return {
+            "width": length_in(path, state, "intro.weight", 0, ACCEPTED),
+            "encoder_blocks": blocks("encoders"),
+            "middle_blocks": counted(state, r"middle_blks\.(\d+)\."),
+            "decoder_blocks": blocks("decoders"),
+            "pixels": "unit",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load published weights: a PyTorch file with the published code's names.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
+        check_options(path, self, pixels="unit")
+        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))
 
 
 def psnr(restored: Tensor, sharp: Tensor) -> Tensor:

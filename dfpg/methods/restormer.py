@@ -1,12 +1,14 @@
 """Restormer (Zamir, Arora, Khan, Hayat, Khan and Yang, CVPR 2022).
 
 Paper: "Restormer: Efficient Transformer for High-Resolution Image Restoration". Layers are those
-of its published deblurring configuration.
+of its published deblurring configuration. ``load_official`` reads ``motion_deblurring.pth``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -15,20 +17,43 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
+from dfpg.methods.official import Rule, check_options, counted, length_in, matched, read_state
 
 LEVELS = 4
 PerLevel = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
 EPSILON = 1e-12  # smallest norm that a query or key is divided by
+ACCEPTED = "motion_deblurring.pth or another file of Restormer whose layer normalisation has biases"
+NAMES: tuple[Rule, ...] = (  # ours -> the published code's
+    (r"^embed\.", "patch_embed.proj."),
+    (r"^encoders\.3\.", "latent."),
+    (r"^encoders\.(\d)", lambda found: f"encoder_level{int(found[1]) + 1}"),
+    (r"^decoders\.(\d)", lambda found: f"decoder_level{3 - int(found[1])}"),
+    (r"^downs\.(\d)\.0", lambda found: f"down{int(found[1]) + 1}_{int(found[1]) + 2}.body.0"),
+    (r"^ups\.(\d)\.0", lambda found: f"up{4 - int(found[1])}_{3 - int(found[1])}.body.0"),
+    (r"^reduces\.(\d)", lambda found: f"reduce_chan_level{3 - int(found[1])}"),
+    (r"\.(norm\d)\.", r".\1.body."),
+    (r"\.attention\.depthwise\.", ".attn.qkv_dwconv."),
+    (r"\.attention\.project\.", ".attn.project_out."),
+    (r"\.attention\.", ".attn."),
+    (r"\.feed_forward\.expand\.", ".ffn.project_in."),
+    (r"\.feed_forward\.depthwise\.", ".ffn.dwconv."),
+    (r"\.feed_forward\.project\.", ".ffn.project_out."),
+)
 
 
 class RestormerOptions(Frozen):
-    """Block ``methods.restormer`` of params.yaml, overridden by a run's ``options``."""
+    """Block ``methods.restormer`` of params.yaml, overridden by a run's ``options``.
+
+    ``pixels``: the range in which the network sees images; the published weights' is ``unit``.
+    """
 
     width: Annotated[Width, Field(ge=2, multiple_of=2)]
     blocks: PerLevel
@@ -38,7 +63,7 @@ class RestormerOptions(Frozen):
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
     weight_decay: Weight
-    clip_norm: Annotated[Weight, Field(ge=1e-6)]
+    pixels: Literal["centred", "unit"]  # [-1, 1] or [0, 1]
 
     @field_validator("heads")
     @classmethod
@@ -190,16 +215,18 @@ class Generator(nn.Module):
 class Restormer(Method):
     """Restormer and its objective, the L1 distance: ``native`` and ``l1`` are the same.
 
-    ``init: released`` is PyTorch's default; ``identity`` sets the last convolution to zero. The
-    published schedule (cosine, patches that grow from 128 to 384 px) is replaced by the suite's.
+    ``init: released`` is PyTorch's default; ``identity`` sets the last convolution to zero. Its
+    patches, which grow from 128 to 384 px in the published training, are replaced by the suite's.
     """
 
     Options = RestormerOptions
     options: RestormerOptions
     multiple = 1 << (LEVELS - 1)
     system = System(
-        "Restormer", "Zamir et al., CVPR", 2022, weights="the repository's own licence; not read"
+        "Restormer", "Zamir et al., CVPR", 2022, weights="the repository's own licence; read"
     )
+    # 92,000 steps of 300,000 constant; then from 3e-4 to 1e-6.
+    recipe = Recipe(Schedule(shape="cosine", constant=92 / 300, final=1 / 300), clip=0.01)
     contract = Contract(
         small={
             "width": 8,
@@ -210,7 +237,7 @@ class Restormer(Method):
             "objective": "native",
             "init": "identity",
             "weight_decay": 1e-4,
-            "clip_norm": 0.01,
+            "pixels": "centred",
         },
         full={"width": 48, "blocks": [4, 6, 6, 8], "refinement_blocks": 4, "init": "released"},
         parameters={"generator": 26_126_644},
@@ -233,22 +260,67 @@ class Restormer(Method):
         self.networks["generator"] = generator
 
     def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:  # noqa: ARG002
-        """AdamW, beta (0.9, 0.999); the gradient's norm is limited to ``clip_norm``."""
-        parameters = list(self.networks["generator"].parameters())
+        """AdamW, beta (0.9, 0.999)."""
+        parameters = self.networks["generator"].parameters()
         adam = torch.optim.AdamW(parameters, lr, weight_decay=self.options.weight_decay, fused=True)
-
-        def clip(*_: Any) -> None:
-            nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
-
-        adam.register_step_pre_hook(clip)
         return {"generator": adam}
 
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image, not yet clamped."""
-        image: Tensor = self.networks["generator"](blurred)
+        generator = self.networks["generator"]
+        if self.options.pixels == "unit":
+            image: Tensor = 2 * generator((blurred + 1) / 2) - 1
+        else:
+            image = generator(blurred)
         return image
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One phase."""
-        loss = pixel_loss(self.networks["generator"](batch.blurred), batch.sharp)
+        loss = pixel_loss(self.infer(batch.blurred), batch.sharp)
         yield Phase.of("generator", {"pixel": (1.0, loss)})
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width, numbers of blocks and heads, and the feed-forward networks' expansion."""
+        state = read_state(path, ACCEPTED)
+        stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
+
+        def length(name: str, axis: int = 0) -> int:
+            return length_in(path, state, name, axis, ACCEPTED)
+
+        widths = [
+            tuple(length(f"{stage}.0.ffn.project_out.weight", axis) for axis in (0, 1))
+            for stage in stages
+        ]
+        return {
+            "width": length("patch_embed.proj.weight"),
+            "blocks": [counted(state, rf"{stage}\.(\d+)\.") for stage in stages],
+            "refinement_blocks": counted(state, r"refinement\.(\d+)\."),
+            "heads": [length(f"{stage}.0.attn.temperature") for stage in stages],
+            "expansion": expansion(path, widths),
+            "pixels": "unit",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load published weights: a PyTorch file with the published code's names.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
+        check_options(path, self, pixels="unit")
+        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))
+
+
+def expansion(path: Path, widths: Sequence[tuple[int, ...]]) -> float:
+    """The shortest decimal that turns channels into hidden channels, rounded down, at all levels.
+
+    Raises:
+        UserError: none with six decimals does.
+    """
+    least = max(hidden / channels for channels, hidden in widths)
+    for digits in range(1, 7):
+        ratio: float = math.ceil(least * 10**digits) / 10**digits
+        if all(int(channels * ratio) == hidden for channels, hidden in widths):
+            return ratio
+    raise UserError(f"{path}: no expansion gives hidden channels {widths}; accepted: {ACCEPTED}")

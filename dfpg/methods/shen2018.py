@@ -1,29 +1,41 @@
 """Semantic face deblurring (Shen, Lai, Xu, Kautz and Yang, CVPR 2018).
 
 Paper: "Deep Semantic Face Deblurring". The topology is that of the released demonstration
-(joanshen0508/Deep-Semantic-Face-Deblurring), whose weights, and with them the widths, are not in
-the repository: widths are assumed. No training code was released; what the paper leaves open is
-assumed, too.
+(joanshen0508/Deep-Semantic-Face-Deblurring). The authors' repository holds two trained pairs of a
+deblurring and a parsing net, ``net_G_P_S_F.mat`` with ``net_P_P_S_F.mat`` and the same with
+``_GAN``; ``load_official`` reads a folder with one pair. The widths are in these files; without
+them they are assumed. No training code was released; what the paper leaves open is assumed, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen, Share, Steps, Weight, Width
+from dfpg.core.errors import UserError
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
-from dfpg.methods.blocks import SLOPE
+from dfpg.methods.blocks import SLOPE, ImageNorm
 from dfpg.methods.card import Contract, System
 from dfpg.methods.initialise import frozen, initialise, zero
+from dfpg.methods.official import (
+    CONVOLUTION,
+    Rule,
+    check_options,
+    length_in,
+    matched,
+    read_structs,
+)
 from dfpg.pretrained.parsing import SHEN11, one_hot, to_shen11
 
 COLOURS = 3
@@ -36,31 +48,87 @@ PARSING_WIDTHS = (1, 2, 4, 8, 8, 8)  # times the width (assumed)
 UNITS = 5  # residual units per scale
 TAPS = ("pool2", "pool5")
 
+PAIRS = tuple((f"net_G_P_S_F{kind}.mat", f"net_P_P_S_F{kind}.mat") for kind in ("", "_GAN"))
+ACCEPTED = (
+    "a folder with the released net_G_P_S_F.mat and net_P_P_S_F.mat, or the two with _GAN "
+    "(output image, pixels released, parsing_statistics image)"
+)
+FIELDS = ("w", "b", "bw", "bb", "upw", "upb")  # of a layer: convolution, normalisation, transposed
+UP = 17  # number of the up-sampling layer in net_G; the finer scale's follow
+
+
+def _parsing(first: int, field: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: f"net_P({first + int(found[1])}).{field}"
+
+
+def _deblurring(found: re.Match[str]) -> str:
+    """Convolutions 1 to 3 of a scale are its head's, 4 to 13 the units', 14 to 16 the tail's."""
+    scale, part, place, inner = found.groups()
+    number = {"head": 1 + int(place) // 2, "tail": 14 + int(place) // 2}.get(part, 0)
+    if part == "units":
+        number = 4 + 2 * int(place) + (inner == "3")
+    return f"net_G({number + (UP if scale == 'fine' else 0)})."
+
+
+NAMES: tuple[Rule, ...] = (  # ours -> released struct array, number and field
+    (r"^parsing\.encoder\.(\d)\.0\.", _parsing(1, "")),
+    (r"^parsing\.encoder\.(\d)\.1\.", _parsing(1, "b")),
+    (r"^parsing\.decoder\.(\d)\.0\.", _parsing(7, "up")),
+    (r"^parsing\.decoder\.(\d)\.1\.0\.", _parsing(7, "")),
+    (r"^parsing\.decoder\.(\d)\.1\.1\.", _parsing(7, "b")),
+    (r"^parsing\.head\.", "net_P(12)."),
+    (r"^(coarse|fine)\.(head|units|tail)\.(\d)\.(?:body\.(\d)\.)?", _deblurring),
+    (r"^up\.", f"net_G({UP})."),
+    (r"weight$", "w"),
+    (r"bias$", "b"),
+)
+
 Channels = Annotated[Width, Field(ge=4)]
 
 
 class Shen2018Options(Frozen):
-    """Block ``methods.shen2018`` of params.yaml, overridden by a run's ``options``."""
+    """Block ``methods.shen2018`` of params.yaml, overridden by a run's ``options``.
+
+    ``parsing_width`` is that of the finest stage, or a list of all six encoder stages' widths.
+    ``parsing_up`` says which layer of a decoder stage reduces the channels: its transposed
+    convolution, or the one behind that.
+    """
 
     width: Channels
-    parsing_width: Channels
+    parsing_width: Channels | Annotated[list[Channels], Field(min_length=6, max_length=6)]
     discriminator_width: Channels
     parsing_steps: Steps
     parsing_sharp: Share
     objective: Literal["native", "l1"]
     output: Literal["image", "residual"]
-    pixels: Literal["unit", "centred"]
+    pixels: Literal["unit", "centred", "released"]
     lambda_structural: Weight
     lambda_perceptual: Weight
     lambda_adversarial: Weight
     perceptual_input: PriorInput
+    parsing_up: Literal["transposed", "behind"]
+    parsing_statistics: Literal["moving", "image"]
+
+    @field_validator("pixels")
+    @classmethod
+    def _released_pixels_are_no_residual(cls, value: str, info: ValidationInfo) -> str:
+        if value == "released" and info.data.get("output") == "residual":
+            raise ValueError("released needs output image, as the demonstration")
+        return value
+
+    def parsing_widths(self) -> list[int]:
+        """Channels of the parsing net's encoder stages."""
+        if isinstance(self.parsing_width, list):
+            return self.parsing_width
+        return [factor * self.parsing_width for factor in PARSING_WIDTHS]
 
 
-def conv_norm(inputs: int, outputs: int, size: int) -> nn.Sequential:
+def conv_norm(inputs: int, outputs: int, size: int, own_statistics: bool) -> nn.Sequential:
     """conv-BN-ReLU that keeps the image's size."""
+    norm = ImageNorm if own_statistics else nn.BatchNorm2d
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, padding=size // 2),
-        nn.BatchNorm2d(outputs, eps=1e-4),
+        norm(outputs, eps=1e-4),
         nn.ReLU(),
     )
 
@@ -72,19 +140,19 @@ class Parsing(nn.Module):
     for the last one, are added to the encoder's of the same size.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, options: Shen2018Options) -> None:
         super().__init__()
-        widths = [factor * width for factor in PARSING_WIDTHS]
+        widths, own = options.parsing_widths(), options.parsing_statistics == "image"
         inputs = [COLOURS, *widths[:-1]]
         self.encoder = nn.ModuleList(
-            conv_norm(i, o, k) for i, o, k in zip(inputs, widths, PARSING_KERNELS, strict=True)
+            conv_norm(i, o, k, own) for i, o, k in zip(inputs, widths, PARSING_KERNELS, strict=True)
         )
-        down = widths[::-1]
-        self.decoder = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(i, o, 4, stride=2, padding=1), conv_norm(o, o, 3))
-            for i, o in pairwise(down)
-        )
-        self.head = nn.Conv2d(width, CLASSES, 3, padding=1)
+        self.decoder = nn.ModuleList()
+        for i, o in pairwise(widths[::-1]):
+            between = i if options.parsing_up == "behind" else o
+            up = nn.ConvTranspose2d(i, between, 4, stride=2, padding=1)
+            self.decoder.append(nn.Sequential(up, conv_norm(between, o, 3, own)))
+        self.head = nn.Conv2d(widths[0], CLASSES, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, 3, H, W], H and W multiples of 32 -> logits [N, 11, H, W]."""
@@ -151,21 +219,22 @@ class Restored(NamedTuple):
 class Generator(nn.Module):
     """Parsing net and two scales of deblurring, each of which sees the class maps.
 
-    The networks work on pixel values in [0, 1], or in [-1, 1] if ``centred``. If ``residual``, each
-    scale's input image is added to what its layers return.
+    The networks work on pixel values in [0, 1], or in [-1, 1] if ``pixels`` is ``centred``. If
+    ``output`` is ``residual``, each scale's input image is added to what its layers return.
+    ``pixels: released`` is the released demonstration's input: bytes over 256, and a half-size
+    picture by bicubic instead of mean resampling.
     """
 
     steps: Tensor
 
-    def __init__(self, width: int, parsing_width: int, centred: bool, residual: bool) -> None:
+    def __init__(self, options: Shen2018Options) -> None:
         super().__init__()
-        self.centred = centred
-        self.residual = residual
+        self.options = options
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # training steps taken
-        self.parsing = Parsing(parsing_width)
-        self.coarse = Stack(COLOURS + CLASSES, width)
+        self.parsing = Parsing(options)
+        self.coarse = Stack(COLOURS + CLASSES, options.width)
         self.up = nn.ConvTranspose2d(COLOURS, COLOURS, 4, stride=2, padding=1)
-        self.fine = Stack(2 * COLOURS + CLASSES, width)
+        self.fine = Stack(2 * COLOURS + CLASSES, options.width)
 
     def forward(self, blurred: Tensor) -> Restored:
         """Restore [N, 3, H, W] in [-1, 1], H and W multiples of 32.
@@ -175,20 +244,29 @@ class Generator(nn.Module):
         image = self.pixels(blurred)
         with torch.no_grad():
             maps = self.parsing(image).float().softmax(dim=1)
-        small = F.avg_pool2d(image, 2)
+        small = self.halved(image)
         half = self.coarse(torch.cat([small, F.max_pool2d(maps, 2)], 1))
-        if self.residual:
+        if self.options.output == "residual":
             half = half + small
         full = self.fine(torch.cat([self.up(half), image, maps], 1))
-        if self.residual:
+        if self.options.output == "residual":
             full = full + image
-        if self.centred:
+        if self.options.pixels == "centred":
             return Restored(full, half)
         return Restored(2 * full - 1, 2 * half - 1)
 
     def pixels(self, images: Tensor) -> Tensor:
         """What the networks take of images in [-1, 1]."""
-        return images if self.centred else (images + 1) / 2
+        if self.options.pixels == "centred":
+            return images
+        white = 255 / 256 if self.options.pixels == "released" else 1.0
+        return white * (images + 1) / 2
+
+    def halved(self, image: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H/2, W/2]; what MATLAB mirrors at the border is left out here."""
+        if self.options.pixels == "released":
+            return F.interpolate(image.float(), scale_factor=0.5, mode="bicubic", antialias=True)
+        return F.avg_pool2d(image, 2)
 
     def deblurring(self) -> Iterator[nn.Parameter]:
         """All parameters but the parsing net's."""
@@ -229,6 +307,9 @@ class Shen2018(Method):
     starts as the identity; the demonstration's layers return the image itself (``image``).
     ``pixels: centred`` replaces the demonstration's [0, 1], which gives every feature a large mean,
     so that learning is slow.
+
+    Two are for the released weights, whose demonstration computes so: ``pixels: released`` and
+    ``parsing_statistics: image``, that is batch normalisation by each image's own statistics.
     """
 
     Options = Shen2018Options
@@ -237,7 +318,7 @@ class Shen2018(Method):
     view: ClassVar[str] = "growing"
     gradient_parts: ClassVar = {"encoder": ("coarse",)}
     system = System(
-        "Deep semantic deblurring", "Shen et al., CVPR", 2018, weights="none in the repository"
+        "Deep semantic deblurring", "Shen et al., CVPR", 2018, weights="no licence stated; read"
     )
     contract = Contract(
         small={
@@ -253,6 +334,8 @@ class Shen2018(Method):
             "lambda_perceptual": 1e-5,
             "lambda_adversarial": 5e-5,
             "perceptual_input": "canonical",
+            "parsing_up": "transposed",
+            "parsing_statistics": "moving",
         },
         full={
             "width": 64,
@@ -272,9 +355,8 @@ class Shen2018(Method):
 
     def __init__(self, name: str, options: Shen2018Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
-        centred = options.pixels == "centred"
         residual = options.output == "residual"
-        generator = Generator(options.width, options.parsing_width, centred, residual)
+        generator = Generator(options)
         # Nothing normalises what the residual units add up: larger weights make learning slow.
         initialise(generator, setting.seed, scale=0.5 if residual else 1.0)
         if residual:
@@ -379,3 +461,65 @@ class Shen2018(Method):
             truth = prior.features(sharp, TAPS, values)
         pairs = zip(prior.features(image, TAPS, values), truth, strict=True)
         return torch.stack([(a.float() - b.float()).square().mean() for a, b in pairs]).sum()
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Widths, and what the released demonstration does."""
+        state = read_pair(path)
+
+        def length(name: str, axis: int) -> int:
+            return length_in(path, state, name, axis, ACCEPTED)
+
+        ups = [[length(f"net_P({number}).upw", axis) for axis in (2, 3)] for number in range(7, 12)]
+        behind = all(outputs == inputs for outputs, inputs in ups)
+        return {
+            "width": length("net_G(1).w", 3),
+            "parsing_width": [length(f"net_P({number}).w", 3) for number in range(1, 7)],
+            "parsing_up": "behind" if behind else "transposed",
+            "parsing_statistics": "image",
+            "pixels": "released",
+            "output": "image",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load one released pair of networks; layout: this module's description.
+
+        The widths become the files', whatever the options were.
+
+        Raises:
+            UserError: a file is missing, damaged, of another layout or of other options.
+        """
+        state, found = read_pair(path), self.official_options(path)
+        widths = {name: found.pop(name) for name in ("width", "parsing_width", "parsing_up")}
+        check_options(path, self, **found)
+        options = self.options.model_copy(update=widths)
+        generator = Generator(options)
+        own = [name for name in generator.state_dict() if "running_" in name]
+        found = matched(
+            path,
+            generator,
+            state,
+            NAMES,
+            ACCEPTED,
+            axes=lambda name: CONVOLUTION if name.endswith((".w", ".upw")) else None,
+            own=["steps", *own],
+        )
+        generator.load_state_dict(found)
+        self.options, self.networks["generator"] = options, generator
+
+
+def read_pair(folder: Path) -> dict[str, Tensor]:
+    """Arrays of a folder's two files, as ``net_G(1).w``, with MATLAB's axes.
+
+    Raises:
+        UserError: no pair or both, or a file is damaged.
+    """
+    pairs = [pair for pair in PAIRS if any((folder / name).exists() for name in pair)]
+    if len(pairs) > 1:
+        raise UserError(f"{folder}: holds both released pairs: keep one; accepted: {ACCEPTED}")
+    state: dict[str, Tensor] = {}
+    for name in pairs[0] if pairs else PAIRS[0]:
+        net = name[:5]
+        for number, layer in enumerate(read_structs(folder / name, net, ACCEPTED), start=1):
+            state |= {f"{net}({number}).{f}": layer[f] for f in FIELDS if f in layer}
+    return state

@@ -20,7 +20,8 @@ class WeightsCard:
     """What a weights file says of itself.
 
     ``official`` is the SHA-256 of the published file or folder that the weights come from
-    (``dfpg.methods.official.digest``), None where they were trained here.
+    (``dfpg.methods.official.digest``), None where they were trained here. ``exploded_at`` is the
+    step from which the training went back to its last checkpoint, to go on at half the rate.
     """
 
     method: str
@@ -28,6 +29,7 @@ class WeightsCard:
     image_size: int
     steps: int
     official: str | None = None
+    exploded_at: int | None = None
 
 
 def save_weights(
@@ -36,6 +38,7 @@ def save_weights(
     steps: int,
     state: Mapping[str, Tensor] | None = None,
     official: str | None = None,
+    exploded_at: int | None = None,
 ) -> None:
     """Store a generator as safetensors, atomically; equal weights give equal bytes.
 
@@ -45,6 +48,7 @@ def save_weights(
         steps: training steps behind the weights.
         state: the generator's state if not the current one (e.g. its moving average).
         official: see :class:`WeightsCard`.
+        exploded_at: see :class:`WeightsCard`.
     """
     if state is None:
         state = method.networks["generator"].state_dict()
@@ -55,6 +59,8 @@ def save_weights(
         "steps": steps,
         "official": official,
     }
+    if exploded_at is not None:
+        card["exploded_at"] = exploded_at
     write_checked(path, state, card)  # it keeps the order of the options: networks are built in it
 
 
@@ -100,7 +106,7 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
         if state[name].shape != expected[name].shape:
             found, wanted = list(state[name].shape), list(expected[name].shape)
             raise UserError(f"{path}: {name} is {found}, expected {wanted}: its options do not fit")
-        if not math.isfinite(float(state[name].abs().sum())):
+        if not math.isfinite(float(state[name].float().abs().sum())):
             raise UserError(f"{path}: {name} is not finite; train the run again")
     network.load_state_dict(state)
     return card

@@ -1,14 +1,17 @@
 """Xia and Chakrabarti, "Training image estimators without image ground-truth" (NeurIPS 2019).
 
 A deblurring network learns from pairs of blurred measurements of one face, without its sharp
-picture. Layer sizes, initialisation and losses are those of the released code.
+picture. Layer sizes, initialisation and losses are those of the released code. ``load_official``
+reads its models, NumPy archives of the TensorFlow variables.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -16,16 +19,23 @@ from torch import Tensor, nn
 
 from dfpg.core.config import NOMINAL_SIZES, Frozen, GreyLevels, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import canvas_size
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch, PairBatch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
+from dfpg.methods.official import CONVOLUTION, Rule, length_in, matched, read_arrays
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map
+ACCEPTED = (
+    "a released model, as blind/iter_190000.model.npz (image_size 128, width 64); a TensorFlow "
+    "checkpoint is written as one by saveNet of the authors' utils/utils.py"
+)
+UNUSED = r"kd?conv_"  # the kernel branch, where the variant has none
 
 
 class Xia2019Options(Frozen):
@@ -172,20 +182,23 @@ class Xia2019(Method):
 
     Variants: ``blind`` (kernels unknown, those estimated are used), ``nonblind`` (kernels known
     when training), ``supervised`` (L1 to the sharp image: what other methods call objective l1).
-    The unsupervised ones never look at the sharp image.
+    The unsupervised ones never look at the sharp image, and have two measurements of each face, the
+    same in every epoch; the supervised one gets new ones.
     """
 
     Options = Xia2019Options
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
-    view: ClassVar[str] = "pairs"
+    view: str = "pairs"  # type: ignore[misc]  # an instance may have its own
     gradient_parts: ClassVar = {"encoder": ("encoder",)}
     system = System(
         "Unsupervised pairs",
         "Xia and Chakrabarti, NeurIPS",
         2019,
-        weights="no licence stated; not read",
+        weights="no licence stated; read",
     )
+    # 190,000 steps; / sqrt(10) from 170,000 on, / 10 from 180,000 on.
+    recipe = Recipe(Schedule(shape="step", drops=((17 / 19, 10**-0.5), (18 / 19, 0.1))))
     contract = Contract(
         small={
             "variant": "blind",
@@ -207,6 +220,8 @@ class Xia2019(Method):
     def __init__(self, name: str, options: Xia2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
         self.multiple = setting.image_size
+        if options.variant == "supervised":
+            self.view = "fresh_pairs"
         if self.multiple < 8 or self.multiple & (self.multiple - 1):
             raise UserError(
                 f"image_size: {self.multiple} does not suit {name}, which halves it down to 1: "
@@ -269,6 +284,56 @@ class Xia2019(Method):
             # Kernels have one scale only: the sum over two measurements is twice the mean.
             losses["proxy_kernel"] = 2 * distance(again.kernel, drawn)
         return losses
+
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Width and variant; ``supervised`` is the same network as ``nonblind``."""
+        state = read_arrays(path, ACCEPTED)
+        return {
+            "width": length_in(path, state, "econv_1_w", 3, ACCEPTED),
+            "variant": "blind" if "kconv_end_w" in state else "nonblind",
+            "init": "released",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load a released model: weights and moving batch statistics.
+
+        Raises:
+            UserError: missing, damaged, another layout, or of other options.
+        """
+        generator = cast(Generator, self.networks["generator"])
+        state = read_arrays(path, ACCEPTED)
+        found = matched(
+            path,
+            generator,
+            state,
+            names(generator),
+            ACCEPTED,
+            axes=lambda name: CONVOLUTION if name.endswith("_w") else None,
+            ignored=None if generator.kernel else UNUSED,
+        )
+        generator.load_state_dict(found)
+
+
+def names(generator: Generator) -> list[Rule]:
+    """Our names -> the released variables'; the last ones count on from the layers before them."""
+    climbed = len(generator.kernel.climb.layers) if generator.kernel else 0
+
+    def numbered(part: str, first: int) -> Callable[[re.Match[str]], str]:
+        return lambda found: f"{part}_{int(found[1]) + first}"
+
+    return [
+        (r"^encoder\.(\d+)", numbered("econv", 1)),
+        (r"^decoder\.layers\.(\d+)", numbered("dconv", 1)),
+        (r"^last", f"dconv_{len(generator.decoder.layers) + 1}"),
+        (r"^kernel\.climb\.layers\.(\d+)", numbered("kconv", 1)),
+        (r"^kernel\.grow\.(\d+)", numbered("kdconv", climbed + 1)),
+        (r"^kernel\.last", "kconv_end"),
+        (r"(\.convolution)?\.weight$", "_w"),
+        (r"\.bias$", "_b"),
+        (r"\.norm\.running_mean$", "_mu"),
+        (r"\.norm\.running_var$", "_var"),
+    ]
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:

@@ -3,13 +3,18 @@
 Paper: "Deblurring Face Images using Uncertainty Guided Multi-Stream Semantic Networks". Layers,
 losses and optimiser are those of the released code (rajeevyasarla/UMSN-Face-Deblurring), which
 steps its optimiser on every second batch only and throws the other gradients away; here every
-batch is used.
+batch is used. ``load_official`` reads a folder with its two files: ``Deblur_epoch_Best.pth``, the
+deblurring networks, and ``SMaps_Best.pth``, the segmentation net. The released test script leaves
+the segmentation net in its training mode and restores one image at a time, so that its batch
+normalisation uses that image's own statistics: ``segmentation_statistics: image``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -17,14 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen, Share, Steps, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
-from dfpg.methods.blocks import SLOPE
-from dfpg.methods.card import Contract, System
+from dfpg.methods.blocks import SLOPE, ImageNorm
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import perceptual_loss, pixel_loss
+from dfpg.methods.official import Rule, check_options, length_in, matched, read_state
 from dfpg.pretrained.parsing import one_hot, to_four
 
 COLOURS = 3
@@ -39,6 +46,64 @@ SEGMENTATION_WEIGHT, SEGMENTATION_HALF_WEIGHT = 3.2, 0.5
 FULL_TAPS, HALF_TAPS = ("relu1_2", "relu2_2", "relu5_3"), ("relu1_2", "relu2_2")
 LABEL_THRESHOLD = 0.49  # of blurred class maps
 BETAS, WEIGHT_DECAY = (0.5, 0.999), 5e-5
+
+DEBLURRING, SEGMENTATION = "Deblur_epoch_Best.pth", "SMaps_Best.pth"
+ACCEPTED = (
+    f"a folder with the released {DEBLURRING} and {SEGMENTATION} (width and segmentation_width "
+    "64, output tanh, segmentation_statistics image)"
+)
+SIDES = ("51", "41", "3_21", "3_11", "31", "21", "11")
+# Our names -> the released code's: first the blocks', then those of the layers in them.
+BLOCKS: tuple[Rule, ...] = (
+    (r"^block3\.3\.", "block4."),
+    (r"^block3\.([12])\.", r"block3_\1."),
+    (r"^block3\.0\.(?=\d)", "block3."),
+    (r"^merge\.", "dense_block_cl."),
+    (r"\b(block\w+)\.1\.2\.", r"trans_\1.conv1."),
+    (r"\b(block\w+)\.0\.", r"dense_\1."),
+    (r"\bblock5\.", "dense_block5."),
+    (r"^up\.2\.", "trans_block5.conv1."),
+    (r"^up\.4\.", "trans_block5.conv2."),
+    (r"^sides\.convs\.(\d)", lambda found: f"conv{SIDES[int(found[1])]}"),
+    (r"\.shortcut\.", ".conv_o."),
+    (r"\.body\.2\.", ".conv1."),
+    (r"\.body\.5\.", ".conv2."),
+)
+DEBLURRING_NAMES: tuple[Rule, ...] = (
+    (r"^streams\.(\d)", lambda found: f"deblur_class{int(found[1]) + 1}"),
+    *BLOCKS,
+    (r"(?<=^dense_block_cl)\.body\.8\.", ".conv4."),
+    (r"\.body\.8\.", ".conv3."),
+    (r"^(dense_block(?:3\w*|4)|deblur_class\d\.dense_block[235])\.body\.11\.", r"\1.sharewconv."),
+    (r"\.body\.1[12]\.", ".conv4."),
+    (r"^of_half_features\.", "conv_refin64."),
+    (r"^of_half\.", "conv_refin_in64."),
+    (r"^of_features\.", "conv_refin."),
+    (r"^of_image\.", "conv_refin_in."),
+    (r"^to_rgb\.", "refine3."),
+    (r"^refine\.first\.", "refineclean1."),
+    (r"^refine\.last\.", "refineclean2."),
+)
+SEGMENTATION_NAMES: tuple[Rule, ...] = (
+    *BLOCKS,
+    (r"(?<=^dense_block[16])\.body\.8\.", ".conv3."),
+    (r"\.body\.8\.", ".sharewconv2."),
+    (r"\.body\.(?:9|11)\.", ".conv4."),
+    (r"\.body\.0\.", ".bn1."),
+    (r"\.body\.3\.", ".bn2."),
+    (r"\.body\.6\.", ".bn4."),
+    (r"^half_head\.0\.", "conv_refin64."),
+    (r"^half_head\.2\.", "refine3_i."),
+    (r"^head\.0\.", "conv_refin."),
+    (r"^head\.2\.", "refine3."),
+)
+# Tensors that the released classes never use in restoring: the streams' own images, the confidence
+# net, and layers that no forward pass reaches.
+DEBLURRING_UNUSED = (
+    r"(deblur_class\d\.)?conv10\d0\.|conf_ker\."
+    r"|deblur_class\d\.(dense_block6|trans_block6|conv_refin(_in)?|refine3|refineclean[12])\."
+)
+SEGMENTATION_UNUSED = r".*\.sharewconv1\.|refineclean[12]\.|batchnorm(1|20)\."
 
 Channels = Annotated[Width, Field(ge=12, multiple_of=4)]
 
@@ -59,6 +124,7 @@ class Yasarla2020Options(Frozen):
     lambda_perceptual: Weight
     perceptual_input: PriorInput
     confidence_reuse: bool
+    segmentation_statistics: Literal["moving", "image"]
 
     @field_validator("output")
     @classmethod
@@ -92,7 +158,7 @@ class Dense(nn.Module):
         dilations: of the 3x3 convolutions.
         growth: inner channels per output channel.
         share: a :class:`ShareSep` before the last convolution.
-        batch_norm: batch instead of instance normalisation.
+        norm: kind of normalisation.
         shortcut: add a 1x1 convolution of the input.
         concat: return the input too, in front.
     """
@@ -104,14 +170,13 @@ class Dense(nn.Module):
         dilations: tuple[int, ...],
         growth: int = 3,
         share: bool = False,
-        batch_norm: bool = False,
+        norm: type[nn.Module] = nn.InstanceNorm2d,
         shortcut: bool = True,
         concat: bool = True,
     ) -> None:
         super().__init__()
         inner = growth * outputs
         channels = (inputs, *(inner for _ in dilations))
-        norm = nn.BatchNorm2d if batch_norm else nn.InstanceNorm2d
         layers: list[nn.Module] = [norm(inputs), nn.ReLU(), nn.Conv2d(inputs, inner, 1, bias=False)]
         for number, (n, d) in enumerate(zip(channels[1:], dilations, strict=True), start=1):
             last = number == len(dilations)
@@ -145,9 +210,9 @@ def dilated(inputs: int, outputs: int) -> Dense:
     return Dense(inputs, outputs, (1, 2, 2), share=True)
 
 
-def parsing_block(inputs: int, outputs: int) -> Dense:
+def parsing_block(inputs: int, outputs: int, norm: type[nn.Module]) -> Dense:
     """The code's "dls" block."""
-    return Dense(inputs, outputs, (2, 2), growth=4, share=True, batch_norm=True)
+    return Dense(inputs, outputs, (2, 2), growth=4, share=True, norm=norm)
 
 
 def transition(inputs: int, outputs: int, *after: nn.Module) -> nn.Sequential:
@@ -229,16 +294,17 @@ class SideMaps(nn.Module):
 class Segmentation(nn.Module):
     """Class maps from an image: four logits per pixel, at full and half size."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, own_statistics: bool = False) -> None:
         super().__init__()
         w, thin = width, width // 4
+        norm = ImageNorm if own_statistics else nn.BatchNorm2d
         self.block1 = nn.Sequential(wide(COLOURS, w - COLOURS), halve(w, w))
-        self.block2 = nn.Sequential(parsing_block(w + COLOURS, w), halve(2 * w + COLOURS, w))
+        self.block2 = nn.Sequential(parsing_block(w + COLOURS, w, norm), halve(2 * w + COLOURS, w))
         self.block3 = nn.ModuleList(
-            nn.Sequential(parsing_block(w, w), transition(2 * w, w)) for _ in range(3)
+            nn.Sequential(parsing_block(w, w, norm), transition(2 * w, w)) for _ in range(3)
         )
-        self.block4 = nn.Sequential(parsing_block(2 * w, w), double(3 * w, w))
-        self.block5 = parsing_block(2 * w, w)
+        self.block4 = nn.Sequential(parsing_block(2 * w, w, norm), double(3 * w, w))
+        self.block5 = parsing_block(2 * w, w, norm)
         self.half_head = nn.Sequential(conv(3 * w, thin), nn.LeakyReLU(SLOPE), conv(thin, CLASSES))
         self.up = double(3 * w + CLASSES, w)
         self.block6 = nn.Sequential(wide(w, w), transition(2 * w, thin))
@@ -353,12 +419,14 @@ class Generator(nn.Module):
 
     steps: Tensor
 
-    def __init__(self, width: int, segmentation_width: int, bounded: bool) -> None:
+    def __init__(
+        self, width: int, segmentation_width: int, bounded: bool, own_statistics: bool = False
+    ) -> None:
         super().__init__()
         w, mid, thin = width, width // 2, width // 4
         inputs = COLOURS + CLASSES
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # training steps taken
-        self.segmentation = Segmentation(segmentation_width)
+        self.segmentation = Segmentation(segmentation_width, own_statistics)
         self.streams = nn.ModuleList(Stream(width) for _ in range(CLASSES))
         self.merge = Dense(CLASSES * thin, mid, (1, 1), concat=False)
         self.block1 = nn.Sequential(plain(inputs, w - inputs), halve(w, mid))
@@ -432,7 +500,11 @@ class Yasarla2020(Method):
     multiple = 4
     view: ClassVar[str] = "labelled"
     gradient_parts: ClassVar = {"encoder": ("block1", "block2")}
-    system = System("UMSN", "Yasarla et al., TIP", 2020, weights="MIT; not read")
+    system = System("UMSN", "Yasarla et al., TIP", 2020, weights="MIT; read")
+    # Halved every 19 epochs, of 60 (assumed); the code also takes 1/400 off per epoch.
+    recipe = Recipe(
+        Schedule(shape="step", drops=((19 / 60, 0.5), (38 / 60, 0.25), (57 / 60, 0.125)))
+    )
     contract = Contract(
         small={
             "width": 12,
@@ -448,6 +520,7 @@ class Yasarla2020(Method):
             "lambda_perceptual": 1.8e-4,
             "perceptual_input": "lab",
             "confidence_reuse": False,
+            "segmentation_statistics": "moving",
         },
         full={"width": 64, "segmentation_width": 64, "init": "released", "output": "tanh"},
         parameters={
@@ -462,7 +535,8 @@ class Yasarla2020(Method):
     def __init__(self, name: str, options: Yasarla2020Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
         bounded = options.output == "tanh"
-        generator = Generator(options.width, options.segmentation_width, bounded)
+        own_statistics = options.segmentation_statistics == "image"
+        generator = Generator(options.width, options.segmentation_width, bounded, own_statistics)
         self.networks["generator"] = generator
         if self.needs_prior(options) and setting.prior is not None:
             self.networks["auxiliary"] = Auxiliary(options.width, options.confidence_reuse)
@@ -587,6 +661,54 @@ class Yasarla2020(Method):
         small = prior.features(restored.half, HALF_TAPS, values)
         return loss + HALF_WEIGHT * perceptual_loss(small, small_truth)
 
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """Both widths; the rest is what the released test script does."""
+        widths = [
+            4 * length_in(file, read_state(file, ACCEPTED), "conv_refin64.weight", 0, ACCEPTED)
+            for file in (path / DEBLURRING, path / SEGMENTATION)
+        ]
+        return {
+            "width": widths[0],
+            "segmentation_width": widths[1],
+            "init": "released",
+            "output": "tanh",
+            "segmentation_statistics": "image",
+        }
+
+    def load_official(self, path: Path) -> None:
+        """Load the released weights; layout: this module's description.
+
+        Raises:
+            UserError: a file is missing, damaged, of another layout or of other options.
+        """
+        generator = cast(Generator, self.networks["generator"])
+        files = path / DEBLURRING, path / SEGMENTATION
+        states = [read_state(file, ACCEPTED) for file in files]
+        check_options(path, self, output="tanh", segmentation_statistics="image")
+        inner = {f"segmentation.{name}" for name in generator.segmentation.state_dict()}
+        found = matched(
+            files[0],
+            generator,
+            states[0],
+            DEBLURRING_NAMES,
+            ACCEPTED,
+            axes=deblurring_axes,
+            ignored=DEBLURRING_UNUSED,
+            own={"steps", *inner},
+        )
+        segmentation = matched(
+            files[1],
+            generator.segmentation,
+            states[1],
+            SEGMENTATION_NAMES,
+            ACCEPTED,
+            axes=segmentation_axes,
+            ignored=SEGMENTATION_UNUSED,
+        )
+        generator.load_state_dict(found)
+        generator.segmentation.load_state_dict(segmentation)
+
 
 def gradient_loss(restored: Tensor, sharp: Tensor) -> Tensor:
     """L1 distance of the absolute differences between neighbours, in x plus in y."""
@@ -605,3 +727,13 @@ def initialise_as_released(network: nn.Module, seed: int) -> None:
             nn.init.normal_(layer.weight, 0, 0.02, generator=stream)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def segmentation_axes(name: str) -> tuple[int, ...] | None:
+    """All 1x1 convolutions of the released transitions are transposed ones."""
+    return (1, 0, 2, 3) if re.search(r"trans_block\w+\.conv1\.weight$", name) else None
+
+
+def deblurring_axes(name: str) -> tuple[int, ...] | None:
+    """As :func:`segmentation_axes`, but for the main net's bilinear transition."""
+    return None if name.startswith("trans_block5.") else segmentation_axes(name)

@@ -11,30 +11,30 @@ names such as ``layer1.weight`` and ``layer6.0.bias``. ``load_official`` reads i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from dfpg.core.config import Frozen, Width
-from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import pixel_loss
+from dfpg.methods.official import Rule, length_in, matched, read_state
 
 LEVELS = 3  # whole image, halves, quarters
 COLOURS = 3
-RELEASED_WIDTH = 32
 # Place of each of our layers in the released code: Sequential index -> number of its "layer".
 ENCODER_LAYERS = (1, 2, 3, 5, 6, 7, 9, 10, 11)
 DECODER_LAYERS = (13, 14, 16, 17, 18, 20, 21, 22, 24)
-LAYOUT = "a folder with the released encoder_lv1.pkl ... decoder_lv3.pkl"
+ACCEPTED = "a folder with the released encoder_lv1.pkl ... decoder_lv3.pkl, of width 32"
 
 
 class Zhang2019Options(Frozen):
@@ -204,6 +204,8 @@ class Zhang2019(Method):
     system = System(
         "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, weights="no licence stated; GoPro's are read"
     )
+    # x 0.1 every 1,000 epochs, of 2,400.
+    recipe = Recipe(Schedule(shape="step", drops=((10 / 24, 0.1), (20 / 24, 0.01))))
     contract = Contract(
         small={"width": 12, "objective": "native", "init": "identity"},
         full={"width": 32, "init": "released"},
@@ -235,19 +237,19 @@ class Zhang2019(Method):
             loss = ((restored.float() - batch.sharp) / 2).square().mean()
         yield Phase.of("generator", {"pixel": (1.0, loss)})
 
+    @classmethod
+    def official_options(cls, path: Path) -> dict[str, Any]:
+        """The width."""
+        file = path / "encoder_lv1.pkl"
+        width = length_in(file, read_state(file, ACCEPTED), "layer1.weight", 0, ACCEPTED)
+        return {"width": width, "init": "released"}
+
     def load_official(self, path: Path) -> None:
         """Load the released weights, of width 32; layout: this module's description.
-
-        Nothing in the files is executed.
 
         Raises:
             UserError: a file is missing, damaged, or not that part of DMPHN; or another width.
         """
-        if self.options.width != RELEASED_WIDTH:
-            raise UserError(
-                f"{path}: the released weights have width {RELEASED_WIDTH}, "
-                f"{self.name} has {self.options.width}: set methods.{self.name}.width"
-            )
         generator = cast(Generator, self.networks["generator"])
         states = []
         for part, layers, networks in (
@@ -256,43 +258,12 @@ class Zhang2019(Method):
         ):
             for level, network in enumerate(networks, start=1):
                 file = path / f"{part}_lv{level}.pkl"
-                states.append((network, _renamed(file, _read(file), layers, network)))
+                state = read_state(file, ACCEPTED)
+                states.append((network, matched(file, network, state, names(layers), ACCEPTED)))
         for network, state in states:
             network.load_state_dict(state)
 
 
-def _read(path: Path) -> Mapping[str, object]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give {LAYOUT}")
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a parser of foreign bytes may fail in any way
-        words = " ".join(str(error).split())[:80] or type(error).__name__
-        raise UserError(f"{path}: damaged, or not a PyTorch weights file ({words})") from error
-    if not isinstance(raw, Mapping):
-        raise UserError(f"{path}: found a {type(raw).__name__}, expected layers; give {LAYOUT}")
-    return raw
-
-
-def _renamed(
-    path: Path, raw: Mapping[str, object], layers: tuple[int, ...], network: nn.Module
-) -> dict[str, Tensor]:
-    """A part's state under our names, checked against ``network``."""
-    state: dict[str, Tensor] = {}
-    names: set[str] = set()
-    for ours, expected in network.state_dict().items():
-        index, rest = ours.split(".", 1)
-        theirs = f"layer{layers[int(index)]}.{rest.removeprefix('body.')}"
-        value = raw.get(theirs)
-        if not isinstance(value, Tensor):
-            raise UserError(f"{path}: no {theirs}: not this part of DMPHN; give {LAYOUT}")
-        if value.shape != expected.shape:
-            found, wanted = list(value.shape), list(expected.shape)
-            raise UserError(f"{path}: {theirs} is {found}, expected {wanted}; give {LAYOUT}")
-        if not bool(torch.isfinite(value).all()):
-            raise UserError(f"{path}: {theirs} holds NaN or infinity: replace the file")
-        state[ours] = value.float()
-        names.add(theirs)
-    if extra := sorted(map(str, raw.keys() - names)):
-        raise UserError(f"{path}: {extra[0]} is no layer of this part of DMPHN; give {LAYOUT}")
-    return state
+def names(layers: tuple[int, ...]) -> list[Rule]:
+    """Our names of a part's tensors -> the released code's, as ``layer5.0.weight``."""
+    return [(r"^\d+", lambda found: f"layer{layers[int(found[0])]}"), (r"\.body", "")]

@@ -1,4 +1,4 @@
-"""Is there a face in the picture: the two detectors of Table 3 (METHODS section 5.1).
+"""Is there a face in the picture: the two detectors of Table 3.
 
 ``dlib_hog`` is what OpenFace calls, and so the paper: dlib's frontal HOG detector on the picture
 enlarged once (upsample 1), which finds faces from about 40 px on. ``scrfd`` is a network

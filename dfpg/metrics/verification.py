@@ -1,4 +1,6 @@
-"""Same person or not, from distances of pairs: accuracy, ROC, EER, TAR at a FAR (METHODS 5.2).
+"""Same person or not, from distances of pairs: accuracy, ROC, EER, TAR at a FAR.
+
+The authors' way is that of dolphin0104/MSPL-GAN.
 
 A pair is accepted as one person where its squared L2 distance of unit embeddings, 0 to 4, is below
 a threshold. NaN stands for a probe whose face was not found: it is an error where accuracy is

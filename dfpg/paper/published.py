@@ -41,7 +41,7 @@ PRINTED_AS = {"verification_strict_acc_pct": "verification_acc_pct"}
 MATCH_TOLERANCE = {"psnr": 0.05, "ssim": 0.003, "lpips": 0.005, "d_vgg": 0.02}
 # Percentage points; the paper's text and its Table 3 differ by 0.31 (96.10 against 96.41).
 MATCH_TOLERANCE |= {"detection_pct": 0.3, "verification_acc_pct": 0.3}
-# Figures that another source contradicts (METHODS section 15).
+# Figures that another source contradicts: docs/paper_errata.md.
 ERRATA = MappingProxyType(
     {
         PublishedKey("table2", "lu2019", "mspl_random", "celeba", "d_vgg"): (

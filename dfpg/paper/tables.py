@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from dfpg.core.config import Config, ProtocolName
+from dfpg.paper.weights import PUBLISHED, absent
 
 Fidelity = Literal[
     "reference",  # the test images themselves
@@ -17,7 +18,6 @@ Fidelity = Literal[
 ]
 
 BASELINES = ("sharp", "blurred")
-NOT_IMPLEMENTED = "not implemented yet"
 # The network behind P and d_VGG: the paper's, or what stands in for it.
 VGGFACE, SURROGATE = "VGGFace", "surrogate"
 HIGHER_IS_BETTER = {
@@ -59,6 +59,8 @@ TEST_SETS = {
     "mspl_center": PaperTestSet("b", "center", "MSPL-Center"),
     "mspl_random": PaperTestSet("b", "random", "MSPL-Random"),
 }
+# Runs beyond the paper that have a row wherever they are missing, too.
+BEYOND: dict[str, ProtocolName] = {"nafnet": "b", "restormer": "b"}
 MEAN = "mean"  # subset name: mean over the subsets of the test set
 SUBSET_TITLES = {
     "helen": "Helen",
@@ -108,8 +110,12 @@ class Row:
     run: str | None
     fidelity: Fidelity = "reimplementation"
     prior: bool = False  # trained with the prior network P
-    missing: str = NOT_IMPLEMENTED
+    missing: str = ""  # why it is empty without its run; by default, which weights would fill it
     note: str = ""  # what is approximated, or what it does not see in training
+
+    def __post_init__(self) -> None:
+        if not self.missing:
+            object.__setattr__(self, "missing", absent(self.run or ""))
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,9 @@ _LI2020 = Row(
     "li2020",
     "li2020",
     "approximation",
-    note="trained on its own degradation, without motion blur; fixed component boxes instead of "
-    "landmarks; loss weights from memory; trained here, at the profile's size",
+    note="trained on its own degradation, with motion blur in a third of its pictures, of 3 to 9 "
+    "px at 128 px; fixed component boxes instead of landmarks; loss weights from memory; trained "
+    "here, at the profile's size",
 )
 _WANG2021 = Row(
     "wang2021",
@@ -146,6 +153,7 @@ _WANG2021 = Row(
 )
 _LU2019 = Row("lu2019", "lu2019", note="trained without pairs of blurred and sharp images")
 _XIA2019 = Row("xia2019", "xia2019", note="trained without sharp images")
+_BEYOND = "not in the paper"
 _REFERENCES = (Row("sharp", "sharp", "reference"), Row("blurred", "blurred", "reference"))
 
 TABLES = (
@@ -241,6 +249,9 @@ TABLES = (
             Row("b1", "b1"),
             *(Row(f"b{number}", f"b{number}", prior=True) for number in range(2, 6)),
             Row("b6", "dfpg_b", prior=True),
+            # Not in the paper's table: its B6 adds two things to B5 at once.
+            Row("b6_ca", "b6_ca", prior=True, note=f"{_BEYOND}: B5 with CA-Dis, without Pr"),
+            Row("b6_prior", "b6_prior", prior=True, note=f"{_BEYOND}: B5 with Pr, without CA-Dis"),
         ),
         appends=False,
     ),
@@ -248,14 +259,16 @@ TABLES = (
 
 
 def table_rows(table: Table, config: Config) -> tuple[Row, ...]:
-    """Rows of a table: the paper's, then runs of ``params.yaml`` that no table names."""
+    """Rows of a table: the paper's, then ``BEYOND`` and runs of ``params.yaml`` that none names."""
     if not table.appends:
         return table.rows
     named = {row.run for other in TABLES for row in other.rows}
+    protocols = {name: run.protocol for name, run in config.runs.items()}
+    protocols |= {name: p for name, p in BEYOND.items() if name not in protocols}
     further = (
         Row(name, name)
-        for name, run in config.runs.items()
-        if name not in named and run.protocol == table.protocol
+        for name, protocol in protocols.items()
+        if name not in named and protocol == table.protocol
     )
     return (*table.rows, *further)
 
@@ -264,6 +277,14 @@ def fidelity(config: Config, row: Row) -> Fidelity:
     """How close a row's network and weights are to the authors'."""
     run = config.runs.get(row.run or "")
     return row.fidelity if run is None or run.weights is None else "official weights"
+
+
+def note(row: Row, closeness: Fidelity) -> str:
+    """What a row's number leaves out, or on what its authors trained."""
+    published = PUBLISHED.get(row.run or "")
+    if closeness == "official weights" and published:
+        return published.trained
+    return row.note if closeness == row.fidelity else ""
 
 
 def evaluation_protocols(config: Config, run: str) -> tuple[ProtocolName, ...]:

@@ -89,7 +89,7 @@ def run_facts(
         ("precision of training", str(found.get("precision") or UNKNOWN)),
         ("precision of restoring", str(found.get("restoring_precision") or UNKNOWN)),
         ("versions", ", ".join(versions) or UNKNOWN),
-        ("commit", str(found.get("commit") or UNKNOWN)),
+        ("commit", str(found.get("commit") or found.get("no_commit") or UNKNOWN)),
         ("parameters (SHA-256)", str(found.get("config_sha256") or UNKNOWN)),
     ]
 

@@ -17,9 +17,9 @@ from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image, write_image
+from dfpg.core.listing import composed, list_images
 from dfpg.core.progress import Progress
 from dfpg.data.blur.degrade import quantise
-from dfpg.data.faces.source import list_pictures
 from dfpg.evaluation.restore import load_restore
 
 CELL = 128  # px: larger pictures are reduced on the sheet
@@ -53,9 +53,7 @@ def real_blur_sheet(
         UserError: no pictures, no weights, or the sheet would lie in the repository.
     """
     check_output_path(out)
-    files = list_pictures(folder)
-    if not files:
-        raise UserError(f"{folder}: no pictures: name a folder of blurred faces")
+    files = list_images(folder).required("name a folder of blurred faces")
     runs = [run for run in config.runs if (weights / f"{run}.safetensors").exists()]
     if not runs:
         raise UserError(f"{weights}: no weights of any run: train one first (`dvc repro`)")
@@ -87,11 +85,12 @@ def read_same_stems(folder: Path, files: Sequence[str]) -> Images:
     Raises:
         UserError: one is missing.
     """
-    found = {Path(file).stem: folder / file for file in list_pictures(folder)}
-    for file in files:
-        if Path(file).stem not in found:
-            raise UserError(f"{folder}: no picture {Path(file).stem}: add it")
-    return [read_image(found[Path(file).stem]) for file in files]
+    found = {composed(Path(file).stem): folder / file for file in list_images(folder).images}
+    stems = [composed(Path(file).stem) for file in files]
+    for stem in stems:
+        if stem not in found:
+            raise UserError(f"{folder}: no picture {stem}: add it")
+    return [read_image(found[stem]) for stem in stems]
 
 
 def restore_images(config: Config, blurred: Sequence[NDArray[np.uint8]], weights: Path) -> Images:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +30,7 @@ PACKAGES = (
     "torch",
     "torchvision",
 )
+FOREIGN_OWNER = "git refuses the folder: it belongs to another user"
 # No code: what a run itself writes, and the parameters, whose hash stands beside the commit.
 NO_CODE = ("results", "dvc.lock", "params.yaml")
 
@@ -47,11 +50,14 @@ def describe_environment(config: Config, root: Path = Path()) -> dict[str, Any]:
     from dfpg.core.device import describe_device, select_device
     from dfpg.evaluation.restore import restoring_precision
 
+    commit = git_commit(root)
+    reason = {} if commit else {"no_commit": why_no_commit(root)}
     return {
         "profile": config.profile,
         "config_sha256": config_hash(config),
         "seed": config.seed,
-        "commit": git_commit(root),
+        "commit": commit,
+        **reason,
         **describe_device(config.training.precision),
         "restoring_precision": restoring_precision(config, select_device()),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -76,7 +82,8 @@ def config_hash(config: Config) -> str:
 def git_commit(root: Path) -> str | None:
     """Commit of the code in ``root``, with ``-dirty`` if tracked code differs from it.
 
-    ``None`` outside git, before the first commit, and where git is not installed.
+    ``None`` outside git, before the first commit, where git is not installed, and where it refuses
+    the folder because another user owns it.
     """
     excluded = [f":(exclude,top){name}" for name in NO_CODE]
     commit = _git(root, "rev-parse", "HEAD")
@@ -86,14 +93,35 @@ def git_commit(root: Path) -> str | None:
     return f"{commit}-dirty" if changes else commit
 
 
+def why_no_commit(root: Path) -> str:
+    """Why :func:`git_commit` gives none, without a path."""
+    if shutil.which("git") is None:
+        return "git is not installed"
+    done = _run_git(root, "rev-parse", "HEAD")
+    if "dubious ownership" in done.stderr:
+        return FOREIGN_OWNER
+    if "not a git repository" in done.stderr:
+        return "no git repository"
+    return "no commit yet, or a damaged repository"
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
+        done = _run_git(root, *arguments)
+    except OSError:
         return None
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _run_git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
 
 
 def _version(package: str) -> str | None:

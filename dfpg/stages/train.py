@@ -11,6 +11,7 @@ from dfpg.core.config import Config, Framing, load_config
 from dfpg.core.device import select_device
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH
+from dfpg.core.terminal import say
 from dfpg.data.blur.kernels import load_bank
 from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, cut, framing_square, load_faces
 from dfpg.methods.official import load_published
@@ -23,6 +24,7 @@ from dfpg.training.fingerprint import fingerprint, training_code
 from dfpg.training.history import History
 from dfpg.training.loop import costs
 from dfpg.training.loop import train as training_loop
+from dfpg.training.snapshots import write_snapshots
 from dfpg.training.validation import make_validation
 
 
@@ -60,6 +62,7 @@ def train(run: str) -> None:
         out=ARTIFACTS / "weights" / f"{run}.safetensors",
         history=ARTIFACTS / "history" / f"{run}.csv",
         cost=ARTIFACTS / "cost" / f"{run}.json",
+        snapshots=ARTIFACTS / "snapshots" / run,
         scratch=SCRATCH / state,
         validate=make_validation(config, protocol, bank),
     )
@@ -83,4 +86,5 @@ def _take_published(config: Config, run: str, path: Path) -> None:
     write_text(ARTIFACTS / "history" / f"{run}.csv", history.csv())
     write_text(ARTIFACTS / "cost" / f"{run}.json", costs(0.0, config.training))
     save_weights(ARTIFACTS / "weights" / f"{run}.safetensors", method, steps=0, official=official)
-    print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
+    write_snapshots(ARTIFACTS / "snapshots" / run, method, {}, config.training.batch_size)
+    say(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")

@@ -9,7 +9,9 @@ from pathlib import Path
 from dfpg.core.config import PARAMS, load_config, sources
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
+from dfpg.core.listing import list_images
 from dfpg.core.paths import ARTIFACTS
+from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import check_source
 from dfpg.methods.registry import check_options
 from dfpg.pretrained.assets.store import verify_assets
@@ -25,7 +27,7 @@ def verify() -> None:
     check_options(config)
     counts = {"data_files": verify_data(), "asset_files": verify_assets()}
     write_text(ARTIFACTS / "verified.json", json.dumps(counts) + "\n")
-    print(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
+    say(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
 
 
 def read_manifest() -> dict[str, str]:
@@ -35,12 +37,12 @@ def read_manifest() -> dict[str, str]:
 
 
 def list_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under ``folder``, by relative path, sorted."""
-    return {
-        path.relative_to(folder).as_posix(): sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    """SHA-256 of every file under ``folder``, by relative path, sorted.
+
+    Hidden files and what systems leave behind are passed over.
+    """
+    found = list_images(folder)
+    return {name: sha256(folder / name) for name in sorted((*found.images, *found.others))}
 
 
 def verify_data(folder: Path = DATA) -> int:

@@ -14,6 +14,7 @@ from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.published import published_values
+from dfpg.paper.weights import PUBLISHED
 
 CSVS = (
     "table1",
@@ -100,7 +101,10 @@ def test_a_row_whose_run_does_not_exist_is_reported_only(results):
     assert row["value"] == row["ci_low"] == row["n_people"] == row["source"] == ""
     assert row["published"] == "24.66"
     assert row["fidelity"] == "reported only"
-    assert (row["verdict"], row["reason"]) == ("not comparable", "not implemented yet")
+    assert (row["verdict"], row["reason"]) == (
+        "not comparable",
+        f"not run; weights: {PUBLISHED['xia2019'].files}",
+    )
     shen = pick_row(results / "table1.csv", row="shen2020", subset="helen", metric="psnr")
     assert shen["reason"].startswith("reported only")
 

@@ -15,7 +15,7 @@ from dfpg.methods.registry import method_class
 from dfpg.methods.yasarla2020 import CLASSES, Auxiliary
 from dfpg.paper.tables import TABLES
 
-# METHODS section 0 and 14: parameters in millions and GMACs at 128 px of the published networks.
+# Parameters in millions and GMACs at 128 px of the published networks.
 # Left out are costs that it does not state (lu2019, li2020, wang2021). xia2019's parameters hold
 # the kernel branch, which restoring does not run.
 PUBLISHED = {

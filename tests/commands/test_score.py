@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.places import ROOT
+from helpers.portraits import faces
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from dfpg.commands.export import export_images, file_names
-from dfpg.commands.score import image_sizes, match_images, score, score_pairs, summarise
+from dfpg.commands.matching import match_images
+from dfpg.commands.score import image_sizes, score, score_pairs, summarise
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.data import testsets
@@ -49,14 +52,15 @@ def folders(tmp_path) -> tuple[Path, Path]:
 
 
 def test_files_match_by_equal_names_or_by_the_published_naming(folders):
-    pairs, published = match_images(*folders)
+    found = match_images(*folders)
+    pairs = found.pairs
     assert [(pair.restored.name, pair.sharp.name) for pair in pairs] == [
         ("a.png", "a.png"),
         ("a_ker01_blur_k13.png", "a.png"),
         ("b.2_ker01_blur_k13.png", "b.2.png"),
         ("b.2_ker02_blur_k13.png", "b.2.png"),
     ]
-    assert published == 3
+    assert list(found.ways.values()) == [1, 3]
     assert image_sizes(pairs) == [(SIDE, SIDE)] * 4
 
 
@@ -67,9 +71,9 @@ def test_an_equal_name_comes_before_the_published_naming(folders):
     for kernel in (1, 2):
         name = f"b.2_ker0{kernel}_blur_k13.png"
         (sharp / name).write_bytes((sharp / "a.png").read_bytes())
-    pairs, published = match_images(restored, sharp)
-    assert published == 0
-    assert all(pair.restored.name == pair.sharp.name for pair in pairs)
+    found = match_images(restored, sharp)
+    assert found.ways == {"equal names": 4}
+    assert all(pair.restored.name == pair.sharp.name for pair in found.pairs)
 
 
 def rename(folder: str, old: str, new: str):
@@ -78,6 +82,32 @@ def rename(folder: str, old: str, new: str):
 
 def save(mode: str, suffix: str = "png", size: tuple[int, int] = (SIDE, SIDE)):
     return lambda root: Image.new(mode, size).save(root / "restored" / f"a.{suffix}")
+
+
+def save_wide(factor: int):
+    """The sharp image in 16 bits: stretched to them (257), or 12 bits of them (16); case 3."""
+
+    def spoil(root: Path) -> None:
+        wide = np.asarray(Image.open(root / "sharp" / "a.png")).astype(np.uint16) * factor
+        cv2.imwrite(str(root / "restored" / "a.png"), wide[..., ::-1])
+
+    return spoil
+
+
+def save_palette(root: Path) -> None:
+    """A palette with a transparent entry; case 4."""
+    image = Image.open(root / "sharp" / "a.png").quantize(16)
+    image.save(root / "restored" / "a.png", transparency=3)
+
+
+def save_cmyk(root: Path) -> None:
+    Image.new("CMYK", (SIDE, SIDE)).save(root / "restored" / "a.jpg")
+    (root / "restored" / "a.png").unlink()
+
+
+def save_two(root: Path) -> None:
+    image = Image.open(root / "sharp" / "a.png")
+    image.save(root / "restored" / "a.png", save_all=True, append_images=[image.rotate(90)])
 
 
 @pytest.mark.parametrize(
@@ -89,9 +119,14 @@ def save(mode: str, suffix: str = "png", size: tuple[int, int] = (SIDE, SIDE)):
             r"b\.2\.png: no restored image in .* \(1 of 2 sharp images have none\)",
         ),
         (save("RGB", size=(SIDE, SIDE + 1)), r"a\.png: 48 x 49 px, but .*a\.png has 48 x 48"),
-        (save("RGB", suffix="bmp"), r"a\.png: a\.bmp has the same name without suffix"),
-        (save("RGBA"), r"a\.png: mode RGBA is not 8-bit colour"),
-        (save("I;16"), r"a\.png: mode I;16 is not 8-bit colour"),
+        (save("RGB", suffix="bmp"), r"a\.png: a\.bmp has the same name without ending"),
+        (save("RGBA"), r"a\.png: has transparency"),
+        (save("I;16"), r"a\.png: more than 8 bits per channel"),
+        (save_wide(257), r"a\.png: more than 8 bits per channel"),
+        (save_wide(16), r"a\.png: more than 8 bits per channel"),
+        (save_palette, r"a\.png: has transparency"),
+        (save_cmyk, r"a\.jpg: mode CMYK, neither grey nor RGB"),
+        (save_two, r"a\.png: 2 pictures in one file"),
         (lambda root: (root / "restored" / "a.png").write_text("hello"), r"a\.png: not an image"),
         (
             lambda root: (root / "restored" / "a.png").write_bytes(
@@ -102,7 +137,7 @@ def save(mode: str, suffix: str = "png", size: tuple[int, int] = (SIDE, SIDE)):
         (lambda root: (root / "sharp").rename(root / "gone"), r"sharp: no such folder"),
         (
             lambda root: [path.unlink() for path in (root / "restored").iterdir()],
-            r"restored: no images in it",
+            r"restored: no images of PNG",
         ),
     ],
 )
@@ -151,10 +186,10 @@ def test_an_exported_test_set_scores_as_evaluate_scores_it(config, metrics, tmp_
     baselines["restored"] = [Path(name).name for name in file_names("a", testset.index)["blurred"]]
     for label in ("Helen", "CelebA"):
         folder = tmp_path / "out" / f"Test_data_{label}"
-        pairs, published = match_images(
-            folder / f"final_{label}_blur", folder / f"final_{label}_gt"
-        )
-        assert published == len(pairs) == 6
+        matching = match_images(folder / f"final_{label}_blur", folder / f"final_{label}_gt")
+        pairs = matching.pairs
+        assert len(pairs) == 6
+        assert list(matching.ways.values()) == [6]
         found = score_pairs(config, pairs, image_sizes(pairs), metrics)
         both = found.merge(baselines, on="restored", suffixes=("", "_stage"))
         assert len(both) == 6
@@ -171,7 +206,7 @@ def test_images_of_several_sizes_keep_their_own_scores(config, metrics, tmp_path
         image = pictures(1, side)
         write_image(tmp_path / "sharp" / f"{name}.png", image[0])
         write_image(tmp_path / "restored" / f"{name}.png", blur(image, 3 + 2 * (name == "c"))[0])
-    pairs, _ = match_images(tmp_path / "restored", tmp_path / "sharp")
+    pairs = match_images(tmp_path / "restored", tmp_path / "sharp").pairs
     wanted = {"psnr": metrics["psnr"]}
     together = score_pairs(config, pairs, image_sizes(pairs), wanted)
     alone = [score_pairs(config, [p], image_sizes([p]), wanted)["psnr"][0] for p in pairs]
@@ -202,7 +237,7 @@ def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_pa
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment["DFPG_ASSETS"] = str(ROOT / "artifacts" / "assets")
+    environment["DFPG_ASSETS"] = str(asset_path("lpips_alex").parent.resolve())
     sharp = str(folders[1])
     command = [sys.executable, "-m", "dfpg", "score", "--restored", sharp, "--sharp", sharp]
     result = subprocess.run(
@@ -223,3 +258,42 @@ def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_pa
     )
     assert result.returncode == 2
     assert result.stderr.startswith("dfpg: restored_scores.csv: exists")
+
+
+def psnr_of_turned(root: Path, config, metrics, orientation: int | None) -> float:
+    """Blurred faces scored against sharp ones, all or only the sharp ones stored lying."""
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    stored = {None: lambda image: image, 6: lambda image: image.transpose(Image.ROTATE_90)}
+    for row in range(3):
+        sharp = faces().pictures[4 * row]
+        write_image(root / "restored" / f"{row}.png", blur(sharp[None], 9)[0])
+        lying = stored[orientation](Image.fromarray(sharp))
+        (root / "sharp").mkdir(exist_ok=True)
+        lying.save(root / "sharp" / f"{row}.png", exif=exif)
+    pairs = match_images(root / "restored", root / "sharp").pairs
+    wanted = {"psnr": metrics["psnr"]}
+    return float(score_pairs(config, pairs, image_sizes(pairs), wanted)["psnr"].mean())
+
+
+def test_a_sharp_image_that_is_stored_lying_is_turned_upright(config, metrics, tmp_path):
+    """Case 2: it was compared lying."""
+    upright = psnr_of_turned(tmp_path / "upright", config, metrics, None)
+    assert psnr_of_turned(tmp_path / "lying", config, metrics, 6) == upright
+    assert 20 < upright < 35
+
+
+def test_equal_images_are_counted_beside_the_mean_of_the_others(config, metrics):
+    """Case 9."""
+    metric = {"psnr": metrics["psnr"], "ssim_skimage": metrics["ssim_skimage"]}
+    frame = pd.DataFrame(
+        {"sharp": list("abcd"), "psnr": [20.0, np.inf, 22, 27], "ssim_skimage": [0.7, 1, 0.8, 0.9]}
+    )
+    lines = summarise(config, frame, metric).splitlines()
+    assert lines[1].startswith("psnr             23.0000 [")
+    assert lines[1].endswith("] over 3; 1 equal, infinite, higher is better")
+    assert lines[3].startswith("ssim_skimage     0.8500 [")
+    psnr = {"psnr": metric["psnr"]}
+    equal = summarise(config, frame[1:2], psnr).splitlines()[1]
+    assert equal == "psnr             infinite: all 1 equal their sharp images, higher is better"

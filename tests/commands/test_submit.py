@@ -22,6 +22,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import open_testset
+from dfpg.pretrained.assets.store import asset_path
 from dfpg.stages.baselines import baselines as baselines_stage
 from dfpg.stages.kernels import kernels as kernels_stage
 from dfpg.stages.testsets import testsets as make_testsets
@@ -38,7 +39,7 @@ def base(tmp_path_factory) -> Path:
     priors = root / "artifacts" / "priors"
     priors.mkdir(parents=True)
     assets = root / "artifacts" / "assets"
-    assets.symlink_to((ROOT / "artifacts" / "assets").resolve())
+    assets.symlink_to(asset_path("lpips_alex").parent.resolve())
     (priors / "vgg16.safetensors").symlink_to(assets / "vgg16_imagenet.safetensors")
     write_text(priors / "card.json", '{"network": "surrogate", "sha256": "imagenet"}')
     with pytest.MonkeyPatch.context() as patch:
@@ -133,8 +134,8 @@ def first() -> Path:
         (lambda: first().unlink(), r"\.png: missing \(1 of 16 are\)"),
         (lambda: first().rename(first().with_name("other.png")), r"\.png: missing \(1 of 16 are\)"),
         (lambda: Image.new("RGB", (32, 31)).save(first()), "32 x 31 px instead of 32 x 32"),
-        (lambda: Image.new("RGBA", (32, 32)).save(first()), "mode RGBA is not 8-bit colour"),
-        (lambda: Image.new("I;16", (32, 32)).save(first()), "mode I;16 is not 8-bit colour"),
+        (lambda: Image.new("RGBA", (32, 32)).save(first()), "has transparency"),
+        (lambda: Image.new("I;16", (32, 32)).save(first()), "more than 8 bits per channel"),
         (lambda: first().write_text("x"), "not an image of"),
         (lambda: shutil.rmtree("export_a"), "export_a: no such folder"),
         (lambda: shutil.rmtree("artifacts/references"), "run `dfpg evaluate baselines`"),

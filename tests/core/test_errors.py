@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfpg.core.errors import UserError, line_of, within_memory
+from dfpg.core.errors import UserError, line_of, printable, within_memory
 
 PETABYTE = 10**15
 
@@ -90,3 +90,21 @@ def test_a_real_refusal_names_its_file(tmp_path: Path):
     with pytest.raises(NotADirectoryError) as caught:
         (tmp_path / "file" / "x").read_text()
     assert str(line_of(caught.value)).startswith(f"{tmp_path / 'file' / 'x'}: ")
+
+
+def test_names_in_messages_cannot_act_on_a_terminal():
+    name = "a\x1b[2K\r\n\u202egnp.\udcff"
+    shown = r"a\x1b[2K\r\n\u202egnp.\xff"
+    assert printable(name) == shown
+    assert str(UserError(f"{name}: no such image")) == f"{shown}: no such image"
+    assert str(line_of(OSError(errno.ENOENT, "gone", name))).startswith(f"{shown}: gone")
+    assert printable("Zürich 東京 \\ '") == "Zürich 東京 \\ '"
+
+
+def test_a_library_that_the_system_lacks_is_named_with_both_remedies():
+    said = "libGL.so.1: cannot open shared object file: No such file or directory"
+    line = str(line_of(ImportError(said)))
+    assert line.startswith("libGL.so.1: missing on this system")
+    assert "libgl1" in line
+    assert "opencv-python-headless" in line
+    assert line_of(ImportError("cannot import name 'x'")) is None

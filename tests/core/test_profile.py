@@ -4,9 +4,12 @@ import pytest
 
 from dfpg.core.config import NOMINAL_SIZES, load_config
 from dfpg.core.errors import UserError
-from dfpg.core.profile import NAMES, describe_profile, resolve_profile, use_profile
+from dfpg.core.profile import NAMES, OFFICIAL, describe_profile, resolve_profile, use_profile
 
-RUN = "{method: nafnet, protocol: a, steps: 4, lr: 1.0e-3, lr_discriminator: 1.0e-3, options: {}}"
+RUN = "{method: nafnet, protocol: a, images: 16, lr: 1.0e-3, lr_discriminator: 1.0e-3, options: {}}"
+
+
+TRAINING = tuple(name for name in NAMES if name != OFFICIAL)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,8 +46,8 @@ def test_gpu_profile_is_the_embedded_one_with_more_training():
     small, large = (resolve_profile(name)[0] for name in ("embedded", "gpu"))
     for run, settings in large.runs.items():
         fewer = small.runs[run]
-        assert settings.steps > fewer.steps
-        assert settings.model_copy(update={"steps": fewer.steps}) == fewer
+        assert settings.images > fewer.images
+        assert settings.model_copy(update={"images": fewer.images}) == fewer
     changed = {"profile": "embedded", "training": small.training, "runs": small.runs}
     assert large.model_copy(update=changed) == small
 
@@ -123,7 +126,7 @@ def test_own_methods_and_runs_survive_every_profile_as_they_are_written(tmp_path
     use_profile("embedded", path)
     path.write_text(added(path.read_text()))
     before = path.read_text()
-    for name in (*NAMES, "embedded"):
+    for name in (*TRAINING, "embedded"):
         assert use_profile(name, path) == [
             "kept: methods.mine",
             "kept: methods.other",
@@ -137,9 +140,8 @@ def test_own_blocks_at_the_end_of_a_section_leave_the_comments_that_follow(tmp_p
     path = tmp_path / "params.yaml"
     use_profile("embedded", path)
     text = path.read_text()
-    last = "    clip_norm: 0.01\n"
-    assert text.count(f"{last}\n# Steps of") == 1
-    path.write_text(text.replace(last, f"{last}  mine:\n    width: 8\n"))
+    methods, comment, rest = text.partition("\n\n# images:")
+    path.write_text(f"{methods}\n  mine:\n    width: 8{comment}{rest}")
     assert use_profile("embedded", path) == ["kept: methods.mine"]
     assert path.read_text() == text.replace(
         "\nmethods:\n", "\nmethods:\n  mine:\n    width: 8\n", 1
@@ -175,7 +177,7 @@ def test_an_own_block_that_is_not_valid_is_named_and_the_file_stays(tmp_path):
 
 def test_from_one_profile_to_another_nothing_is_lost_where_nothing_was_changed(tmp_path):
     path = tmp_path / "params.yaml"
-    for name in (*NAMES, NAMES[0]):
+    for name in (*TRAINING, TRAINING[0]):
         assert use_profile(name, path) == []
 
 
@@ -243,3 +245,53 @@ def test_profiles_on_photographs_fill_every_slot_with_its_own_set(name):
     assert config.protocols["a"].source == "celeba+helen"
     assert config.protocols["b"].source == "celebamask_hq"
     assert config.faces["celeba"].train == 2300 + 2164
+
+
+def test_official_profile_has_the_runs_that_have_weights_and_keeps_them(tmp_path):
+    path = tmp_path / "params.yaml"
+    own = ["zhang2019_generic=/weights/dmphn", "xia2019=iter.npz"]
+    notes = use_profile("official", path, weights=own)
+    assert notes == [
+        "set: runs.zhang2019_generic.weights <- /weights/dmphn",
+        "set: runs.xia2019.weights <- iter.npz",
+    ]
+    first = load_config(path)
+    assert {name: run.weights for name, run in first.runs.items()} == {
+        "xia2019": "iter.npz",
+        "zhang2019_generic": "/weights/dmphn",
+    }
+    again = use_profile("official", path, weights=["nafnet=nafnet.pth"])
+    assert again == [
+        "kept: runs.xia2019.weights <- iter.npz",
+        "kept: runs.zhang2019_generic.weights <- /weights/dmphn",
+        "set: runs.nafnet.weights <- nafnet.pth",
+    ]
+    assert set(load_config(path).runs) == {"xia2019", "zhang2019_generic", "nafnet"}
+    dropped = use_profile("embedded", path)
+    assert "not kept: runs.nafnet.weights: nafnet.pth" in dropped
+    assert all(run.weights is None for run in load_config(path).runs.values())
+
+
+def test_official_profile_trains_nothing(tmp_path):
+    path = tmp_path / "params.yaml"
+    with pytest.raises(UserError, match="no weights are named: give --weights RUN=FILE"):
+        use_profile("official", path)
+    assert not path.exists()
+    use_profile("embedded", path)
+    text = path.read_text().replace("\nruns:\n", f"\nruns:\n  own: {RUN}\n", 1)
+    path.write_text(text)
+    notes = use_profile("official", path, weights=["xia2019=iter.npz"])
+    assert "not kept: runs.own.method: nafnet" in notes
+    assert set(load_config(path).runs) == {"xia2019"}
+
+
+def test_weights_are_given_to_a_run_of_any_profile(tmp_path):
+    path = tmp_path / "params.yaml"
+    use_profile("embedded", path, weights=["nafnet=net.pth"])
+    config = load_config(path)
+    assert config.runs["nafnet"].weights == "net.pth"
+    assert set(config.runs) == set(resolve_profile("embedded")[0].runs)
+    for given, words in (("nafnett=net.pth", "no run 'nafnett'"), ("nafnet", "write RUN=FILE")):
+        with pytest.raises(UserError, match=words):
+            use_profile("official", path, weights=[given])
+    assert load_config(path) == config

@@ -6,7 +6,7 @@ import torch
 from scipy.signal import correlate2d
 from torch import Tensor, nn
 
-from dfpg.methods.blocks import SFT, SSFT, ChannelAttention, ResBlock, ResGroup
+from dfpg.methods.blocks import SFT, SSFT, ChannelAttention, ImageNorm, ResBlock, ResGroup
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -88,3 +88,14 @@ def test_ssft_is_sft_conditioned_on_the_feature_itself() -> None:
 @pytest.mark.parametrize(("channels", "size"), [(64, 147_712), (128, 590_336), (256, 2_360_320)])
 def test_transforms_have_the_published_size(channels: int, size: int) -> None:
     assert parameters(SFT(channels)) == parameters(SSFT(channels)) == size
+
+
+def test_image_norm_takes_each_images_own_statistics_outside_training() -> None:
+    layer, x = ImageNorm(3, eps=1e-4).train(), 4 * random(2, 3, 5, 6) + 1
+    nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(1))
+    nn.init.normal_(layer.bias, generator=torch.Generator().manual_seed(2))
+    plain = nn.BatchNorm2d(3, eps=1e-4).train()
+    plain.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(layer(x), plain(x))
+    expected = torch.cat([plain(image[None]) for image in x])  # as if never out of training
+    torch.testing.assert_close(layer.eval()(x), expected)

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.released import method_of
 from helpers.steps import step, train
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dfpg.core.errors import UserError
 from dfpg.methods.base import Setting
-from dfpg.methods.lu2019 import Discriminator, Generator, Lu2019, Lu2019Options, adversarial
+from dfpg.methods.lu2019 import (
+    BlurEncoder,
+    Discriminator,
+    Generator,
+    Lu2019,
+    Lu2019Options,
+    adversarial,
+)
 
 SIDE = 32
 OPTIONS: dict[str, Any] = {
@@ -80,6 +90,30 @@ def test_parameters_are_the_released_codes() -> None:
     assert size(Discriminator(64, 3)) == 8_271_171
 
 
+def test_blur_encoder_is_the_released_codes_written_out() -> None:
+    """Every convolution of more than one pixel sees its input reflected, never zeros."""
+    torch.manual_seed(3)
+    encoder, image = BlurEncoder(4, 2).double(), torch.randn(2, 3, 20, 16, dtype=torch.float64)
+    state = encoder.state_dict()
+
+    def conv(x: Tensor, name: str, stride: int = 1) -> Tensor:
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        pad = 0 if weight.shape[-1] == 1 else 1
+        return F.conv2d(F.pad(x, (pad,) * 4, mode="reflect"), weight, bias, stride)
+
+    def rectified(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, 0.2 * x)
+
+    x = conv(image, "features.0", stride=2)
+    for block in ("features.1", "features.2", "features.3"):
+        y = conv(rectified(conv(rectified(x), f"{block}.body.1")), f"{block}.body.3")
+        x = F.avg_pool2d(y, 2) + conv(F.avg_pool2d(x, 2), f"{block}.shortcut.1")
+    pooled = rectified(x).mean(dim=(2, 3))
+    for found, name in zip(encoder(image), ("mean", "log_variance"), strict=True):
+        expected = pooled @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+        torch.testing.assert_close(found, expected.float())
+
+
 def test_discriminators_step_always_and_encoders_every_second_step(make: Make) -> None:
     method = make().train()
     optimisers = method.optimisers(1e-3, 1e-3)
@@ -133,13 +167,14 @@ def test_adversarial_loss_is_the_binary_cross_entropy_summed_over_scales() -> No
         torch.testing.assert_close(adversarial(logits, real), expected)
 
 
-def test_kl_is_that_of_two_normal_distributions_summed(make: Make) -> None:
+def test_kl_is_that_of_two_normal_distributions_at_the_released_batch_size(make: Make) -> None:
     method, batch = make().train(), Unpaired()
     mean, log_variance = method.networks["generator"].blur(batch.blurred[:2])
     own = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     unit = torch.distributions.Normal(torch.zeros(()), torch.ones(()))
     phases = list(method.phases(batch))
-    expected = torch.distributions.kl_divergence(own, unit).sum()
+    # As the released code sums over the one image that it encodes in a step.
+    expected = torch.distributions.kl_divergence(own, unit).sum(dim=1).mean()
     torch.testing.assert_close(phases[1].figures["kl"], expected.detach())
 
 
@@ -186,3 +221,9 @@ def test_inference_needs_no_discriminator_and_training_says_so(make: Make) -> No
 def test_bad_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         Lu2019Options(**(OPTIONS | change))
+
+
+def test_a_checkpoint_without_a_part_is_refused(tmp_path: Path) -> None:
+    torch.save({"enc_c": {}, "gen": {}}, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"net.pth: no enc_a; accepted: a checkpoint of UID-GAN"):
+        method_of("lu2019").load_official(tmp_path / "net.pth")

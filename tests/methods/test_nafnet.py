@@ -18,6 +18,7 @@ OPTIONS: dict[str, Any] = {
     "objective": "native",
     "init": "identity",
     "weight_decay": 1e-3,
+    "pixels": "centred",
 }
 
 
@@ -107,3 +108,14 @@ def test_released_start_is_the_seeds_own_and_no_identity() -> None:
 def test_four_levels_of_blocks_are_needed(key: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=key):
         NAFNetOptions(**(OPTIONS | {key: value}))
+
+
+def test_published_weights_see_pixels_from_0_to_1() -> None:
+    method, images = make(init="released", pixels="unit"), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = method.networks["generator"](images)
+    torch.testing.assert_close(method.infer(2 * images - 1), 2 * expected - 1)
+    assert not torch.allclose(
+        method.infer(2 * images - 1), make(init="released").infer(2 * images - 1)
+    )
+    assert (make(pixels="unit").restore(2 * images - 1) - (2 * images - 1)).abs().max() < 1e-6

@@ -2,16 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from helpers import hwio
+from helpers.released import RELEASES, method_of, random_method
 from helpers.steps import train
 from pydantic import ValidationError
+from scipy.io import loadmat
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfpg.core.errors import UserError
 from dfpg.methods.base import Setting
 from dfpg.methods.shen2018 import (
     COMPONENTS,
@@ -37,6 +43,8 @@ OPTIONS: dict[str, Any] = {
     "lambda_perceptual": 1e-5,
     "lambda_adversarial": 5e-5,
     "perceptual_input": "canonical",
+    "parsing_up": "transposed",
+    "parsing_statistics": "moving",
 }
 
 
@@ -92,11 +100,9 @@ def parameters(network: nn.Module) -> int:
 
 
 def test_networks_have_the_stated_sizes_and_cost() -> None:
+    options = Shen2018Options(**(OPTIONS | {"width": 64, "parsing_width": 64}))
     with torch.device("meta"):
-        generator, discriminator = (
-            Generator(64, 64, centred=False, residual=False),
-            Discriminator(64),
-        )
+        generator, discriminator = Generator(options), Discriminator(64)
         image = torch.empty(1, 3, 128, 128)
     deblurring = sum(p.numel() for p in generator.deblurring())
     assert deblurring == 3_118_937  # at 64 channels, which are assumed
@@ -123,7 +129,7 @@ def test_residual_unit_rectifies_what_it_reads_but_not_the_sum() -> None:
 
 def test_parsing_net_adds_the_encoders_stages_two_to_five_to_the_decoder() -> None:
     with torch.device("meta"):
-        parsing = Generator(4, 4, centred=True, residual=False).parsing
+        parsing = Generator(Shen2018Options(**OPTIONS)).parsing
     shapes: list[tuple[int, ...]] = []
     for stage in (*parsing.encoder, *parsing.decoder):
         stage.register_forward_hook(lambda *call: shapes.append(tuple(call[2].shape[1:])))
@@ -267,8 +273,111 @@ def test_native_objective_built_for_inference_says_so(make: Make, batch: Labelle
 
 @pytest.mark.parametrize(
     "change",
-    [{"width": 3}, {"parsing_sharp": 1.5}, {"objective": "gan"}, {"lambda_structural": -1.0}],
+    [
+        {"width": 3},
+        {"parsing_sharp": 1.5},
+        {"objective": "gan"},
+        {"lambda_structural": -1.0},
+        {"parsing_width": [4, 4]},
+        {"pixels": "released", "output": "residual"},
+    ],
 )
 def test_bad_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         Shen2018Options(**(OPTIONS | change))
+
+
+def bicubic_matrix(size: int) -> Tensor:
+    """[size / 2, size]: Keys' kernel (a = -1/2) stretched by 2, its sum 1 at the border, too."""
+    places = 2 * torch.arange(size // 2)[:, None] + 0.5
+    x = ((torch.arange(size) - places) / 2).abs().double()
+    inner = 1.5 * x**3 - 2.5 * x**2 + 1
+    outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    weights = torch.where(x <= 1, inner, torch.where(x < 2, outer, 0.0))
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def demonstration(picture: Tensor, net_g: Any, net_p: Any) -> Tensor:
+    """The authors' script in double precision, layer by layer, from their struct arrays.
+
+    ``picture`` is [1, 3, H, W], 0 to 255; the result is in the range of their outputs, [0, 1].
+    """
+
+    def field(net: Any, number: int, name: str) -> Tensor:
+        return torch.from_numpy(net[0, number - 1][name].astype(np.float64))
+
+    def bias(x: Tensor, net: Any, number: int, name: str) -> Tensor:
+        return x + field(net, number, name)[:, 0, None, None]
+
+    def conv(x: Tensor, net: Any, number: int) -> Tensor:
+        return bias(hwio.conv(x, field(net, number, "w")), net, number, "b")
+
+    def conv_norm_relu(x: Tensor, number: int) -> Tensor:
+        x = conv(x, net_p, number)
+        mean, spread = x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+        x = (x - mean) / (spread + 1e-4).sqrt() * field(net_p, number, "bw")[:, 0, None, None]
+        return bias(x, net_p, number, "bb").relu()
+
+    image = picture.double() / 256
+    stages = [conv_norm_relu(image, 1)]
+    for number in range(2, 7):
+        stages.append(conv_norm_relu(F.max_pool2d(stages[-1], 2), number))
+    x = stages[-1]
+    for number, skip in zip(range(7, 12), (*stages[4:0:-1], None), strict=True):
+        x = bias(hwio.transposed(x, field(net_p, number, "upw")), net_p, number, "upb")
+        x = conv_norm_relu(x, number)
+        x = x if skip is None else x + skip
+    maps = conv(x, net_p, 12).softmax(dim=1)
+
+    def scale(x: Tensor, first: int) -> Tensor:
+        for number in range(first, first + 3):
+            x = conv(x, net_g, number).relu()
+        for number in range(first + 3, first + 13, 2):
+            x = x + conv(conv(x.relu(), net_g, number).relu(), net_g, number + 1)
+        x = conv(x.relu(), net_g, first + 13).relu()
+        return conv(conv(x, net_g, first + 14).relu(), net_g, first + 15)
+
+    rows, columns = (bicubic_matrix(n) for n in image.shape[-2:])
+    small = rows @ image @ columns.T
+    half = scale(torch.cat([small, F.max_pool2d(maps, 2)], 1), 1)
+    up = bias(hwio.transposed(half, field(net_g, 17, "w")), net_g, 17, "b")
+    return scale(torch.cat([up, image, maps], 1), 18)
+
+
+@pytest.mark.parametrize("up", ["behind", "transposed"])
+def test_released_pair_restores_as_the_authors_demonstration(tmp_path: Path, up: str) -> None:
+    source, target = random_method("shen2018", parsing_up=up), method_of("shen2018", seed=3)
+    RELEASES["shen2018"].write(tmp_path, source.networks["generator"], lambda _: None)
+    target.load_official(tmp_path)
+    picture = torch.randint(256, (1, 3, 64, 32), generator=torch.Generator().manual_seed(2))
+    nets = [loadmat(tmp_path / f"{net}_P_S_F.mat")[net] for net in ("net_G", "net_P")]
+    expected = 2 * demonstration(picture, *nets) - 1
+    assert expected.std() > 0.01
+    torch.testing.assert_close(
+        target.restore(picture / 127.5 - 1), expected.clamp(-1, 1).float(), rtol=0, atol=2e-5
+    )
+
+
+def test_widths_are_the_files(tmp_path: Path) -> None:
+    """Options of another size do not matter: the card then says what the file is."""
+    source = random_method("shen2018").networks["generator"]
+    RELEASES["shen2018"].write(tmp_path, source, lambda _: None)
+    method = method_of("shen2018", width=16, parsing_width=4, parsing_up="transposed")
+    method.load_official(tmp_path)
+    assert method.options.width == 8
+    assert method.options.parsing_widths() == [4, 6, 8, 10, 12, 14]
+    assert method.options.parsing_up == "behind"
+
+
+def test_a_folder_holds_one_pair(tmp_path: Path) -> None:
+    method = method_of("shen2018")
+    with pytest.raises(UserError, match=r"net_G_P_S_F.mat: no such file; accepted: a folder with"):
+        method.load_official(tmp_path)
+    RELEASES["shen2018"].write(tmp_path, method.networks["generator"], lambda _: None)
+    (tmp_path / "net_P_P_S_F_GAN.mat").write_bytes(b"")
+    with pytest.raises(UserError, match="holds both released pairs: keep one"):
+        method.load_official(tmp_path)
+    (tmp_path / "net_P_P_S_F_GAN.mat").unlink()
+    (tmp_path / "net_P_P_S_F.mat").unlink()
+    with pytest.raises(UserError, match=r"net_P_P_S_F.mat: no such file"):
+        method.load_official(tmp_path)

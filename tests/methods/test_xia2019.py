@@ -2,10 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from helpers import hwio
+from helpers.released import RELEASES, method_of, random_method
 from helpers.steps import reached_parameters, train
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -289,3 +294,54 @@ def test_training_improves_on_the_blurred_input(make: Make, batch: Pairs, varian
 def test_bad_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         Xia2019Options(**(OPTIONS | change))
+
+
+def tensorflow(images: Tensor, path: Path) -> Tensor:
+    """The released test code in double precision, for images in [0, 1], from its variables."""
+    weights = {n: torch.from_numpy(v).double() for n, v in np.load(path).items()}
+
+    def layer(x: Tensor, name: str, convolution: Any) -> Tensor:
+        x = convolution(x, weights[f"{name}_w"])
+        mean, variance = (weights[f"{name}_{n}"][:, None, None] for n in ("mu", "var"))
+        return ((x - mean) / (variance + 1e-8).sqrt() + weights[f"{name}_b"][:, None, None]).relu()
+
+    levels = sum(name.startswith("econv") and name.endswith("_w") for name in weights)
+    maps = [images.double()]
+    for number in range(1, levels + 1):
+        down = partial(hwio.conv, stride=2)
+        maps.append(layer(maps[-1], f"econv_{number}", down))
+    x = maps[-1]
+    for number in range(1, levels):
+        x = layer(x, f"dconv_{number}", hwio.transposed)
+        x = torch.cat([x, maps[levels - number]], 1)
+    last = f"dconv_{levels}"
+    return images + hwio.transposed(x, weights[f"{last}_w"]) + weights[f"{last}_b"][:, None, None]
+
+
+@pytest.mark.parametrize("variant", ["blind", "nonblind"])
+def test_released_model_restores_as_the_authors_code(tmp_path: Path, variant: str) -> None:
+    source, method = random_method("xia2019"), method_of("xia2019", seed=3, variant=variant)
+    path = RELEASES["xia2019"].write(tmp_path, source.networks["generator"], lambda _: None)
+    method.load_official(path)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    expected = 2 * tensorflow(images, path).clamp(0, 1).float() - 1
+    torch.testing.assert_close(method.restore(2 * images - 1), expected, rtol=0, atol=1e-5)
+
+
+def test_a_model_without_kernel_branch_is_refused_where_the_variant_has_one(tmp_path: Path) -> None:
+    source = random_method("xia2019", variant="nonblind").networks["generator"]
+    path = RELEASES["xia2019"].write(tmp_path, source, lambda _: None)
+    assert Xia2019.official_options(path)["variant"] == "nonblind"
+    with pytest.raises(UserError, match="no kconv_1_b, wanted"):
+        method_of("xia2019").load_official(path)
+
+
+def test_a_tensorflow_checkpoint_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "model.ckpt-190000.index"
+    path.write_bytes(b"\x00\x00\x01" * 40)
+    with pytest.raises(UserError, match="checkpoint is written as one by saveNet"):
+        method_of("xia2019").load_official(path)
+
+
+def test_only_supervised_training_gets_new_measurements(make: Make) -> None:
+    assert [make(variant=name).view for name in VARIANTS] == ["pairs", "pairs", "fresh_pairs"]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.released import RELEASES, method_of, random_method
 from helpers.steps import train
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.methods.base import Setting
 from dfpg.methods.yasarla2020 import (
+    DEBLURRING,
+    SEGMENTATION,
     Auxiliary,
     Confidence,
     Dense,
@@ -41,6 +45,7 @@ OPTIONS: dict[str, Any] = {
     "lambda_perceptual": 1.8e-4,
     "perceptual_input": "lab",
     "confidence_reuse": False,
+    "segmentation_statistics": "moving",
 }
 
 
@@ -306,3 +311,34 @@ def test_training_improves_on_the_blurred_input(make: Make, batch: Labelled) -> 
 def test_bad_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         Yasarla2020Options(**(OPTIONS | change))
+
+
+def test_released_transitions_are_transposed_convolutions(tmp_path: Path) -> None:
+    """The segmentation's first one has as many inputs as outputs: its shape does not show it."""
+    source, method = random_method("yasarla2020"), method_of("yasarla2020", seed=4)
+    RELEASES["yasarla2020"].write(tmp_path, source.networks["generator"], lambda _: None)
+    files = {n: torch.load(tmp_path / n, weights_only=True) for n in (DEBLURRING, SEGMENTATION)}
+    method.load_official(tmp_path)
+    generator = method.networks["generator"]
+    square = files[SEGMENTATION]["trans_block1.conv1.weight"]
+    assert square.shape == (12, 12, 1, 1)
+    stream = files[DEBLURRING]["module.deblur_class3.trans_block5.conv1.weight"]
+    for layer, weight in (
+        (generator.segmentation.block1[1][2], square),
+        (generator.streams[2].block5[1][2], stream),
+    ):
+        x = torch.randn(1, len(weight), 4, 4, generator=torch.Generator().manual_seed(1))
+        torch.testing.assert_close(layer(x), F.conv_transpose2d(x, weight))
+    bilinear = files[DEBLURRING]["module.trans_block5.conv1.weight"]  # a plain one
+    assert torch.equal(generator.up[2].weight, bilinear)
+
+
+def test_statistics_of_the_image_are_those_of_the_released_test_script(make: Make) -> None:
+    """It restores one image at a time with a segmentation net that never left its training mode."""
+    images = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    script = make(inference=True).networks["generator"].segmentation.train()
+    own = make(inference=True, segmentation_statistics="image").networks["generator"]
+    own.segmentation.load_state_dict(script.state_dict())
+    with torch.no_grad():
+        expected = torch.cat([script(image[None])[0].sigmoid() for image in images])
+    torch.testing.assert_close(own.eval().class_maps(images), expected)

@@ -122,13 +122,17 @@ def test_files_of_the_released_layout_load_into_their_places(
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        ("decoder_lv3", None, r"decoder_lv3.pkl: no such file; give a folder with the released"),
-        ("encoder_lv2", b"not weights", r"encoder_lv2.pkl: damaged, or not a PyTorch weights file"),
-        ("encoder_lv1", [1, 2], r"encoder_lv1.pkl: found a list, expected layers"),
-        ("encoder_lv1", "decoder_lv1", r"encoder_lv1.pkl: no layer1.weight: not this part"),
-        ("encoder_lv1", {"layer5.weight": torch.zeros(8, 32, 3, 3)}, r"layer5.weight is \[8, 32"),
+        ("decoder_lv3", None, r"decoder_lv3.pkl: no such file; accepted: a folder with the"),
+        ("encoder_lv2", b"not weights", r"encoder_lv2.pkl: damaged, or no PyTorch weights"),
+        ("encoder_lv1", [1, 2], r"encoder_lv1.pkl: found a list, expected named tensors"),
+        ("encoder_lv1", "decoder_lv1", r"no layer1.weight, wanted \[32, 3, 3, 3\]"),
+        (
+            "encoder_lv1",
+            {"layer5.weight": torch.zeros(8, 32, 3, 3)},
+            r"layer5.weight is \[8, 32, 3, 3\], wanted \[64, 32, 3, 3\]",
+        ),
         ("decoder_lv2", {"layer24.bias": torch.full((3,), torch.nan)}, r"layer24.bias holds NaN"),
-        ("encoder_lv3", {"layer99.bias": torch.zeros(3)}, r"layer99.bias is no layer of this"),
+        ("encoder_lv3", {"layer99.bias": torch.zeros(3)}, r"layer99.bias \[3\] is unexpected"),
     ],
 )
 def test_wrong_files_are_refused_in_one_line_and_change_nothing(
@@ -160,14 +164,17 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "ran",)
 
     torch.save({"layer1.weight": Harmful()}, tmp_path / "encoder_lv1.pkl")
-    with pytest.raises(UserError, match="damaged, or not"):
+    with pytest.raises(UserError, match="damaged, or no PyTorch"):
         make(width=32).load_official(tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
-def test_another_width_is_refused(released: tuple[Path, Tensor, Tensor]) -> None:
-    with pytest.raises(UserError, match=r"have width 32, zhang2019 has 12: set methods.zhang2019"):
+def test_another_width_is_refused_and_the_fitting_one_is_known(
+    released: tuple[Path, Tensor, Tensor],
+) -> None:
+    with pytest.raises(UserError, match=r"layer1.weight is \[32, 3, 3, 3\], wanted \[12, 3"):
         make().load_official(released[0])
+    assert Zhang2019.official_options(released[0]) == {"width": 32, "init": "released"}
 
 
 @pytest.mark.skipif(

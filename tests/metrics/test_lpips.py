@@ -13,6 +13,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 from dfpg.metrics import lpips
 from dfpg.metrics.torchvision_shim import import_lpips
+from dfpg.pretrained.assets import store
 from dfpg.pretrained.assets.store import asset_path
 
 EXAMPLE = SHARED / "data" / "lpips_example"
@@ -100,5 +101,6 @@ def test_loading_draws_no_random_numbers_and_needs_no_gradient():
 def test_missing_asset_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DFPG_ASSETS", raising=False)
+    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(UserError, match="asset lpips_vgg is missing: run `dfpg fetch`"):
         lpips.load_network("vgg")

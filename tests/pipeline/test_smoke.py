@@ -71,6 +71,8 @@ def clone(tmp_path_factory, tree_before) -> Path:  # noqa: ARG001 (taken before 
     """A clone in which the graph has run once with the smoke profile."""
     folder = tmp_path_factory.mktemp("smoke") / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    run(folder, "git", "config", "user.name", "test")  # experiments are commits
+    run(folder, "git", "config", "user.email", "test@example.org")
     run(folder, sys.executable, "-m", "dfpg", "fetch")
     run(folder, sys.executable, "-m", "dfpg", "profile", "use", "smoke")
     start = time.monotonic()
@@ -120,8 +122,6 @@ def test_a_learning_rate_retrains_its_run_alone(clone):
 
 def test_experiments_can_be_queued_and_run(clone):
     """Each runs in a folder of its own, which has nothing but what git and DVC give it."""
-    run(clone, "git", "config", "user.name", "test")  # experiments are commits
-    run(clone, "git", "config", "user.email", "test@example.org")
     for value in ("0.002", "0.003"):
         run(clone, "dvc", "exp", "run", "--queue", "-S", f"runs.b1.lr={value}", "train@b1")
     run(clone, "dvc", "queue", "start", "-j", "1")
@@ -133,6 +133,15 @@ def test_experiments_can_be_queued_and_run(clone):
             break
         time.sleep(1)
     assert states == ["Success", "Success"]
+
+
+def test_every_command_of_the_page_on_dvc_works(clone):
+    page = (clone / "docs" / "dvc.md").read_text()
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    commands = [line.split() for block in blocks for line in block.splitlines()]
+    assert {command[0] for command in commands} == {"dvc"}
+    for command in commands:
+        run(clone, *command)
 
 
 def test_the_tree_that_was_cloned_stays_as_it_was(clone, tree_before):

@@ -68,7 +68,7 @@ class Suite:
                     faces = {"embedded": self.faces["test"]}
                     build_testset(config, name, bank, faces, self.folder / "testset")
         if section == "training":
-            whole = {"runs": {"toy": config.runs["b1"].model_copy(update={"steps": 3})}}
+            whole = {"runs": {"toy": config.runs["b1"].model_copy(update={"images": 12})}}
             batches = ToyBatches(config.training.batch_size)
             run_toy(self.folder / "toy", config.model_copy(update=whole), batches=batches)
         if section == "prior":
@@ -173,7 +173,6 @@ def attempt(suite: Suite, config: Config, place: Place) -> str:
         ),
         (("methods", "wang2021", "size"), 16, "works"),
         (("methods", "xia2019", "width"), 1, "works"),
-        (("prior", "surrogate", "batch_size"), 2, "works"),
         (("image_size",), 36, "image_size: 36 px is no multiple of 32, without which shen2018"),
     ],
 )

@@ -59,7 +59,7 @@ def test_sheet_of_real_people_stays_out_of_the_project(
 def test_what_is_missing_is_named(config, weights, blurred, tmp_path):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "sheet.png"
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images of"):
         real_blur_sheet(config, tmp_path / "empty", out, weights, {})
     with pytest.raises(UserError, match="no weights of any run"):
         real_blur_sheet(config, blurred, out, tmp_path / "empty", {})

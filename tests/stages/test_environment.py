@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dfpg.stages.environment import config_hash, describe_environment, git_commit, write_environment
+from dfpg.stages.environment import (
+    FOREIGN_OWNER,
+    config_hash,
+    describe_environment,
+    git_commit,
+    why_no_commit,
+    write_environment,
+)
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -81,3 +88,18 @@ def test_no_commit_outside_git_before_the_first_commit_and_without_git(
     assert git_commit(empty) is None
     monkeypatch.setenv("PATH", os.devnull)
     assert git_commit(repository) is None
+
+
+def test_a_missing_commit_has_its_reason(config, repository, tmp_path_factory, monkeypatch):
+    assert "no_commit" not in describe_environment(config, repository)
+    empty = tmp_path_factory.mktemp("fresh")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(empty.parent))
+    assert describe_environment(config, empty)["no_commit"] == "no git repository"
+    git(empty, "init", "-q")
+    assert why_no_commit(empty).startswith("no commit yet")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "0")  # tests trust every folder
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as in a container
+    assert git_commit(repository) is None
+    assert why_no_commit(repository) == FOREIGN_OWNER
+    monkeypatch.setenv("PATH", os.devnull)
+    assert why_no_commit(repository) == "git is not installed"

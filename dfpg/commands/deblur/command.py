@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,12 +14,12 @@ import torch
 from dfpg.commands.deblur.detection import CanvasDetector, find_faces
 from dfpg.commands.deblur.framing import Pixels
 from dfpg.commands.deblur.photographs import Photograph, encode, read_photograph
-from dfpg.commands.deblur.plan import Job, count_suffixes, plan
+from dfpg.commands.deblur.plan import Job, plan
 from dfpg.commands.deblur.restore import Restorer, restore_aligned, restore_faces
 from dfpg.commands.deblur.shipped import CARD, WEIGHTS
 from dfpg.commands.deblur.strip import aligned_strip, face_strip
 from dfpg.core.device import select_device
-from dfpg.core.errors import UserError, line_of
+from dfpg.core.errors import UserError, line_of, printable
 from dfpg.core.files import atomic_write, read_json, sha256, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.assets.store import asset_path
@@ -99,7 +100,7 @@ def deblur(source: Path, out: Path, choices: Options) -> Outcome:
             if result.line:
                 progress.say(result.line)
             progress.advance()
-    text = _summary(out, len(todo.jobs), counts, restorer, todo.others)
+    text = _summary(out, len(todo.jobs), counts, restorer, todo.remark)
     return Outcome(text, counts["restored"] + counts["copied"] == len(todo.jobs))
 
 
@@ -133,12 +134,13 @@ def _restore(job: Job, restore: Restore, choices: Options) -> Result:
         if reason is None:
             raise
         return Result("failed", line=f"{job.source}: {reason}")
-    with atomic_write(job.target) as stream:
+    mode = stat.S_IMODE(job.source.stat().st_mode)  # a private photograph stays private
+    with atomic_write(job.target, mode) as stream:
         stream.write(data)
     if restored is None:
         return Result("copied")
     if job.strip is not None:
-        write_image(job.strip, restored.strip)
+        write_image(job.strip, restored.strip, mode)
     return Result("restored", restored.faces)
 
 
@@ -212,15 +214,13 @@ def parse_device(name: str | None) -> torch.device:
     return device
 
 
-def _summary(
-    out: Path, total: int, counts: Counter[str], restorer: Restorer, others: tuple[str, ...]
-) -> str:
+def _summary(out: Path, total: int, counts: Counter[str], restorer: Restorer, remark: str) -> str:
     how = f"{restorer.name} at {restorer.size} px, {restorer.device.type}"
     lines = [
-        f"{out}: {counts['restored']} of {total} photographs restored, "
+        f"{printable(out)}: {counts['restored']} of {total} photographs restored, "
         f"{counts['faces']} face{'s' * (counts['faces'] != 1)} ({how})"
     ]
     lines += [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind]]
-    if others:
-        lines.append(f"other files, not read: {', '.join(count_suffixes(others))}")
+    if remark:
+        lines.append(remark)
     return "\n".join(lines)

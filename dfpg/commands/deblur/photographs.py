@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import open_image
@@ -22,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True},
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},  # written, not read: it may have 10 bits
 }
 SUFFIXES = {
     ".png": "PNG",
@@ -31,8 +32,9 @@ SUFFIXES = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
+    ".avif": "AVIF",
 }
-WITH_ALPHA = ("PNG", "WEBP", "TIFF")
+WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF")
 # Tags of a TIFF's own pixel layout, which are no description of the photograph: baseline 254-297,
 # 317-347, the colour profile, and those of embedded previews.
 LAYOUT = frozenset(
@@ -63,19 +65,9 @@ def read_photograph(path: Path) -> Photograph:
     """Read an 8-bit photograph and turn it upright as its EXIF orientation says.
 
     Raises:
-        UserError: as :func:`dfpg.core.files.open_image`; several pictures in one file; more
-            than 8 bits per channel; or colours that are neither grey nor RGB.
+        UserError: as :func:`dfpg.core.files.open_image`.
     """
     with open_image(path) as image:
-        # Phones put a second picture (depth, gain) behind the first of a JPEG: format MPO.
-        count = getattr(image, "n_frames", 1)
-        if count > 1 and image.format != "MPO":
-            raise UserError(f"{path}: {count} pictures in one file: save each on its own")
-        # PIL would drop the lower bits of 16-bit colours without a word.
-        if image.mode.startswith(("I", "F")) or _has_16_bits(image):
-            raise UserError(f"{path}: more than 8 bits per channel: save it with 8")
-        if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr"):
-            raise UserError(f"{path}: mode {image.mode}, neither grey nor RGB: convert it")
         alpha = image.has_transparency_data
         grey = image.mode in ("L", "LA")
         image.load()
@@ -123,9 +115,14 @@ def encode(photograph: Photograph, format: str, path: Path) -> bytes:
     return stream.getvalue()
 
 
-def _has_16_bits(image: Image.Image) -> bool:
-    """Whether an image that is not decoded yet has 16 bits per channel in its file."""
-    return any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+def writable() -> dict[str, str]:
+    """Formats that this Pillow writes, by the endings of their names."""
+    without = {"AVIF": "avif", "WEBP": "webp"}  # libraries that a build of Pillow may lack
+    return {
+        ending: format
+        for ending, format in SUFFIXES.items()
+        if format not in without or features.check(without[format])
+    }
 
 
 def _exif_bytes(image: Image.Image) -> bytes:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfpg.commands.deblur.photographs import SUFFIXES
+from PIL import Image
+
+from dfpg.commands.deblur.photographs import writable
 from dfpg.core.errors import UserError
-from dfpg.core.files import IMAGE_FORMATS
-from dfpg.data.faces.source import list_pictures
+from dfpg.core.listing import list_images
 
 STRIP = ".strip.png"  # put to a photograph's name
+# Endings of image files that Pillow alone does not know.
+FOREIGN = frozenset({".heic", ".heif", ".hif", ".jxl", ".dng", ".raw", ".cr2", ".cr3", ".nef"})
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All photographs, and the endings of the files beside them that are none."""
+    """All photographs, and a line on what lies beside them and is passed over."""
 
     jobs: tuple[Job, ...]
-    others: tuple[str, ...]
+    remark: str = ""
 
 
 def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
@@ -56,41 +58,46 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
     Raises:
         UserError: nothing to read, or something that is read would be written.
     """
-    others: list[str] = []
+    remark = ""
     format: str | None = None
+    ending = out.suffix.lower()
     if source.is_dir():
         if out.resolve().is_relative_to(source.resolve()):
             raise UserError(f"{out}: lies in the input {source}: name a folder outside of it")
         if out.is_file():
             raise UserError(f"{out}: a file, but {source} is a folder: name a folder")
-        pictures = [name for name in list_pictures(source) if _is_visible_file(source / name)]
-        pairs = [(source / name, out / name) for name in pictures]
-        others = _other_suffixes(source, set(pictures))
-        if not pairs:
-            raise UserError(f"{source}: no pictures of {', '.join(IMAGE_FORMATS)} in it")
+        if _is_image(ending) and not out.is_dir():
+            raise UserError(f"{out}: the name of an image, but {source} is a folder: name a folder")
+        found = list_images(source)
+        remark = found.remark()
+        pairs = [(source / name, out / name) for name in found.required("name another folder")]
     elif source.exists():
-        named = out.suffix.lower() in SUFFIXES and not out.is_dir()
+        named = _is_image(ending) and not out.is_dir()
         pairs = [(source, out if named else out / source.name)]
-        format = SUFFIXES[out.suffix.lower()] if named else None
+        format = _format(out) if named else None
     else:
         raise UserError(f"{source}: no such file or folder")
     if png:
         pairs = [(here, there.with_suffix(".png")) for here, there in pairs]
         format = "PNG"
-    return Plan(_check_jobs([_job(*pair, format, strip) for pair in pairs]), tuple(others))
+    return Plan(_check_jobs([_job(*pair, format, strip) for pair in pairs]), remark)
 
 
-def _is_visible_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+def _is_image(ending: str) -> bool:
+    """Whether a name with this ending is meant as that of an image, and not of a folder."""
+    return ending in Image.registered_extensions() or ending in FOREIGN
 
 
-def _other_suffixes(folder: Path, pictures: set[str]) -> list[str]:
-    """Endings of the files below a folder that are no pictures; hidden ones are passed over."""
-    return [
-        path.suffix.lower() or "without an ending"
-        for path in folder.rglob("*")
-        if _is_visible_file(path) and path.relative_to(folder).as_posix() not in pictures
-    ]
+def _format(out: Path) -> str:
+    """The format that a file's name asks for.
+
+    Raises:
+        UserError: it is not written, or this Pillow cannot.
+    """
+    formats = writable()
+    if out.suffix.lower() not in formats:
+        raise UserError(f"{out}: {out.suffix} is not written: use one of {', '.join(formats)}")
+    return formats[out.suffix.lower()]
 
 
 def _job(source: Path, target: Path, format: str | None, strip: bool) -> Job:
@@ -111,9 +118,3 @@ def _check_jobs(jobs: list[Job]) -> tuple[Job, ...]:
                     f"{path}: {other} and {job.source} would both be written there: rename one"
                 )
     return tuple(jobs)
-
-
-def count_suffixes(others: tuple[str, ...]) -> Iterator[str]:
-    """Each ending of the files that are no photographs, and how many there are of it."""
-    for ending in sorted(set(others)):
-        yield f"{others.count(ending)} {ending}"

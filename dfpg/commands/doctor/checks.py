@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,7 +14,8 @@ import psutil
 from packaging.requirements import Requirement
 
 from dfpg.core.config import PARAMS, Config, load_config
-from dfpg.core.errors import UserError
+from dfpg.core.errors import UserError, line_of
+from dfpg.stages.environment import FOREIGN_OWNER, why_no_commit
 
 PROJECT = "dfpg-bench"
 CONSTRAINTS = Path("constraints.txt")
@@ -152,7 +154,20 @@ def check_tools(root: Path = Path()) -> list[Problem]:
     if not in_git and not any("no_scm = true" in line for p in settings for line in read_lines(p)):
         text = "git: this folder is in no repository, and DVC expects one"
         problems.append(Problem(text, "dvc config core.no_scm true"))
+    if in_git and shutil.which("git") and why_no_commit(root) == FOREIGN_OWNER:
+        todo = f"git config --global --add safe.directory {shlex.quote(str(folder))}"
+        problems.append(Problem(f"git: {FOREIGN_OWNER}", todo))
     return problems
+
+
+def check_libraries() -> list[Problem]:
+    """Libraries of the system that a wheel wants."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        line = line_of(error) or f"opencv-python does not load: {error}"
+        return [Problem(line, "install what the line above names")]
+    return []
 
 
 def check_assets() -> tuple[dict[str, str], list[Problem]]:

@@ -11,6 +11,7 @@ from dfpg.commands.doctor.checks import (
     Problem,
     check_assets,
     check_data,
+    check_libraries,
     check_machine,
     check_packages,
     check_parameters,
@@ -91,7 +92,7 @@ def diagnose(machine: Machine | None = None, measure: bool = True) -> Report:
         problems += found
     machine = machine or describe_machine(config.training.precision if config else "auto")
     data, found = check_data()
-    problems += [*found, *check_tools(), *check_machine(machine)]
+    problems += [*found, *check_tools(), *check_libraries(), *check_machine(machine)]
     if measure and usable:
         from dfpg.commands.doctor.forecast import forecast_profiles
 

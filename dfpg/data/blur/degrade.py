@@ -1,4 +1,4 @@
-"""Degradation of sharp faces: blur, noise and 8-bit quantisation (METHODS sections 2.3, 2.4)."""
+"""Degradation of sharp faces: blur, noise and 8-bit quantisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random spline blur kernels of Chakrabarti 2016 (METHODS section 3.2), used by protocol B."""
+"""Random spline blur kernels of Chakrabarti 2016, used by protocol B."""
 
 from __future__ import annotations
 

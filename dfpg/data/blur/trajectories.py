@@ -1,4 +1,4 @@
-"""Camera-shake kernels: Boracchi and Foi 2012 trajectories (METHODS section 3.1), protocol A.
+"""Camera-shake kernels: Boracchi and Foi 2012 trajectories, protocol A.
 
 ``MAX_ANXIETY`` and ``LEAST_FILL`` are calibrated, since no source states them for Shen et al. 2018.
 Their released kernel is one stroke; with anxieties up to 0.1, as Boracchi and Foi draw them, a

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
@@ -22,8 +23,8 @@ from dfpg.data.faces.source import (
 )
 
 PICTURE_SIZE = (218, 178)  # px: rows, columns
-CROP = Square(left=25, top=68, side=128)  # of the picture: Shen's crop (METHODS 2.2)
-WHOLE = Square(left=0, top=20, side=178)  # the whole width, as MSPL's test faces (METHODS 17.1)
+CROP = Square(left=25, top=68, side=128)  # of the picture: Shen's crop
+WHOLE = Square(left=0, top=20, side=178)  # the whole width, as MSPL's test faces
 # What is stored, px: WHOLE is 0.873 of it, as 448 px are 0.875 of 512, so that protocol B's crop
 # means the same for CelebA as for CelebA-HQ. It is wider than the picture.
 STORED = Square(left=-13, top=7, side=204)
@@ -70,10 +71,11 @@ class CelebA(Source):
         Raises:
             UserError: a folder or list is missing, damaged, or lacks a picture.
         """
-        self.pictures = self._find(root, "img_align_celeba", "Img/img_align_celeba")
+        found = list_pictures(self._find(root, "img_align_celeba", "Img/img_align_celeba"))
+        self.pictures = found.folder
         identities = self._table(root, "identity_CelebA.txt", "Anno")
         partition = self._table(root, "list_eval_partition.txt", "Eval")
-        files = list_pictures(self.pictures)
+        files = found.images
         for file in files:
             if not identities.get(file) or partition.get(file, [""])[0] not in SPLITS:
                 raise UserError(
@@ -90,9 +92,12 @@ class CelebA(Source):
         self.rule = "official partition, by people"
         if shared.any():
             self.rule += f"; {int(shared.sum())} pictures of people in two splits left out"
+        lacking = sorted(set(partition) - set(files))
+        note = f"not at hand of the list: {len(lacking)}, such as {lacking[0]}" if lacking else ""
+        self.remark = "; ".join(filter(None, (note, found.remark())))
         names = [f"{folder}list_landmarks_align_celeba.txt" for folder in ("", "Anno/")]
-        found = [root / name for name in names if (root / name).exists()]
-        self._landmarks = read_columns(found[0], header=2) if found else {}
+        lists = [root / name for name in names if (root / name).exists()]
+        self._landmarks = read_columns(lists[0], header=2) if lists else {}
 
     def frame(self, file: str) -> Framed:
         """Rows 7 to 210 and all columns, with 13 more by reflection on either side."""
@@ -107,8 +112,17 @@ class CelebA(Source):
         square = padded[STORED.top : STORED.top + STORED.side]
         points = LANDMARKS
         if file in self._landmarks:
-            points = np.array(self._landmarks[file], np.float32).reshape(5, 2)
+            points = self._points(file)
         return Framed(square, points - np.array([STORED.left, STORED.top], np.float32))
+
+    def _points(self, file: str) -> NDArray[np.float32]:
+        try:
+            return np.array(self._landmarks[file], np.float32).reshape(5, 2)
+        except ValueError as error:
+            raise UserError(
+                f"{self.pictures / file}: its line in list_landmarks_align_celeba.txt is damaged: "
+                "restore the list"
+            ) from error
 
     def _find(self, root: Path, *names: str) -> Path:
         return locate(root, self.title, self.origin, *names)

@@ -60,13 +60,14 @@ class CelebAMaskHQ(Source):
         Raises:
             UserError: a folder is missing, or the mapping is damaged or lacks a picture.
         """
-        self.pictures = locate(root, self.title, self.origin, "CelebA-HQ-img", "images")
+        found = list_pictures(locate(root, self.title, self.origin, "CelebA-HQ-img", "images"))
+        self.pictures, self.remark = found.folder, found.remark()
         self._masks = root
         for name in ("CelebAMask-HQ-mask-anno", "CelebAMask-HQ-mask", "masks"):
             if (root / name).is_dir():
                 self._masks, self.masks = root / name, True
                 break
-        files = list_pictures(self.pictures)
+        files = found.images
         stems = [Path(file).stem for file in files]
         if all(stem.isdecimal() for stem in stems) and (root / MAPPING).exists():
             splits = self._official(root / MAPPING, stems)

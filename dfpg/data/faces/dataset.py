@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.config import Config, Framing
+from dfpg.core.csv_files import from_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
 
@@ -79,7 +80,7 @@ def read_index(folder: Path) -> pd.DataFrame:
     """
     path = folder / INDEX
     try:
-        index = pd.read_csv(path)
+        index = from_csv(pd.read_csv(path))
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: missing; check out data/, or run `dvc repro faces` for your own sources"

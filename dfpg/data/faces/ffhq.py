@@ -39,10 +39,9 @@ class FFHQ(Source):
             UserError: there are none.
         """
         inner = root / "images1024x1024"
-        self.pictures = inner if inner.is_dir() else root
-        files = list_pictures(self.pictures)
-        if not files:
-            raise UserError(f"{root}: no pictures: give the folder of FFHQ ({self.origin})")
+        found = list_pictures(inner if inner.is_dir() else root)
+        self.pictures, self.remark = found.folder, found.remark()
+        files = found.required(f"give the folder of FFHQ ({self.origin})")
         stems = [Path(file).stem for file in files]
         if len(files) == self.size and all(stem.isdecimal() for stem in stems):
             splits = [numbered_split(int(stem)) for stem in stems]

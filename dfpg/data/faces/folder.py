@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
+from dfpg.core.listing import composed
 from dfpg.data.faces.source import (
     WIDE_SIDE,
     Framed,
@@ -39,12 +39,12 @@ class Folder(Source):
         Raises:
             UserError: there are none.
         """
-        self.pictures = root
-        files = list_pictures(root)
-        if not files:
-            raise UserError(f"{root}: no pictures in it: name a folder of portraits")
+        found = list_pictures(root, people=True)
+        self.pictures, self.remark = found.folder, found.remark()
+        files = found.required("name a folder of portraits")
         self.identities = any("/" in file for file in files)
-        people = [file.split("/")[0] if "/" in file else Path(file).stem for file in files]
+        names = (file.split("/")[0] if "/" in file else Path(file).stem for file in files)
+        people = [composed(name) for name in names]
         self.rule = "SHA-256 of the person's name, or else of the file's"
         self.index = make_index(files, people, (hashed_split(person) for person in people))
 

@@ -19,13 +19,14 @@ from dfpg.data.faces.source import (
     hashed_split,
     list_pictures,
     make_index,
+    read_lines,
     reduce,
 )
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.detector import Detection, FaceDetector
 
 CROP = 128  # px: the crop of the protocol, inside CLOSE_SIDE
-BELOW = 0.1  # share of the box's height that is added below it (METHODS 2.2)
+BELOW = 0.1  # share of the box's height that is added below it
 SKIN = 0.1  # label value, in 0-1, above which a pixel counts as skin of the face
 LEAST = 96  # px: a smaller crop would be enlarged by more than a third (assumed)
 LISTS: dict[str, Split] = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "test"}
@@ -52,11 +53,11 @@ class Helen(Source):
         Raises:
             UserError: there are none, or a list lacks some.
         """
-        self.pictures = root / "images" if (root / "images").is_dir() else root
+        found = list_pictures(root / "images" if (root / "images").is_dir() else root)
+        self.pictures, self.remark = found.folder, found.remark()
         self._labels = root / "labels"
-        files = [file for file in list_pictures(self.pictures) if "_lbl" not in file]
-        if not files:
-            raise UserError(f"{root}: no photographs: give the folder of Helen ({self.origin})")
+        wanted = found.required(f"give the folder of Helen ({self.origin})")
+        files = [file for file in wanted if "_lbl" not in file]
         photographs = [photograph(file) for file in files]
         if all((root / name).exists() for name in LISTS):
             listed = {
@@ -108,8 +109,7 @@ def photograph(file: str) -> str:
 
 def read_list(path: Path) -> list[str]:
     """File stems of a list with lines ``number , stem``."""
-    lines = path.read_text().splitlines()
-    return [Path(line.split(",")[-1].strip()).stem for line in lines if line.strip()]
+    return [Path(line.split(",")[-1].strip()).stem for line in read_lines(path)]
 
 
 def skin_box(label: NDArray[np.uint8]) -> Box | None:
@@ -121,7 +121,7 @@ def skin_box(label: NDArray[np.uint8]) -> Box | None:
 
 
 def shen_square(box: Box, width: int, height: int) -> Box:
-    """Square about a face's box as the published crops have it (METHODS section 2.2).
+    """Square about a face's box as the published crops have it.
 
     A tenth of the height is added below, the shorter side is lengthened on both sides, and a
     square that crosses the picture's border is shifted inside as far as it fits.

@@ -18,9 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.core.config import Config
+from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
+from dfpg.core.listing import composed
 from dfpg.core.progress import Progress
+from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import FRAMINGS, INDEX, LANDMARK_COLUMNS
 from dfpg.data.faces.source import SPLITS, choose
 
@@ -81,6 +84,8 @@ def _prepare(config: Config, names: list[str], out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=".unpruned.", dir=out) as scratch:
         frames, embeddings = {}, {}
         for name, source in sources.items():
+            if source.remark:
+                say(f"{name}: {source.remark}")
             chosen = choose(source.index, config.faces[name].train)
             frames[name] = frame_faces(name, source, chosen, Path(scratch))
             embeddings[name] = embed_faces(name, frames[name], embedder)
@@ -181,7 +186,7 @@ def write_source(out: Path, frames: Frames, kept: NDArray[np.bool_]) -> None:
         write_rows(out / f"{split}.npy", frames.pictures, rows)
         if split == "train" and frames.labels is not None:
             write_rows(out / LABELS, frames.labels, rows)
-    text = frames.index[kept].to_csv(index=False, lineterminator="\n")
+    text = to_csv(frames.index[kept], index=False)
     write_text(out / INDEX, text)
 
 
@@ -215,7 +220,7 @@ def write_rows(path: Path, array: NDArray[np.uint8], rows: NDArray[np.int64]) ->
 def list_hash(source: Source) -> str:
     """SHA-256 of a set's list of files: name, size in bytes and split of each."""
     lines = (
-        f"{file} {(source.pictures / file).stat().st_size} {split}\n"
+        f"{composed(file)} {(source.pictures / file).stat().st_size} {split}\n"
         for file, split in zip(source.index["file"], source.index["split"], strict=True)
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

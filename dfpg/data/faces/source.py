@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
+from dfpg.core.listing import Listing, composed, list_images
 from dfpg.data.faces.dataset import SHARES, Split, Square
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 TOGETHER = 5  # pictures of a person that are chosen together
 HELD_OUT = 3000  # pictures that are kept of each of val and test, at most
 CLOSE_SIDE = 146  # px: the crop of 128 px has the share 0.8767, as 448 has of 512 px
@@ -44,6 +44,7 @@ class Source(ABC):
         index: file (path below ``pictures``), person and split, sorted by file.
         rule: how the set was split.
         size: number of pictures of the whole set where that is known; fewer are allowed.
+        remark: what lies among the pictures and was passed over, or is not there; may be empty.
     """
 
     title: ClassVar[str]
@@ -58,6 +59,7 @@ class Source(ABC):
     index: pd.DataFrame
     rule: str
     pictures: Path
+    remark: str = ""
 
     @abstractmethod
     def __init__(self, root: Path) -> None:
@@ -80,39 +82,70 @@ def locate(root: Path, title: str, origin: str, *names: str) -> Path:
     """The first of several places below ``root`` that exists.
 
     Raises:
-        UserError: none of them does; says where the set comes from.
+        UserError: none of them does; says where they are if that is a folder too deep or too high,
+            and else where the set comes from.
     """
     for name in names:
         if (root / name).exists():
             return root / name
+    near = [*sorted(path for path in root.glob("*") if path.is_dir()), root.resolve().parent]
+    for folder in near:
+        if any((folder / name).exists() for name in names):
+            raise UserError(f"{root}: no {' or '.join(names)}, but in {folder}: give that folder")
     raise UserError(f"{root}: no {' or '.join(names)}: give the folder of {title} ({origin})")
 
 
-def list_pictures(folder: Path) -> list[str]:
-    """Paths of the pictures at any depth below a folder, relative to it, sorted."""
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURES
-    )
+def list_pictures(folder: Path, people: bool = False) -> Listing:
+    """Pictures at any depth below a folder, where archives often unpack one folder too deep.
+
+    Args:
+        folder: where nothing lies but one folder of the same name, that one is listed.
+        people: its folders are people: where nothing lies in it but one folder of folders, that one
+            is listed.
+
+    Raises:
+        UserError: the folder cannot be read, or a picture's name is not UTF-8.
+    """
+    found = list_images(folder)
+    while len(found.folders) == 1 and all("/" in file for file in found.images):
+        (inner,) = found.folders
+        of_folders = people and all(file.count("/") > 1 for file in found.images)
+        if not found.images or not (of_folders or inner == found.folder.name):
+            break
+        found = list_images(found.folder / inner)
+    for file in found.images:
+        try:
+            file.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{found.folder / file}: its name is not UTF-8: rename it") from error
+    return found
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a list, whatever system it was written on; empty ones are skipped.
+
+    Raises:
+        UserError: it cannot be read as UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: replace the file") from error
+    return [line for line in lines if line.strip()]
 
 
 def read_columns(path: Path, header: int = 0) -> dict[str, list[str]]:
-    """Rows of a table that is separated by blanks, by their first word; empty lines are skipped."""
-    try:
-        lines = path.read_text().splitlines()[header:]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: replace the file") from error
-    rows = (line.split() for line in lines)
-    return {row[0]: row[1:] for row in rows if row}
+    """Rows of a table that is separated by blanks, by their first word."""
+    rows = (line.split() for line in read_lines(path)[header:])
+    return {row[0]: row[1:] for row in rows}
 
 
 def hashed_split(name: str) -> Split:
     """Split of a person (or file) of a set without an official one: SHA-256 of the name.
 
-    It does not depend on which other pictures are at hand.
+    It does not depend on which other pictures are at hand, nor on how the file system writes é.
     """
-    place = int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) / 16**16
+    place = int(hashlib.sha256(composed(name).encode()).hexdigest()[:16], 16) / 16**16
     if place < SHARES["train"]:
         return "train"
     return "val" if place < SHARES["train"] + SHARES["val"] else "test"
@@ -123,7 +156,13 @@ def make_index(
 ) -> pd.DataFrame:
     """Index of a source, sorted by file."""
     index = pd.DataFrame({"file": list(files), "person": list(people), "split": list(splits)})
-    return index.sort_values("file", ignore_index=True)
+    return _by_file(index)
+
+
+def _by_file(index: pd.DataFrame) -> pd.DataFrame:
+    """Sorted by file, the same however the file system writes é."""
+    order = index["file"].map(composed).argsort(kind="stable")
+    return index.iloc[order].reset_index(drop=True)
 
 
 def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
@@ -134,7 +173,7 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     """
 
     def digest(names: pd.Series) -> pd.Series:
-        return names.map(lambda name: hashlib.sha256(str(name).encode()).hexdigest())
+        return names.map(lambda name: hashlib.sha256(composed(str(name)).encode()).hexdigest())
 
     rows = index.assign(person_hash=digest(index["person"]), file_hash=digest(index["file"]))
     rows = rows.sort_values(["person_hash", "file_hash"])
@@ -143,7 +182,7 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     place = rows.groupby("split").cumcount()
     limit = rows["split"].map({"train": len(rows) if train is None else train})
     kept = rows[place < limit.fillna(HELD_OUT)]
-    return kept[list(index.columns)].sort_values("file", ignore_index=True)
+    return _by_file(kept[list(index.columns)])
 
 
 def reduce(

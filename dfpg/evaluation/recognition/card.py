@@ -14,11 +14,11 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.faces.dataset import FaceSet
+from dfpg.evaluation.recognition.lfw import list_pairs, read_middle
 from dfpg.metrics.auc import CHUNK, Pairs, auc_intervals, draw_pairs, pair_weights
 from dfpg.metrics.verification import FOLDS, cross_validate, lab_folds
 
@@ -30,9 +30,6 @@ Points = NDArray[np.float32]
 Embed = Callable[[Picture, Points], NDArray[np.float32]]
 Floats = NDArray[np.float64]
 
-# LFW's middle holds the face with room to align it; drawn at the benchmark's 128 px.
-LFW_MIDDLE = (slice(45, 205), slice(45, 205))
-LFW_SCALE = 0.8
 NOT_FOUND = 5.0  # squared distance of a face that is not found: beyond the greatest, 4
 LEAST_PEOPLE = 4  # two folds of two people
 
@@ -59,7 +56,7 @@ def write_card(
         out: the file.
 
     Raises:
-        UserError: ``recognition.lfw`` names a folder without LFW.
+        UserError: ``recognition.lfw`` names a folder without the whole of LFW.
     """
     card = {
         "embedder": config.recognition.embedder or "mobilefacenet (pinned asset)",
@@ -152,34 +149,19 @@ def _held_out(config: Config, embedder: Embed, faces: FaceSet) -> dict[str, Any]
 
 def _lfw(config: Config, embedder: Embed, detector: FaceDetector, folder: Path) -> dict[str, Any]:
     """LFW's 6,000 pairs in its ten people-disjoint folds; a face that is not found is an error."""
-    from sklearn.datasets import fetch_lfw_pairs
-
-    try:
-        found = fetch_lfw_pairs(
-            subset="10_folds",
-            data_home=str(folder),
-            color=True,
-            slice_=LFW_MIDDLE,
-            resize=LFW_SCALE,
-            download_if_missing=False,
-        )
-    except OSError as error:
-        raise UserError(
-            f"{folder}: no lfw_home with lfw_funneled/ and the lists of pairs, as scikit-learn "
-            "keeps them: put LFW there, or set recognition.lfw to null"
-        ) from error
-    distances = np.full(len(found.pairs), np.nan)
+    pairs = list_pairs(folder)
+    distances = np.full(len(pairs), np.nan)
     with Progress("embedder on LFW", len(distances), "pair") as progress:
-        for row, pictures in enumerate(found.pairs):
+        for row, pair in enumerate(pairs):
             vectors = []
-            for picture in np.rint(pictures * 255).astype(np.uint8):
+            for picture in map(read_middle, (pair.one, pair.two)):
                 faces = detector(picture)
                 if faces:
                     vectors.append(embedder(picture, faces[0].landmarks))
             if len(vectors) == 2:
                 distances[row] = _distance(*vectors)
             progress.advance()
-    same = found.target == 1
+    same = np.array([pair.same for pair in pairs])
     folds = lab_folds(len(distances))  # LFW lists fold by fold, each half positive
     right = cross_validate(distances, same, folds)
     level = config.statistics.level

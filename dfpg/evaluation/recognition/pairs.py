@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from dfpg.core.csv_files import from_csv, to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.seeds import generator
@@ -110,7 +111,7 @@ def _read_list(path: Path) -> dict[str, str]:
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
     """Write the list as CSV."""
     frame = pd.DataFrame(pairs, columns=list(Pair._fields))
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    write_text(path, to_csv(frame, index=False))
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -120,9 +121,8 @@ def read_pairs(path: Path) -> list[Pair]:
         UserError: missing or damaged.
     """
     try:
-        frame = pd.read_csv(
-            io.StringIO(path.read_text(encoding="utf-8")), dtype=str, keep_default_na=False
-        )
+        text = io.StringIO(path.read_text(encoding="utf-8"))
+        frame = from_csv(pd.read_csv(text, dtype=str, keep_default_na=False))
         return [Pair(*row) for row in frame[list(Pair._fields)].to_numpy().tolist()]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: no list of pairs; run `dfpg evaluate baselines`") from error

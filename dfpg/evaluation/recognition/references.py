@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PAIRS, VECTORS, EMBEDDER_CARD = "pairs.csv", "references.safetensors", "embedder.json"
 FIELDS = ("positive", "negative", "landmarks")  # of VECTORS
-CELEBA_CROP = (slice(68, 196), slice(25, 153))  # of the aligned 178 x 218 picture (METHODS 2.2)
+CELEBA_CROP = (slice(68, 196), slice(25, 153))  # of the aligned 178 x 218 picture, Shen's crop
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Faces shifted, turned and scaled by known amounts.
 
 The paper shows "randomly rotated" faces (section 4.3, Fig. 7) and states no amounts. Those of the
-MSPL-Random test set are turns up to 270 degrees and shifts up to 7.1 % of the side (METHODS 2.4);
+MSPL-Random test set are turns up to 270 degrees and shifts up to 7.1 % of the side (sujyQ/SAPPGAN);
 the amounts here start below and end beyond these.
 """
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -273,3 +275,44 @@ def test_exit_codes(album, tmp_path, monkeypatch, capsys):
     assert out == ""
     assert err.startswith("dfpg: ")
     assert len(err.splitlines()) == 1
+
+
+def test_a_private_photograph_stays_private(album, tmp_path):
+    (album / "a.png").chmod(0o600)
+    (album / "deep" / "b.png").chmod(0o644)
+    (album / "c.png").chmod(0o640)
+    before = os.umask(0o077)
+    try:
+        deblur(album, tmp_path / "closed", Options(weights=OWN.weights, strip=True, copy=True))
+    finally:
+        os.umask(before)
+    deblur(album, tmp_path / "open", Options(weights=OWN.weights, strip=True, copy=True))
+
+    def modes(folder: Path) -> dict[str, int]:
+        return {
+            path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777
+            for path in sorted(folder.rglob("*.png"))
+        }
+
+    found = modes(tmp_path / "open")
+    assert found.pop("a.png") == found.pop("a.png.strip.png") == 0o600
+    assert found.pop("c.png") == 0o640 & ~before
+    assert set(found.values()) == {0o644 & ~before}
+    assert set(modes(tmp_path / "closed").values()) == {0o600}
+
+
+def test_names_that_are_no_utf8_or_would_act_on_the_terminal(tmp_path, capsys):
+    """They are restored, keep their names, and are shown escaped."""
+    (tmp_path / "album").mkdir()
+    names = [b"\xff.png", b"a\x1b[2J.png"]
+    Image.fromarray(portrait()).save(tmp_path / "p.png")
+    Image.fromarray(background(60, 80)).save(tmp_path / "empty.png")
+    for name in names:
+        shutil.copy(tmp_path / "p.png", os.fsencode(tmp_path / "album") + b"/" + name)
+        shutil.copy(tmp_path / "empty.png", os.fsencode(tmp_path / "album") + b"/no" + name)
+    outcome = deblur(tmp_path / "album", tmp_path / "out", OWN)
+    assert sorted(os.fsencode(path.name) for path in (tmp_path / "out").iterdir()) == sorted(names)
+    said = capsys.readouterr().err
+    assert r"no\xff.png: no face found" in said
+    assert r"noa\x1b[2J.png: no face found" in said
+    assert "\x1b" not in outcome.text + said

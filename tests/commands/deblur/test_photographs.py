@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from dfpg.commands.deblur.photographs import SETTINGS, SUFFIXES, Photograph, encode, read_photograph
 from dfpg.core import files
@@ -208,4 +208,15 @@ def test_a_huge_photograph_is_refused(tmp_path, monkeypatch):
 
 
 def test_every_suffix_names_a_format_that_is_written():
-    assert set(SUFFIXES.values()) == set(SETTINGS) == set(files.IMAGE_FORMATS)
+    assert set(SUFFIXES.values()) == set(SETTINGS) == {*files.IMAGE_FORMATS, "AVIF"}
+    read = {ending for ending, format in SUFFIXES.items() if format != "AVIF"}
+    assert read == files.SUFFIXES
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_avif_is_written_with_little_loss_and_alpha(tmp_path):
+    smooth = cv2.GaussianBlur(COLOURS, (0, 0), 3)
+    photograph = Photograph(smooth, ALPHA, grey=False, format="PNG")
+    written = np.asarray(rewritten(tmp_path / "a", photograph, "AVIF"))
+    assert np.abs(written[..., :3].astype(int) - smooth).max() <= 3
+    assert np.array_equal(written[..., 3], ALPHA)

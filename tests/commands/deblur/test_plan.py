@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dfpg.commands.deblur.plan import count_suffixes, plan
+from dfpg.commands.deblur.plan import plan
 from dfpg.core.errors import UserError
 
 
@@ -36,7 +36,10 @@ def test_a_folder_keeps_its_subfolders_and_names(album, tmp_path):
         "deep/er/c.webp",
     ]
     assert all(job.format is None and job.strip is None for job in found.jobs)
-    assert list(count_suffixes(found.others)) == ["1 .heic", "1 .txt", "1 without an ending"]
+    assert found.remark == (
+        "other files, not read: README, deep/d.heic, notes.txt; "
+        "skipped: 1 hidden or left by the system"
+    )
     assert not out.exists()
 
 
@@ -50,6 +53,20 @@ def test_a_photograph_goes_into_a_folder_or_to_a_name(album, tmp_path):
     ):
         (job,) = plan(source, out, png=False, strip=False).jobs
         assert (job.source, job.target, job.format) == (source, target, format)
+
+
+def test_an_image_name_is_written_or_refused_and_never_a_folder(album, tmp_path, monkeypatch):
+    """Case 13."""
+    for ending in (".heic", ".gif", ".jxl", ".pdf", ".CR2"):
+        with pytest.raises(UserError, match=rf"out\{ending}: \{ending} is not written: use one of"):
+            plan(album / "a.jpg", tmp_path / f"out{ending}", png=False, strip=False)
+    with pytest.raises(UserError, match=r"out\.avif: the name of an image, but .* is a folder"):
+        plan(album, tmp_path / "out.avif", png=False, strip=False)
+    (job,) = plan(album / "a.jpg", tmp_path / "restored.v2", png=False, strip=False).jobs
+    assert job.target == tmp_path / "restored.v2" / "a.jpg"
+    monkeypatch.setattr("PIL.features.check", lambda _: False)
+    with pytest.raises(UserError, match=r"out\.avif: \.avif is not written"):
+        plan(album / "a.jpg", tmp_path / "out.avif", png=False, strip=False)
 
 
 def test_png_is_asked_for(album, tmp_path):
@@ -86,7 +103,7 @@ def test_two_photographs_of_one_name_are_refused(album, tmp_path):
 
 def test_nothing_to_do_is_said(album, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no pictures of PNG, JPEG"):
+    with pytest.raises(UserError, match="no images of PNG, JPEG"):
         plan(tmp_path / "empty", tmp_path / "out", png=False, strip=False)
     with pytest.raises(UserError, match="no such file or folder"):
         plan(tmp_path / "nothing", tmp_path / "out", png=False, strip=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from dfpg.commands.doctor.checks import (
     Machine,
     check_assets,
     check_data,
+    check_libraries,
     check_machine,
     check_packages,
     check_parameters,
@@ -90,6 +93,31 @@ def test_git_or_no_scm_is_asked_for(tmp_path, monkeypatch):
     assert check_tools(tmp_path) == []
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert [problem.todo for problem in check_tools(tmp_path)] == ["install make"]
+
+
+def test_a_repository_of_another_user_has_a_remedy(tmp_path, monkeypatch):
+    folder = tmp_path / "a clone"
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    assert check_tools(folder) == []
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "0")  # tests trust every folder
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as in a container
+    (problem,) = check_tools(folder)
+    assert "belongs to another user" in problem.text
+    assert problem.todo == f"git config --global --add safe.directory '{folder}'"
+
+
+def test_a_library_that_the_system_lacks_is_a_problem(monkeypatch):
+    assert check_libraries() == []
+    plain = builtins.__import__
+
+    def without_gl(name: str, *rest: object, **options: object) -> object:
+        if name == "cv2":
+            raise ImportError("libGL.so.1: cannot open shared object file: No such file")
+        return plain(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_gl)
+    (problem,) = check_libraries()
+    assert "libgl1" in problem.text
 
 
 def test_assets_are_present_changed_or_missing(tmp_path, monkeypatch):

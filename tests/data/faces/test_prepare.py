@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.layouts import celeba, celebamask_hq, names_of, people, save
+from helpers.layouts import celeba, celebamask_hq, enlarged, names_of, people, save
 from helpers.places import ROOT, SHARED
+from PIL import Image
 
 from dfpg.core.config import FaceSource
 from dfpg.core.errors import UserError
@@ -173,3 +174,30 @@ def test_real_sets_are_read_and_fill_a_slot_of_the_papers_size(reader, folder, a
         found = detector(framed.picture)[0].landmarks
         away = np.linalg.norm(found - framed.landmarks, axis=1)
         assert np.median(away) < 0.06 * source.side
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_portraits_that_are_stored_lying_are_all_framed_upright(tmp_path, orientation):
+    """Case 1, with what systems leave among them: case 5."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turn = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+    for number, pictures in enumerate(people()[:6]):
+        place = tmp_path / f"person{number}"
+        save(place / "upright.png", enlarged(pictures[0], 320))
+        image = Image.open(place / "upright.png").transpose(turn)
+        (place / "upright.png").unlink()
+        image.save(place / "1.jpg", exif=exif, quality=95)
+        (place / "._1.jpg").write_bytes(bytes(4096))
+        (place / "Thumbs.db").touch()
+        (place / ".ipynb_checkpoints").mkdir()
+        image.save(place / ".ipynb_checkpoints" / "1-checkpoint.jpg")
+    source = open_source("portraits", FaceSource(reader="folder", path=str(tmp_path), train=None))
+    assert source.index["person"].nunique() == len(source.index) == 6
+    assert source.remark == "skipped: 18 hidden or left by the system"
+    for file, pictures in zip(source.index["file"], people(), strict=False):
+        framed = source.frame(file)
+        assert not isinstance(framed, str), framed
+        reference = enlarged(pictures[0], source.side).astype(int)
+        assert np.abs(framed.picture - reference).mean() < 6
+        assert framed.landmarks[:2, 1].max() < framed.landmarks[3:, 1].min()  # eyes above mouth

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,8 @@ from dfpg.data.faces.celeba import CelebA, original_split
 from dfpg.data.faces.celebamask_hq import COUNTS, MAPPING, PARTS, CelebAMaskHQ
 from dfpg.data.faces.dataset import cut
 from dfpg.data.faces.ffhq import FFHQ, numbered_split
+from dfpg.data.faces.folder import Folder
+from dfpg.data.faces.helen import Helen
 from dfpg.data.faces.readers import open_source
 from dfpg.data.faces.source import SPLITS, choose, hashed_split, reduce
 from dfpg.pretrained.parsing import CLASSES
@@ -254,6 +259,81 @@ def test_source_without_a_folder_is_one_line(tmp_path):
         open_source("ffhq", FaceSource(reader="ffhq", path=None))
     with pytest.raises(UserError, match=rf"{where}: .*nowhere: no such folder"):
         open_source("ffhq", FaceSource(reader="ffhq", path=str(tmp_path / "nowhere")))
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images of"):
         open_source("ffhq", FaceSource(reader="ffhq", path=str(tmp_path)))
     assert set(SPLITS) == {"train", "val", "test"}
+
+
+def test_one_folder_too_deep_is_read(tmp_path):
+    """As archives unpack: a folder in one of its name; people in a folder that says nothing."""
+    source = celeba_of_noise(tmp_path / "celeba")
+    pictures = tmp_path / "celeba" / "img_align_celeba"
+    pictures.rename(tmp_path / "inner")
+    pictures.mkdir()
+    (tmp_path / "inner").rename(pictures / "img_align_celeba")
+    again = CelebA(tmp_path / "celeba")
+    assert again.index.equals(source.index)
+    assert again.frame("000001.png").picture.std() > 20
+    for person in ("anna", "berta"):
+        save(tmp_path / "portraits" / "all" / person / "1.png", noise(8, 8))
+    folder = Folder(tmp_path / "portraits")
+    assert folder.index["person"].tolist() == ["anna", "berta"]
+    assert folder.index["file"].tolist() == ["anna/1.png", "berta/1.png"]
+
+
+def test_the_right_folder_is_named_where_another_one_is_given(tmp_path):
+    celeba_of_noise(tmp_path / "sets" / "celeba")
+    with pytest.raises(UserError, match=r"no img_align_celeba .*, but in .*celeba: give that"):
+        CelebA(tmp_path / "sets")
+    with pytest.raises(UserError, match=r"no img_align_celeba .*, but in .*celeba: give that"):
+        CelebA(tmp_path / "sets" / "celeba" / "img_align_celeba")
+
+
+@pytest.mark.parametrize("name", ["identity_CelebA.txt", "list_eval_partition.txt"])
+def test_lists_of_another_system_are_read(tmp_path, name):
+    celeba_of_noise(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert len(CelebA(tmp_path).index) == 1
+    path.write_text(path.read_text(), encoding="utf-16")
+    with pytest.raises(UserError, match=rf"{name}: cannot be read as UTF-8 text"):
+        CelebA(tmp_path)
+
+
+def test_a_picture_of_the_list_that_is_not_there_is_named(tmp_path):
+    celeba_of_noise(tmp_path)
+    for name in ("identity_CelebA.txt", "list_eval_partition.txt"):
+        with (tmp_path / name).open("a") as stream:
+            stream.write("000002.png 1\n")
+    (tmp_path / "img_align_celeba" / "Thumbs.db").touch()
+    source = CelebA(tmp_path)
+    assert source.remark == (
+        "not at hand of the list: 1, such as 000002.png; skipped: 1 hidden or left by the system"
+    )
+
+
+def test_a_damaged_landmark_is_named(tmp_path):
+    (tmp_path / "list_landmarks_align_celeba.txt").write_text("1\nx\n000001.png 70 110 108\n")
+    source = celeba_of_noise(tmp_path)
+    with pytest.raises(UserError, match=r"000001\.png: its line in list_landmarks"):
+        source.frame("000001.png")
+
+
+def test_how_a_name_is_written_decides_neither_person_nor_split(tmp_path):
+    """Case 16: macOS writes NFD."""
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "Ünï")
+        save(tmp_path / form / name / "1.png", noise(8, 8))
+        save(tmp_path / form / "anna" / "1.png", noise(8, 8))
+    indexes = [Folder(tmp_path / form).index for form in ("NFC", "NFD")]
+    assert indexes[0][["person", "split"]].equals(indexes[1][["person", "split"]])
+    assert (tmp_path / "NFD" / indexes[1]["file"].iloc[1]).is_file()
+
+
+def test_a_name_that_is_no_utf8_is_one_line(tmp_path):
+    save(tmp_path / "a.png", noise(8, 8))
+    shutil.copy(tmp_path / "a.png", os.fsencode(tmp_path) + b"/\xff\x1b[2J.png")
+    for reader in (Folder, FFHQ, Helen):
+        with pytest.raises(UserError) as caught:
+            reader(tmp_path)
+        assert str(caught.value).endswith(r"\xff\x1b[2J.png: its name is not UTF-8: rename it")

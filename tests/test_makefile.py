@@ -1,0 +1,48 @@
+"""The Makefile in folders with spaces and letters beyond ASCII: case 6."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers.places import ROOT
+
+# Stands in for Python: `-m venv` puts itself there, everything else is written down.
+PYTHON = """#!/bin/sh
+case "$*" in
+    *"-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *) echo "$*" >> calls.txt ;;
+esac
+"""
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    folder = tmp_path / "My Thesis Ünï" / "dfpg bench"
+    folder.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "python").write_text(PYTHON)
+    (folder / "python").chmod(0o755)
+    return folder
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_targets_run_in_a_folder_with_a_space_in_its_name(clone):
+    def make(*targets: str) -> None:
+        command = ["make", "PYTHON=./python", "JOBS=1", *targets]
+        done = subprocess.run(
+            command, cwd=clone, capture_output=True, text=True, check=False, env=dict(os.environ)
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    make("setup")
+    assert (clone / ".venv" / ".installed").is_file()
+    make("graph")
+    make("docs")
+    calls = (clone / "calls.txt").read_text().splitlines()
+    assert calls[1].startswith("-m pip install --quiet")
+    assert calls[2:] == ["-m dvc repro", "-m mkdocs build --strict"]
