@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.analysis.people_bootstrap import Stratum, make_stratum, mean_interval, paired_p
+from dfpg.analysis.metric_ranges import clip_differences, clip_values
+from dfpg.analysis.people_bootstrap import (
+    Interval,
+    Stratum,
+    make_stratum,
+    mean_interval,
+    paired_p,
+)
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import read_per_image
@@ -35,6 +42,7 @@ class Estimate(NamedTuple):
     high: float
 
 
+IMAGE = ["image", "person", "size", "kernel"]  # what an image is, the same for all methods
 NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan)
 
 
@@ -61,11 +69,12 @@ class ColumnEstimates:
 
 @dataclass(frozen=True)
 class SubsetScores:
-    """Scores of one subset: ``values`` [N images, M methods, K conventions]."""
+    """Scores of one subset: ``values`` [N images, M methods, K conventions], and what they show."""
 
     values: NDArray[np.float64]
     methods: tuple[str, ...]
     people: tuple[str, ...]
+    kernels: tuple[str, ...]
 
 
 def load_scores(config: Config, folder: Path) -> pd.DataFrame:
@@ -115,20 +124,21 @@ def estimate_column(
     gains: dict[str, list[Stratum]] = {row: [] for row in ("blurred", FLOOR) if row in methods}
     for name, subset in zip(names, subsets, strict=True):
         chosen = subset.values[:, [subset.methods.index(method) for method in methods]]
-        values.append(_stratum(config, chosen, subset.people, protocol, name))
+        values.append(_stratum(config, chosen, subset, protocol, name))
         for row, strata in gains.items():
             with np.errstate(invalid="ignore"):  # both infinite: no gain, left out as NaN
                 better = (chosen - subset.values[:, [subset.methods.index(row)]]) * signs
-            strata.append(_stratum(config, better, subset.people, protocol, name))
+            strata.append(_stratum(config, better, subset, protocol, name))
     keys = [(method, convention) for method in methods for convention in conventions]
+    names = [convention for _, convention in keys]
     level = config.statistics.level
     return ColumnEstimates(
-        values=_bounds(keys, values, level),
-        gains=_bounds(keys, gains["blurred"], level),
+        values=_bounds(keys, clip_values(mean_interval(values, level), names)),
+        gains=_gains(keys, gains["blurred"], level),
         p=dict(zip(keys, paired_p(gains["blurred"]).tolist(), strict=True)),
         images=sum(len(subset.people) for subset in subsets),
         people=len({person for subset in subsets for person in subset.people}),
-        floor=_bounds(keys, gains[FLOOR], level) if FLOOR in gains else {},
+        floor=_gains(keys, gains[FLOOR], level) if FLOOR in gains else {},
     )
 
 
@@ -179,13 +189,13 @@ def subset_scores(
     by_method = {str(name): part for name, part in rows.groupby("method", sort=False)}
     methods = tuple(sorted(by_method, key=lambda name: (name not in BASELINES, name)))
     if not methods:
-        return SubsetScores(np.zeros((0, 0, len(conventions))), (), ())
+        return SubsetScores(np.zeros((0, 0, len(conventions))), (), (), ())
     first = by_method[methods[0]]
     for name, part in by_method.items():
-        same = part[["image", "person"]].to_numpy().tolist()
+        same = part[IMAGE].to_numpy().tolist()
         empty = part[list(conventions)].isna().to_numpy()
         if (
-            same != first[["image", "person"]].to_numpy().tolist()
+            same != first[IMAGE].to_numpy().tolist()
             or (empty.any(axis=0) & ~empty.all(axis=0)).any()
         ):
             raise UserError(
@@ -193,23 +203,41 @@ def subset_scores(
                 "those of the other runs; run evaluate again"
             )
     values = np.stack([by_method[name][list(conventions)].to_numpy() for name in methods], axis=1)
-    return SubsetScores(values, methods, tuple(first["person"].tolist()))
+    return SubsetScores(
+        values, methods, tuple(first["person"].tolist()), tuple(kernel_names(first))
+    )
+
+
+def kernel_names(rows: pd.DataFrame) -> list[str]:
+    """Name of each image's kernel: kernels are numbered within their size."""
+    return [f"{size}/{kernel}" for size, kernel in zip(rows["size"], rows["kernel"], strict=True)]
 
 
 def _stratum(
     config: Config,
     values: NDArray[np.float64],
-    people: Sequence[str],
+    subset: SubsetScores,
     protocol: str,
-    subset: str,
+    name: str,
 ) -> Stratum:
-    flat = values.reshape(len(values), -1)
-    return make_stratum(flat, people, config.statistics.resamples, config.seed, protocol, subset)
+    return make_stratum(
+        values.reshape(len(values), -1),
+        subset.people,
+        config.statistics.resamples,
+        config.seed,
+        protocol,
+        name,
+        kernels=subset.kernels,
+    )
 
 
-def _bounds(
+def _gains(
     keys: Sequence[tuple[str, str]], strata: Sequence[Stratum], level: float
 ) -> dict[tuple[str, str], Estimate]:
-    interval = mean_interval(strata, level)
+    names = [convention for _, convention in keys]
+    return _bounds(keys, clip_differences(mean_interval(strata, level), names))
+
+
+def _bounds(keys: Sequence[tuple[str, str]], interval: Interval) -> dict[tuple[str, str], Estimate]:
     rows = np.stack([interval.mean, interval.low, interval.high], axis=1).tolist()
     return {key: Estimate(*row) for key, row in zip(keys, rows, strict=True)}

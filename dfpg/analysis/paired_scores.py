@@ -35,7 +35,7 @@ class PairedScores:
     @property
     def people(self) -> int:
         """Number of units drawn: people, or groups of people that share a negative pair."""
-        return sum(len(stratum.counts) for stratum in self.strata)
+        return sum(stratum.people for stratum in self.strata)
 
     def means(self) -> Array:
         """Mean of every method, [M]."""
@@ -45,10 +45,7 @@ class PairedScores:
 
     def resampled_means(self) -> Array:
         """Mean of every method in every resample, [R, M]."""
-        shares = [
-            part.draws @ part.sums / (part.draws @ part.counts)[:, None] for part in self.strata
-        ]
-        mean: Array = np.mean(shares, axis=0)
+        mean: Array = np.mean([part.resampled_means() for part in self.strata], axis=0)
         return mean
 
     def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[Stratum, ...]:
@@ -111,6 +108,7 @@ def _pair_image_scores(
                 config.seed,
                 protocol,
                 name,
+                kernels=subset.kernels,
             )
             for name, subset in zip(names, subsets, strict=True)
         )

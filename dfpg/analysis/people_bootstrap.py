@@ -1,9 +1,12 @@
-"""Intervals and tests over people.
+"""Intervals and tests over people, and over kernels where images share them.
 
-Pictures of one person are not independent, so people are the unit that is drawn. The interval is
-the studentised bootstrap ("bootstrap-t", Efron and Tibshirani 1993, chapter 12) of the per-image
-mean, no end of it nearer than Student's: 40 to 100 people show too little of a skew for either to
-cover what it says, while both together do (percentile and BCa intervals cover less still).
+Pictures of one person are not independent, nor are images of one kernel, so people and kernels are
+the units that are drawn. Over one kind of unit the interval is the studentised bootstrap
+("bootstrap-t", Efron and Tibshirani 1993, chapter 12) of the per-image mean, no end of it nearer
+than Student's: 40 to 100 people show too little of a skew for either to cover what it says, while
+both together do (percentile and BCa intervals cover less still). Where faces and kernels are
+crossed, the squared half-widths of both add, and those of single images, which both contain, are
+taken away once (Cameron, Gelbach and Miller 2011). A test asks how wide an interval excludes zero.
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from dfpg.analysis.skew import without_skew
 from dfpg.core.seeds import generator
 
 Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+LEAST_PEOPLE = 10  # of fewer people there is neither an interval nor a test
 ROUNDING = 1e-10  # a variance below this share of its terms is rounding error
 
 
@@ -26,15 +32,55 @@ ROUNDING = 1e-10  # a variance below this share of its terms is rounding error
 class Stratum:
     """Scores of C columns (methods x metrics) on one set of people.
 
+    A unit is a person or, where kernels are drawn too, a person under one kernel.
+
     Attributes:
-        sums: [P, C] sum of each person's per-image values.
-        counts: [P] number of images of each person.
+        sums: [U, C] sum of each unit's per-image values.
+        counts: [U] number of images of each unit.
         draws: [R, P] how often each resample draws each person.
+        person: [U] number of each unit's person; None: every unit is a person.
+        kernel: [U] number of each unit's kernel; None: kernels are not drawn.
+        kernel_draws: [R, K] how often each resample draws each kernel.
     """
 
     sums: Array
     counts: Array
     draws: Array
+    person: Numbers | None = None
+    kernel: Numbers | None = None
+    kernel_draws: Array | None = None
+
+    @property
+    def people(self) -> int:
+        """Number of people."""
+        return int(self.draws.shape[1])
+
+    def by_person(self) -> Stratum:
+        """The same scores with people as units."""
+        if self.person is None:
+            return self
+        return _grouped(self, self.person, self.draws)
+
+    def by_kernel(self) -> Stratum | None:
+        """The same scores with kernels as units, drawn as people are; None where they are not."""
+        if self.kernel is None or self.kernel_draws is None:
+            return None
+        return _grouped(self, self.kernel, self.kernel_draws)
+
+    def resampled_means(self) -> Array:
+        """Per-image mean of every resample of people and kernels, [R, C].
+
+        The shifts of both add. The kernels' is scaled by one number, so that what single images
+        add, which the people's has already, is not counted twice.
+        """
+        people = self.by_person()
+        moved = _mean(people) + _resample(people)[0]
+        kernels = self.by_kernel()
+        if kernels is None:
+            return moved
+        images, both = (_variance(part).sum() for part in (_alone(self), kernels))
+        share = max(1 - images / both, 0.0) if both > 0 else 0.0
+        return np.asarray(moved + np.sqrt(share) * _resample(kernels)[0])
 
 
 @dataclass(frozen=True)
@@ -57,44 +103,56 @@ def draw_people(people: int, resamples: int, seed: int, *axes: str | int) -> Arr
 
 
 def make_stratum(
-    values: ArrayLike, people: Sequence[str], resamples: int, seed: int, *axes: str | int
+    values: ArrayLike,
+    people: Sequence[str],
+    resamples: int,
+    seed: int,
+    *axes: str | int,
+    kernels: Sequence[str] | None = None,
 ) -> Stratum:
-    """Aggregate per-image values [N, C] of the people [N] and draw the resamples."""
+    """Aggregate per-image values [N, C] by people [N], and kernels [N], and draw the resamples."""
     table = np.asarray(values, dtype=np.float64)
-    names, position = np.unique(np.asarray(people, dtype=str), return_inverse=True)
-    sums = np.zeros((len(names), table.shape[1]))
-    np.add.at(sums, position, table)
-    counts = np.bincount(position).astype(np.float64)
-    return Stratum(sums, counts, draw_people(len(names), resamples, seed, *axes))
+    names, person = np.unique(np.asarray(people, dtype=str), return_inverse=True)
+    draws = draw_people(len(names), resamples, seed, *axes)
+    if kernels is None:
+        return Stratum(*_total(table, np.ones(len(table)), person, len(names)), draws)
+    labels, kernel = np.unique(np.asarray(kernels, dtype=str), return_inverse=True)
+    unit, place = np.unique(person * len(labels) + kernel, return_inverse=True)
+    return Stratum(
+        *_total(table, np.ones(len(table)), place, len(unit)),
+        draws,
+        unit // len(labels),
+        unit % len(labels),
+        draw_people(len(labels), resamples, seed, "kernels", *axes),
+    )
 
 
 def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     """Mean over strata of each stratum's per-image mean, with its interval.
 
-    People are drawn within each stratum (the subsets of a protocol hold different people).
+    People and kernels are drawn within each stratum: subsets of a protocol hold different ones.
 
     Args:
-        strata: same C columns and number of resamples in each.
+        strata: same C columns and number of resamples in each; kernels in all of them or in none.
         level: nominal coverage.
 
     Returns:
-        Interval of C columns. A column with an infinite value, or a stratum of one person, has
-        no bounds.
+        Interval of C columns. A column with an infinite value, or a stratum of less than
+        ``LEAST_PEOPLE``, has no bounds.
     """
-    share = len(strata) ** 2
-    mean, error = _estimate(strata)
-    shift = np.zeros((len(strata[0].draws), len(mean)))
-    spread = np.zeros_like(shift)
-    for stratum in strata:
-        moved, variance = _resample(stratum)
-        shift += moved / len(strata)
-        spread += variance / share
-    pivot = np.divide(shift, np.sqrt(spread), out=np.zeros_like(shift), where=spread > 0)
-    tail = (1 - level) / 2
-    upper, lower = np.quantile(pivot, [1 - tail, tail], axis=0)
-    student = stats.t.ppf(1 - tail, _degrees_of_freedom(strata))
-    upper, lower = np.maximum(upper, student), np.minimum(lower, -student)
-    return Interval(mean, mean - upper * error, mean - lower * error)
+    people = [stratum.by_person() for stratum in strata]
+    mean = np.mean([_mean(stratum) for stratum in people], axis=0)
+    below, above = _reach(people, level)
+    if kernels := _kernels(strata):
+        normal = stats.norm.ppf((1 + level) / 2)
+        images = (normal * _error([_alone(stratum) for stratum in strata])) ** 2
+        below, above = (
+            np.sqrt(np.maximum(one**2 + np.maximum(two**2 - images, 0), two**2))
+            for one, two in zip((below, above), _reach(kernels, level), strict=True)
+        )
+    if min(stratum.people for stratum in strata) < LEAST_PEOPLE:
+        below = np.full_like(below, np.nan)
+    return Interval(mean, mean - below, mean + (above + 0 * below))
 
 
 def rate_interval(stratum: Stratum, level: float = 0.95) -> Interval:
@@ -106,8 +164,8 @@ def rate_interval(stratum: Stratum, level: float = 0.95) -> Interval:
     has the same standard error as the clustered ones (Korn and Graubard 1998); where all are
     alike, for the number of people.
     """
-    (rate, error), people = _estimate([stratum]), len(stratum.counts)
-    if people < 2:
+    rate, error, people = _mean(stratum.by_person()), _both_errors([stratum]), stratum.people
+    if people < LEAST_PEOPLE:
         return Interval(rate, np.full_like(rate, np.nan), np.full_like(rate, np.nan))
     images = float(stratum.counts.sum())
     tail = (1 - level) / 2
@@ -129,20 +187,28 @@ class PairedTest(NamedTuple):
     p: Array
 
 
-def paired_test(strata: Sequence[Stratum]) -> PairedTest:
-    """Test that the mean of paired differences is zero.
+def paired_test(strata: Sequence[Stratum], level: float = 0.95) -> PairedTest:
+    """Test that the mean of paired differences is zero; NaN where there is no interval.
 
-    A t-test whose standard error counts people, not images; with one image per person it is the
-    usual paired t-test. ``strata`` hold differences of two methods on the same images.
+    It inverts :func:`mean_interval`: p is below 1 - ``level`` where the interval excludes zero.
+    t is the mean over its standard error, after the transformation that takes the skew out of it
+    (Hall 1992); the skew is that which takes the interval's quantile to Student's. So p also means
+    something where 2,000 resamples end, as Holm's correction needs. Without skew it is Student's.
+
+    Args:
+        strata: differences of two methods on the same images.
+        level: where the bootstrap's quantile counts.
     """
-    mean, error = _estimate(strata)
-    degrees_of_freedom = _degrees_of_freedom(strata)
+    interval = mean_interval(strata, level)
+    mean, drawn = interval.mean, ([part.by_person() for part in strata], _kernels(strata))
+    degrees_of_freedom = min(_degrees_of_freedom(units) for units in drawn if units)
+    student = stats.t.ppf((1 + level) / 2, degrees_of_freedom)
+    half = np.where(mean > 0, mean - interval.low, interval.high - mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.where(mean == 0, 0.0, mean / error)
-    statistic = np.where(np.isfinite(error), statistic, np.nan)
-    return PairedTest(
-        statistic, degrees_of_freedom, 2 * stats.t.sf(np.abs(statistic), degrees_of_freedom)
-    )
+        error = _both_errors(strata)
+        t = np.where(mean == 0, 0.0, without_skew(np.abs(mean) / error, half / error, student))
+    t = np.where(np.isfinite(half), np.copysign(t, mean), np.nan)
+    return PairedTest(t, degrees_of_freedom, 2 * stats.t.sf(np.abs(t), degrees_of_freedom))
 
 
 def paired_p(strata: Sequence[Stratum]) -> Array:
@@ -161,25 +227,76 @@ def holm(p: ArrayLike) -> Array:
     return adjusted
 
 
+def _kernels(strata: Sequence[Stratum]) -> list[Stratum]:
+    """The strata with kernels as units; empty where they are not drawn."""
+    return [part for part in (stratum.by_kernel() for stratum in strata) if part is not None]
+
+
+def _reach(strata: Sequence[Stratum], level: float) -> tuple[Array, Array]:
+    """How far an interval over the strata's units goes below and above the mean, each [C]."""
+    shift = np.zeros((len(strata[0].draws), strata[0].sums.shape[1]))
+    spread = np.zeros_like(shift)
+    for stratum in strata:
+        moved, variance = _resample(stratum)
+        shift += moved / len(strata)
+        spread += variance / len(strata) ** 2
+    pivot = np.divide(shift, np.sqrt(spread), out=np.zeros_like(shift), where=spread > 0)
+    tail = (1 - level) / 2
+    upper, lower = np.quantile(pivot, [1 - tail, tail], axis=0)
+    student, error = stats.t.ppf(1 - tail, _degrees_of_freedom(strata)), _error(strata)
+    return np.maximum(upper, student) * error, np.maximum(-lower, student) * error
+
+
 def _degrees_of_freedom(strata: Sequence[Stratum]) -> int:
     """Degrees of freedom of the standard error, at least 1."""
     return max(sum(len(stratum.counts) - 1 for stratum in strata), 1)
 
 
-def _estimate(strata: Sequence[Stratum]) -> tuple[Array, Array]:
-    """Mean over strata and its standard error, each [C]."""
-    means = [stratum.sums.sum(axis=0) / stratum.counts.sum() for stratum in strata]
-    mean: Array = np.mean(means, axis=0)
-    variance = np.zeros_like(mean)
-    for stratum, centre in zip(strata, means, strict=True):
-        people = len(stratum.counts)
-        if people < 2:
-            variance[:] = np.nan
-            continue
-        squares = (_residuals(stratum, centre) ** 2).sum(axis=0)
-        variance += people / (people - 1) * squares / stratum.counts.sum() ** 2
-    variance[~np.isfinite(mean)] = np.nan
-    return mean, np.sqrt(variance) / len(strata)
+def _both_errors(strata: Sequence[Stratum]) -> Array:
+    """Standard error [C] of the mean over strata that people and kernels make together."""
+    squares = _error([stratum.by_person() for stratum in strata]) ** 2
+    if kernels := _kernels(strata):
+        both, images = _error(kernels) ** 2, _error([_alone(part) for part in strata]) ** 2
+        squares = np.maximum(squares + np.maximum(both - images, 0), both)
+    return np.sqrt(squares)
+
+
+def _error(strata: Sequence[Stratum]) -> Array:
+    """Standard error [C] of the mean over strata whose units are independent."""
+    variance: Array = np.sum([_variance(stratum) for stratum in strata], axis=0)
+    return np.sqrt(variance) / len(strata)
+
+
+def _mean(stratum: Stratum) -> Array:
+    """Per-image mean [C]."""
+    return np.asarray(stratum.sums.sum(axis=0) / stratum.counts.sum())
+
+
+def _variance(stratum: Stratum) -> Array:
+    """Variance [C] of the mean, the units independent; NaN without a finite mean."""
+    mean, units = _mean(stratum), len(stratum.counts)
+    if units < 2:
+        return np.full_like(mean, np.nan)
+    squares = (_residuals(stratum, mean) ** 2).sum(axis=0)
+    variance = units / (units - 1) * squares / stratum.counts.sum() ** 2
+    return np.where(np.isfinite(mean), variance, np.nan)
+
+
+def _total(values: Array, counts: Array, group: Numbers, groups: int) -> tuple[Array, Array]:
+    """Sums [G, C] and counts [G] of the rows of each group."""
+    sums = np.zeros((groups, values.shape[1]))
+    np.add.at(sums, group, values)
+    return sums, np.bincount(group, counts, groups).astype(np.float64)
+
+
+def _grouped(stratum: Stratum, group: Numbers, draws: Array) -> Stratum:
+    """A stratum whose units are groups of the units given."""
+    return Stratum(*_total(stratum.sums, stratum.counts, group, draws.shape[1]), draws)
+
+
+def _alone(stratum: Stratum) -> Stratum:
+    """A stratum whose units are taken as independent."""
+    return Stratum(stratum.sums, stratum.counts, stratum.draws)
 
 
 def _residuals(stratum: Stratum, centre: Array) -> Array:
@@ -192,9 +309,7 @@ def _residuals(stratum: Stratum, centre: Array) -> Array:
 
 def _resample(stratum: Stratum) -> tuple[Array, Array]:
     """Shift of each resample's mean from the sample's, and its own variance, both [R, C]."""
-    centre = stratum.sums.sum(axis=0) / stratum.counts.sum()
-    people = len(stratum.counts)
-    residuals = _residuals(stratum, centre)
+    people, residuals = len(stratum.counts), _residuals(stratum, _mean(stratum))
     counts = stratum.counts[:, None]
     images = stratum.draws @ counts
     shift = stratum.draws @ residuals / images

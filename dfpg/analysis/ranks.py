@@ -96,7 +96,7 @@ def order_records(config: Config, paired_scores: Mapping[Cell, PairedScores]) ->
                 spearman=rho,
                 ci_low=low,
                 ci_high=high,
-                p=_permutation_p(config, ours, paper),
+                p=permutation_p(config, ours, paper),
                 order_changes=changed.mean(),
                 n_people=paired.people,
                 profile=config.profile,
@@ -114,7 +114,7 @@ def spearman(ours: Array, paper: Array) -> Array:
     return np.nan_to_num(correlation)
 
 
-def _permutation_p(config: Config, ours: Array, paper: Array) -> float:
+def permutation_p(config: Config, ours: Array, paper: Array) -> float:
     """Two-sided p of the correlation of two orders, both [M], by permuting the methods."""
 
     def statistic(permuted: Array, axis: int) -> Array:

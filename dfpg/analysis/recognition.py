@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dfpg.analysis.estimates import ColumnEstimates, Estimate
+from dfpg.analysis.metric_ranges import clip_differences
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval, paired_p, rate_interval
 from dfpg.analysis.verification import (
     MODES,
@@ -60,7 +61,7 @@ def pair_recognition_scores(
             found = np.asarray(rows[f"{detector}_score"].notna(), np.float64)
             paired[method, detector] = (100 * found, people)
         pairs = verification_pairs(observations, method, "strict", "detected")
-        right = correct_decisions(pairs, "strict")
+        right = correct_decisions(pairs)
         if right is not None:
             groups = [str(group) for group in pairs.group]
             paired[method, "strict_detected"] = (100 * right.astype(np.float64), groups)
@@ -77,6 +78,7 @@ def _gains(
             difference[:, None], people, config.statistics.resamples, config.seed, "recognition"
         )
         interval = mean_interval([stratum], config.statistics.level)
+        interval = clip_differences(interval, [convention])
         gains[method, convention] = first_column(interval)
         p[method, convention] = float(paired_p([stratum])[0])
     return gains, p

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.metric_ranges import clip_differences, clip_values
 from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import Array, Interval, make_stratum, mean_interval
 from dfpg.analysis.result_records import RobustnessRecord
@@ -134,12 +135,13 @@ def _records(
 ) -> Iterator[RobustnessRecord]:
     shape = scores.values.shape[1:]
     still, blurred = MOVES.index(STILL), scores.methods.index(BLURRED)
+    names = list(CONVENTIONS.values()) * (shape[0] * shape[1])
     values, gains, changes = (
-        _intervals(config, cube.reshape(len(cube), -1), scores.people, test_set)
-        for cube in (
-            scores.values,
-            scores.values - scores.values[:, [blurred]],
-            scores.values - scores.values[:, :, [still]],
+        _intervals(clip, names, config, cube.reshape(len(cube), -1), scores.people, test_set)
+        for clip, cube in (
+            (clip_values, scores.values),
+            (clip_differences, scores.values - scores.values[:, [blurred]]),
+            (clip_differences, scores.values - scores.values[:, :, [still]]),
         )
     )
     cells = np.arange(np.prod(shape)).reshape(shape)
@@ -186,11 +188,18 @@ def _points() -> Iterator[tuple[int, str, float]]:
             yield MOVES.index(move), name, amount
 
 
-def _intervals(config: Config, values: Array, people: tuple[str, ...], test_set: str) -> Interval:
+def _intervals(
+    clip: Callable[[Interval, Sequence[str]], Interval],
+    names: Sequence[str],
+    config: Config,
+    values: Array,
+    people: tuple[str, ...],
+    test_set: str,
+) -> Interval:
     """Rounded to the decimals of ``robustness.csv``, so that its figure shows the same numbers."""
     settings = config.statistics
     stratum = make_stratum(values, people, settings.resamples, config.seed, ROBUSTNESS, test_set)
-    found = mean_interval([stratum], settings.level)
+    found = clip(mean_interval([stratum], settings.level), names)
     return Interval(*(bound.round(5) for bound in (found.mean, found.low, found.high)))
 
 

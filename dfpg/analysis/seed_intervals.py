@@ -1,9 +1,9 @@
-"""Intervals over people and training seeds together.
+"""Intervals over people, kernels and training seeds together.
 
-Scores of several trainings vary for two reasons: other people would have been drawn, and other
-seeds. Both are sampled, seeds a few times only: a bootstrap of three seeds covers far less than it
-says (``tests/analysis/test_seed_intervals.py`` simulates it). So the interval is put together from
-two that hold at their own numbers, the bootstrap-t over people
+Scores of several trainings vary for two reasons: other people and kernels would have been drawn,
+and other seeds. All are sampled, seeds a few times only: a bootstrap of three seeds covers far less
+than it says (``tests/analysis/test_seed_intervals.py`` simulates it). So the interval is put
+together from parts that hold at their own numbers, the bootstrap-t over people and kernels
 (:mod:`dfpg.analysis.people_bootstrap`) and Student's t over seeds, whose squared half-widths add
 (the variances-recovery rule of Zou and Donner 2008).
 """
@@ -26,10 +26,12 @@ class SeedScores:
     Attributes:
         values: per subset per-image values [N, C], the same C columns everywhere.
         people: per subset the person of each image [N]; a name is one person in all seeds.
+        kernels: likewise each image's kernel; empty: kernels are not drawn.
     """
 
     values: tuple[Array, ...]
     people: tuple[tuple[str, ...], ...]
+    kernels: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,37 +69,87 @@ def seed_interval(
     Raises:
         ValueError: fewer than two seeds, or fewer than two people.
     """
-    names = sorted({person for one in seeds for part in one.people for person in part})
-    if len(seeds) < 2 or len(names) < 2:
-        raise ValueError(f"{len(seeds)} seeds of {len(names)} people: two of each are needed")
-    found = [_influences(one, names) for one in seeds]
-    means, parts = np.stack([mean for mean, _ in found]), np.stack([part for _, part in found])
-    mean, own = means.mean(axis=0), parts.mean(axis=0)
-    # Everyone's influence as if it were an image of theirs: the mean over people is the mean.
-    everyone = Stratum(
-        mean + len(names) * own,
-        np.ones(len(names)),
-        draw_people(len(names), resamples, seed, *axes),
-    )
-    people = mean_interval([everyone], level)
-    total = (own**2).sum(axis=0)
-    apart = parts.var(axis=0, ddof=1).sum(axis=0) / len(seeds)
-    shared = np.divide(total - apart, total, out=np.zeros_like(total), where=total > apart)
+    people = [one.people for one in seeds]
+    count = len({person for one in people for part in one for person in part})
+    if len(seeds) < 2 or count < 2:
+        raise ValueError(f"{len(seeds)} seeds of {count} people: two of each are needed")
+    means = np.stack([_means(one) for one in seeds])
+    below, above, shared = _reach_over(seeds, people, resamples, seed, *axes, level=level)
+    if all(one.kernels for one in seeds):
+        kernels = [one.kernels for one in seeds]
+        both = _reach_over(seeds, kernels, resamples, seed, "kernels", *axes, level=level)
+        images = (
+            stats.norm.ppf((1 + level) / 2) ** 2
+            * _shared_variance(_influences(seeds, _cross(seeds)))[0]
+        )
+        below, above = (
+            np.maximum(one + np.maximum(two - images, 0), two)
+            for one, two in zip((below, above), both[:2], strict=True)
+        )
+    mean = means.mean(axis=0)
     with np.errstate(invalid="ignore"):
         spread = means.std(axis=0, ddof=1)
     reach = stats.t.ppf((1 + level) / 2, len(seeds) - 1) * spread / np.sqrt(len(seeds))
-    below = np.sqrt(shared * (mean - people.low) ** 2 + reach**2)
-    above = np.sqrt(shared * (people.high - mean) ** 2 + reach**2)
-    return SeedInterval(Interval(mean, mean - below, mean + above), spread, shared)
+    low, high = mean - np.sqrt(below + reach**2), mean + np.sqrt(above + reach**2)
+    return SeedInterval(Interval(mean, low, high), spread, shared)
 
 
-def _influences(one: SeedScores, names: Sequence[str]) -> tuple[Array, Array]:
-    """Mean over subsets [C] of one seed, and how far each person moves it [P, C]; absent: zero."""
+Labels = Sequence[tuple[tuple[str, ...], ...]]  # by seed and subset the unit of each image
+
+
+def _reach_over(
+    seeds: Sequence[SeedScores],
+    labels: Labels,
+    resamples: int,
+    seed: int,
+    *axes: str | int,
+    level: float,
+) -> tuple[Array, Array, Array]:
+    """Squared half-widths below and above that all seeds share, and the share, each [C]."""
+    parts = _influences(seeds, labels)
+    own, units = parts.mean(axis=0), parts.shape[1]
+    # Every unit's influence as if it were one image: the mean over units is the mean, here zero.
+    everyone = Stratum(units * own, np.ones(units), draw_people(units, resamples, seed, *axes))
+    found = mean_interval([everyone], level)
+    _, shared = _shared_variance(parts)
+    with np.errstate(invalid="ignore"):
+        below, above = (shared * (bound - found.mean) ** 2 for bound in (found.low, found.high))
+    return below, above, shared
+
+
+def _shared_variance(parts: Array) -> tuple[Array, Array]:
+    """Variance [C] of influences [S, U, C] that all seeds have in common, and its share of all."""
+    total = (parts.mean(axis=0) ** 2).sum(axis=0)
+    apart = parts.var(axis=0, ddof=1).sum(axis=0) / len(parts)
+    shared = np.maximum(total - apart, 0)
+    return shared, np.divide(shared, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _cross(seeds: Sequence[SeedScores]) -> Labels:
+    """Units of a person under a kernel."""
+    return [
+        tuple(
+            tuple(f"{person}/{kernel}" for person, kernel in zip(*pair, strict=True))
+            for pair in zip(one.people, one.kernels, strict=True)
+        )
+        for one in seeds
+    ]
+
+
+def _means(one: SeedScores) -> Array:
+    """Mean over subsets of the per-image means, [C]."""
+    mean: Array = np.mean([part.mean(axis=0) for part in one.values], axis=0)
+    return mean
+
+
+def _influences(seeds: Sequence[SeedScores], labels: Labels) -> Array:
+    """How far each unit moves each seed's mean, [S, U, C]; zero where it is absent."""
+    names = sorted({name for one in labels for part in one for name in part})
     place = {name: number for number, name in enumerate(names)}
-    means = [part.mean(axis=0) for part in one.values]
-    moved = np.zeros((len(names), len(means[0])))
-    for values, people, mean in zip(one.values, one.people, means, strict=True):
-        rows = [place[person] for person in people]
-        with np.errstate(invalid="ignore"):  # the PSNR of equal images is infinite
-            np.add.at(moved, rows, (values - mean) / (len(values) * len(means)))
-    return np.mean(means, axis=0), moved
+    moved = np.zeros((len(seeds), len(names), seeds[0].values[0].shape[1]))
+    for number, (one, units) in enumerate(zip(seeds, labels, strict=True)):
+        for values, own in zip(one.values, units, strict=True):
+            with np.errstate(invalid="ignore"):  # the PSNR of equal images is infinite
+                shares = (values - values.mean(axis=0)) / (len(values) * len(one.values))
+            np.add.at(moved[number], [place[name] for name in own], shares)
+    return moved

@@ -14,6 +14,8 @@ from dfpg.analysis.comparability import (
     NOT_COMPARABLE,
     comparison_verdict,
     differences_from_paper,
+    obstacles,
+    printed_variance,
     prior_network,
     slot_labels,
 )
@@ -307,7 +309,9 @@ def _record(
         verdict = NOT_COMPARABLE
     elif published:
         differences = differences_from_paper(config, column, metric)
-        verdict, reason = comparison_verdict(bounds, published.value, metric, differences)
+        variance = printed_variance(config, column, found.people if found else 0)
+        verdict, reason = comparison_verdict(bounds, published, metric, differences, variance)
+        reason = ", ".join([reason, *obstacles(config, row, column, metric)])
     return TableRecord(
         row=row.key,
         run=row.run or "",

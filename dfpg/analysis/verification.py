@@ -1,9 +1,11 @@
 """Face verification from what detector and embedder saw: accuracy in both modes, ROC, histogram.
 
 ``authors`` is the protocol behind the published figures: images without exactly one face are
-dropped, all positive pairs are listed before all negative ones, and ten folds are cut in that order,
-so that nearly every fold holds one kind of pair only. ``strict`` keeps every image (a face that is
-not found is an error) and deals the people to ten folds, groups that share a negative pair together.
+dropped, all positive pairs are listed before all negative ones, and ten folds are cut in that
+order, so that nearly every fold holds one kind of pair only. ``strict`` keeps every image (a face
+that is not found is an error), deals the people to ten folds, groups that share a negative pair
+together, and takes each fold's threshold from the sharp images of the others. It is common to all
+methods: one of its own would be part of what is compared and would vary with the people.
 Probes are aligned by the points ``detected`` in them, or by those of the ``sharp`` image.
 
 Intervals: rates by :func:`dfpg.analysis.people_bootstrap.rate_interval`, given the thresholds; the
@@ -34,7 +36,8 @@ from dfpg.metrics.verification import (
     Flags,
     Floats,
     authors_folds,
-    cross_validate,
+    fold_thresholds,
+    judged_rightly,
     roc,
     roc_measures,
 )
@@ -69,6 +72,7 @@ class VerificationPairs:
         distances: [N], NaN where the probe's face was not found.
         same: [N].
         group, fold: of the probe's person, [N].
+        threshold: below it a pair is accepted, [N]; empty where there are too few for folds.
         images, dropped: how many images there are, and how many of them were dropped.
     """
 
@@ -76,6 +80,7 @@ class VerificationPairs:
     same: Flags
     group: NDArray[np.int64]
     fold: NDArray[np.int64]
+    threshold: Floats
     images: int
     dropped: int
 
@@ -124,6 +129,23 @@ def verification_pairs(
     observations: Observations, method: str, mode: str, alignment: str
 ) -> VerificationPairs:
     """Pairs of one method; in mode ``authors`` without the images that the authors drop."""
+    distances, same, group, fold, images = _method_pairs(observations, method, mode, alignment)
+    if mode == "authors":
+        enough, folds = len(same) >= FOLDS, authors_folds(len(same))
+        threshold = fold_thresholds(distances, same, folds) if enough else np.zeros(0)
+    else:
+        sharp = _method_pairs(observations, BASELINES[0], mode, alignment)
+        enough = len(np.unique(fold)) > 1
+        threshold = fold_thresholds(sharp[0], sharp[1], sharp[3]) if enough else np.zeros(0)
+    return VerificationPairs(
+        distances, same, group, fold, threshold, images, images - len(same) // 2
+    )
+
+
+def _method_pairs(
+    observations: Observations, method: str, mode: str, alignment: str
+) -> tuple[Floats, Flags, NDArray[np.int64], NDArray[np.int64], int]:
+    """Distance, kind, group and fold of each pair, and the number of images before any is lost."""
     rows = observations.rows[method]
     rows = rows[rows["person"].isin(observations.groups)]
     kept = rows
@@ -134,13 +156,12 @@ def verification_pairs(
         kept = rows[~lost]
     people = kept["person"].tolist()
     distances = [kept[f"{alignment}_{kind}"].to_numpy() for kind in ("positive", "negative")]
-    return VerificationPairs(
+    return (
         np.concatenate(distances),
         np.repeat([True, False], len(kept)),
         np.array([observations.groups[person] for person in people] * 2, np.int64),
         np.array([observations.folds[person] for person in people] * 2, np.int64),
         len(rows),
-        len(rows) - len(kept),
     )
 
 
@@ -149,7 +170,7 @@ def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
 
     ``authors``: mean over the folds. ``strict``: over all pairs.
     """
-    right = correct_decisions(pairs, mode)
+    right = correct_decisions(pairs)
     if right is None:
         return NO_ESTIMATE
     weights = np.ones(len(right))
@@ -162,13 +183,11 @@ def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
     return first_column(interval)
 
 
-def correct_decisions(pairs: VerificationPairs, mode: str) -> Flags | None:
+def correct_decisions(pairs: VerificationPairs) -> Flags | None:
     """Whether each pair is judged rightly, [N]; None where there are too few for folds."""
-    enough = len(pairs.same) >= FOLDS if mode == "authors" else len(np.unique(pairs.fold)) > 1
-    if not enough:
+    if not len(pairs.threshold):
         return None
-    folds = authors_folds(len(pairs.same)) if mode == "authors" else pairs.fold
-    return cross_validate(pairs.distances, pairs.same, folds)
+    return judged_rightly(pairs.distances, pairs.same, pairs.threshold)
 
 
 def verification_measures(

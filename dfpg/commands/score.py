@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.metric_ranges import clip_values
+from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, make_stratum, mean_interval
 from dfpg.commands.matching import ImagePair, Matching, match_images
 from dfpg.core.config import Config
 from dfpg.core.csv_files import to_csv
@@ -172,7 +173,7 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
     """
     count = scores["sharp"].nunique()
     head = f"mean over {len(scores)} images"
-    if count > 1:
+    if count >= LEAST_PEOPLE:
         level = 100 * config.statistics.level
         head += f" [{level:g} % interval, {count} sharp images are resampled]"
     names = list(metrics)
@@ -199,7 +200,7 @@ def _cells(config: Config, scores: pd.DataFrame, names: Sequence[str]) -> dict[s
     settings = config.statistics
     values = scores[list(names)].to_numpy(np.float64)
     stratum = make_stratum(values, people, settings.resamples, config.seed, "score")
-    interval = mean_interval([stratum], settings.level)
+    interval = clip_values(mean_interval([stratum], settings.level), names)
     bounds = zip(interval.mean, interval.low, interval.high, strict=True)
     return {
         name: f"{mean:.4f}" + (f" [{low:.4f}, {high:.4f}]" if np.isfinite(low) else "")

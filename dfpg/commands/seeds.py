@@ -18,7 +18,8 @@ from dfpg.analysis.estimates import (
     load_scores,
     subset_names,
 )
-from dfpg.analysis.people_bootstrap import Array
+from dfpg.analysis.metric_ranges import clip_differences, clip_values
+from dfpg.analysis.people_bootstrap import Array, Interval
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.seed_intervals import SeedInterval, SeedScores, seed_interval
@@ -161,11 +162,11 @@ def _records(
     runs = [str(row.run) for row in rows]
     signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
     found = _interval(seeds, names, parts, runs, column)
-    gains = (
-        _interval(seeds, names, parts, runs, column, (setting.against, signs))
-        if setting.against in present
-        else None
-    )
+    conventions = list(table.conventions.values()) * len(runs)
+    values, better = clip_values(found.interval, conventions), None
+    if setting.against in present:
+        gains = _interval(seeds, names, parts, runs, column, (setting.against, signs))
+        better = clip_differences(gains.interval, conventions)
     people = {person for part in parts for one in part for person in one.people}
     cells = [
         (row.key, run, metric, convention)
@@ -173,9 +174,9 @@ def _records(
         for metric, convention in table.conventions.items()
     ]
     for number, (row, run, metric, convention) in enumerate(cells):
-        value, gain = _bounds(found, number), NO_ESTIMATE
-        if gains is not None and run not in (setting.against, "sharp"):
-            gain = _bounds(gains, number)
+        value, gain = _bounds(values, number), NO_ESTIMATE
+        if better is not None and run not in (setting.against, "sharp"):
+            gain = _bounds(better, number)
         yield SeedRecord(
             table=table.name,
             row=row,
@@ -227,15 +228,15 @@ def _interval(
             tuple(f"{subsets[name].source}/{person}" for person in part.people)
             for name, part in zip(names, found, strict=True)
         ]
-        scores.append(SeedScores(tuple(values), tuple(people)))
+        kernels = tuple(part.kernels for part in found)
+        scores.append(SeedScores(tuple(values), tuple(people), kernels))
     settings = config.statistics
     return seed_interval(
         scores, settings.resamples, config.seed, "seeds", *column, level=settings.level
     )
 
 
-def _bounds(found: SeedInterval, cell: int) -> Estimate:
-    interval = found.interval
+def _bounds(interval: Interval, cell: int) -> Estimate:
     return Estimate(interval.mean[cell], interval.low[cell], interval.high[cell])
 
 

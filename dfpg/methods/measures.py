@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn import functional
 
 from dfpg.core.seeds import generator
 from dfpg.data.blur.blind import Recipe, degrade, draw_degradation
 from dfpg.data.blur.degrade import quantise
-from dfpg.methods.losses import EPSILON, unit_channels
+from dfpg.methods.losses import EPSILON
 from dfpg.metrics.psnr import psnr
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 def cosine(one: Tensor, two: Tensor) -> Tensor:
     """Cosine similarity [N] of two feature maps [N, C, H, W], mean over positions."""
-    return (unit_channels(one) * unit_channels(two)).sum(dim=1).mean(dim=(1, 2))
+    found = functional.cosine_similarity(one.float(), two.float(), dim=1)  # 0 where a vector is 0
+    return found.mean(dim=(1, 2))
 
 
 def correlation(rows: Tensor, reference: Tensor) -> Tensor:

@@ -38,20 +38,29 @@ def best_threshold(distances: Floats, same: Flags) -> float:
     return float(THRESHOLDS[(accepted_same - accepted_other).argmax()])
 
 
-def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
-    """Whether each pair is judged rightly at the threshold that is best on the other folds.
+def fold_thresholds(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Floats:
+    """Threshold of each pair [N]: the best one on the folds that the pair is not in.
 
     Args:
-        distances: [N]; NaN is never right.
+        distances: [N]; NaN is left out.
         same: whether the pair shows one person, [N].
         folds: fold of each pair, [N].
     """
-    right = np.zeros(len(distances), np.bool_)
+    thresholds = np.zeros(len(distances))
     for fold in np.unique(folds):
         inside = folds == fold
-        threshold = best_threshold(distances[~inside], same[~inside])
-        accepted = distances[inside] < threshold
-        right[inside] = (accepted == same[inside]) & ~np.isnan(distances[inside])
+        thresholds[inside] = best_threshold(distances[~inside], same[~inside])
+    return thresholds
+
+
+def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
+    """Whether each pair is judged rightly at its threshold of :func:`fold_thresholds`."""
+    return judged_rightly(distances, same, fold_thresholds(distances, same, folds))
+
+
+def judged_rightly(distances: Floats, same: Flags, thresholds: Floats) -> Flags:
+    """Whether each pair [N] is judged rightly at its threshold; a distance of NaN never is."""
+    right: Flags = ((distances < thresholds) == same) & ~np.isnan(distances)
     return right
 
 

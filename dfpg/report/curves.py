@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
+from dfpg.analysis.estimates import IMAGE, kernel_names
+from dfpg.analysis.metric_ranges import clip_values
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
 from dfpg.core.config import Config
@@ -121,7 +123,7 @@ def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSize
     for test_set, (protocol, mode, _) in TEST_SETS.items():
         part = scores[(scores["protocol"] == protocol) & (scores["mode"] == mode)]
         for size, rows in part.groupby("size", sort=True):
-            table = rows.pivot(index=["image", "person"], columns="method", values="psnr")
+            table = rows.pivot(index=IMAGE, columns="method", values="psnr")
             names = [name for name in table.columns if name != "sharp"]  # its PSNR is infinite
             people = table.index.get_level_values("person").tolist()
             stratum = make_stratum(
@@ -132,8 +134,10 @@ def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSize
                 "kernel size",
                 test_set,
                 str(size),
+                kernels=kernel_names(table.index.to_frame()),
             )
             found = mean_interval([stratum], config.statistics.level)
+            found = clip_values(found, ["psnr"] * len(names))
             for number, name in enumerate(names):
                 records.append(
                     KernelSizeRecord(

@@ -43,7 +43,7 @@ def test_mean_is_over_images_not_over_people():
 
 
 def test_interval_equals_a_plain_loop_over_resampled_people():
-    values, people = crossed(9, 4, 3)
+    values, people = crossed(12, 4, 3)
     values, people = np.exp(values[:-3]), people[:-3]  # skewed, and unequal numbers of images
     stratum = make_stratum(values, people, 300, 5, "loop")
     names = sorted(set(people))
@@ -113,20 +113,20 @@ def test_strata_count_equally_and_narrow_the_interval():
 
 
 def test_constant_values_have_an_interval_of_no_width():
-    stratum = make_stratum(np.full((12, 1), 0.1), [str(n % 5) for n in range(12)], 100, 0)
+    stratum = make_stratum(np.full((24, 1), 0.1), [str(n % 12) for n in range(24)], 100, 0)
     interval = mean_interval([stratum])
     assert interval.low[0] == pytest.approx(0.1)
     assert interval.high[0] == pytest.approx(0.1)
 
 
 def test_infinite_column_and_single_person_have_no_bounds():
-    values, people = crossed(6, 2, 0, columns=2)
+    values, people = crossed(12, 2, 0, columns=2)
     values[3, 0] = np.inf
     interval = mean_interval([make_stratum(values, people, 100, 0)])
     assert interval.mean[0] == np.inf
     assert np.isnan(interval.low[0])
     assert np.isfinite(interval.low[1])
-    alone = mean_interval([make_stratum(values[:, [1]], ["one"] * 12, 100, 0)])
+    alone = mean_interval([make_stratum(values[:, [1]], ["one"] * 24, 100, 0)])
     assert np.isfinite(alone.mean[0])
     assert np.isnan(alone.low[0])
 
@@ -243,7 +243,7 @@ def test_paired_p_counts_people_and_not_copies_of_their_pictures():
 
 
 def test_paired_p_of_equal_methods_is_one_and_of_no_test_is_nan():
-    same = make_stratum(np.zeros((8, 1)), [str(n) for n in range(8)], 10, 0)
+    same = make_stratum(np.zeros((12, 1)), [str(n) for n in range(12)], 10, 0)
     assert paired_p([same])[0] == 1
     alone = make_stratum(np.ones((3, 1)), ["a"] * 3, 10, 0)
     assert np.isnan(paired_p([alone])[0])

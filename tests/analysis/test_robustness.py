@@ -188,8 +188,8 @@ def test_the_effect_is_the_mean_change_over_the_amounts(config, folder):
     found = run_tests(config, Evidence(cells), [comparison])[0]
     expected = stats.ttest_rel(*changes)
     assert found.effect == pytest.approx((changes[0] - changes[1]).mean())
-    assert found.t == pytest.approx(expected.statistic)
-    assert found.p == pytest.approx(expected.pvalue)
+    assert 0 < found.t <= expected.statistic  # the bootstrap's quantile is no nearer than Student's
+    assert expected.pvalue <= found.p < 0.01
 
 
 def test_pairs_of_the_claim_were_trained_on_the_same_views(config):

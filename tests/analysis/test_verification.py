@@ -22,6 +22,7 @@ from dfpg.analysis.verification import (
 from dfpg.core.errors import UserError
 from dfpg.evaluation.per_image import KEYS, RECOGNITION_COLUMNS, write_recognition
 from dfpg.evaluation.recognition.pairs import Pair, deal_folds, groups_of, write_pairs
+from dfpg.metrics.verification import fold_thresholds
 
 
 def observed(config, folder, rows: pd.DataFrame, pairs: list[Pair]):
@@ -147,6 +148,27 @@ def test_a_list_of_pairs_that_lacks_somebody_is_refused(config, tmp_path):
         observed(config, tmp_path, rows, own_pairs(19))
 
 
+def test_strict_takes_the_thresholds_of_the_sharp_images(config, tmp_path):
+    """Blurred pairs are all farther apart than any sharp one."""
+    people = [f"p{i % 20:03d}" for i in range(40)]
+    sharp = rows_with(people, np.full(40, 0.5), np.full(40, 1.0)).assign(method="sharp")
+    blurred = rows_with(people, np.full(40, 2.0), np.full(40, 3.0)).assign(method="blurred")
+    write_recognition([sharp, blurred], tmp_path / "recognition" / "baselines.csv")
+    write_pairs(own_pairs(20), tmp_path / "references" / "pairs.csv")
+    observations = load_observations(config, tmp_path)
+    accuracies = {
+        (method, mode): accuracy(
+            config, verification_pairs(observations, method, mode, "detected"), mode
+        ).mean
+        for method in ("sharp", "blurred")
+        for mode in ("authors", "strict")
+    }
+    assert accuracies["sharp", "strict"] == accuracies["blurred", "authors"] == 1
+    assert accuracies["blurred", "strict"] == 0.5
+    pairs = verification_pairs(observations, "blurred", "strict", "detected")
+    assert ((pairs.threshold > 0.5) & (pairs.threshold <= 1.0)).all()
+
+
 def test_random_embeddings_are_at_chance(config):
     """Unit vectors that know nobody: strict accuracy is a half, and its interval says so."""
     rng = np.random.default_rng(0)
@@ -162,7 +184,9 @@ def test_random_embeddings_are_at_chance(config):
         vectors = rng.standard_normal((2, len(same), 128))
         vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
         distances = ((vectors[0] - vectors[1]) ** 2).sum(axis=1)
-        found = accuracy(config, VerificationPairs(distances, same, group, fold, 160, 0), "strict")
+        thresholds = fold_thresholds(distances, same, fold)
+        drawn = VerificationPairs(distances, same, group, fold, thresholds, 160, 0)
+        found = accuracy(config, drawn, "strict")
         means.append(found.mean)
         covered += found.low <= 0.5 <= found.high
     assert np.mean(means) == pytest.approx(0.5, abs=0.015)
@@ -189,7 +213,7 @@ def test_curve_and_histogram_keep_the_counts():
     distances = rng.uniform(0, 4, 1000)
     distances[:50] = np.nan
     zeros = np.zeros(1000, np.int64)
-    pairs = VerificationPairs(distances, same, zeros, zeros, 500, 0)
+    pairs = VerificationPairs(distances, same, zeros, zeros, np.zeros(0), 500, 0)
     far, tar = roc_points(pairs)
     assert len(far) <= 100
     assert (far[0], tar[0], far[-1], tar[-1]) == (0, 0, 1, 1)

@@ -218,16 +218,18 @@ def test_images_of_several_sizes_keep_their_own_scores(config, metrics, tmp_path
 def test_the_interval_is_over_sharp_images(config, metrics):
     """Repeating every image four times adds no certainty."""
     psnr = {"psnr": metrics["psnr"]}
-    once = pd.DataFrame({"sharp": list("abcdef"), "psnr": [20.0, 21, 23, 24, 24, 26]})
+    once = pd.DataFrame(
+        {"sharp": list("abcdefghij"), "psnr": [20.0, 21, 23, 24, 24, 26, 22, 24, 23, 23]}
+    )
     lines = [summarise(config, frame, psnr).splitlines() for frame in (once, pd.concat([once] * 4))]
     assert lines[0][1] == lines[1][1]
     assert lines[0][1].startswith("psnr             23.0000 [")
-    assert "mean over 24 images [95 % interval, 6 sharp images are resampled]" in lines[1][0]
+    assert "mean over 40 images [95 % interval, 10 sharp images are resampled]" in lines[1][0]
     assert "paper Tables 1, 2 and 4" in lines[0][2]
-    single = summarise(config, once[:1], psnr)
-    assert single.splitlines()[:2] == [
-        "mean over 1 images",
-        "psnr             20.0000, higher is better",
+    few = summarise(config, once[:9], psnr)
+    assert few.splitlines()[:2] == [
+        "mean over 9 images",
+        "psnr             23.0000, higher is better",
     ]
 
 

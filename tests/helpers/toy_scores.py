@@ -35,7 +35,7 @@ METRICS = (
     "lpips_vgg_authors",
     "d_vgg_authors",
 )
-PEOPLE = 7
+PEOPLE = 10
 IMAGES = 20  # per subset and mode
 HOSTILE = "<script>alert(1)</script>"  # text from files that others write
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dfpg.analysis.estimates import kernel_names
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.core.config import Config, ProtocolName, Subset
 from dfpg.core.errors import UserError
@@ -133,7 +134,12 @@ def score(config: Config, method: Method, device: torch.device, testset: TestSet
     settings = config.statistics
     strata = [
         make_stratum(
-            table[part.index], list(part["person"]), settings.resamples, config.seed, str(name)
+            table[part.index],
+            list(part["person"]),
+            settings.resamples,
+            config.seed,
+            str(name),
+            kernels=kernel_names(part),
         )
         for name, part in index.groupby("subset")
     ]
