@@ -130,10 +130,10 @@ def estimate_column(
                 better = (chosen - subset.values[:, [subset.methods.index(row)]]) * signs
             strata.append(_stratum(config, better, subset, protocol, name))
     keys = [(method, convention) for method in methods for convention in conventions]
-    names = [convention for _, convention in keys]
+    measured = [convention for _, convention in keys]
     level = config.statistics.level
     return ColumnEstimates(
-        values=_bounds(keys, clip_values(mean_interval(values, level), names)),
+        values=_bounds(keys, clip_values(mean_interval(values, level), measured)),
         gains=_gains(keys, gains["blurred"], level),
         p=dict(zip(keys, paired_p(gains["blurred"]).tolist(), strict=True)),
         images=sum(len(subset.people) for subset in subsets),
