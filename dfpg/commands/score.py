@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dfpg.pretrained.vggface import PriorNetwork
 
 BATCH_PIXELS = 32 * 128 * 128  # bounds memory: 32 images at 128 px, one from 725 px on
+LEAST_SHARP = 5  # sharp images below which an interval would say nothing
 PRIORS = Path("artifacts/priors")
 Size = tuple[int, int]  # height, width in px
 
@@ -172,9 +173,11 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
     """
     count = scores["sharp"].nunique()
     head = f"mean over {len(scores)} images"
-    if count > 1:
+    if count >= LEAST_SHARP:
         level = 100 * config.statistics.level
         head += f" [{level:g} % interval, {count} sharp images are resampled]"
+    elif count > 1:
+        head += f", without intervals: of {count} sharp images they would say nothing"
     names = list(metrics)
     finite = np.isfinite(scores[names].to_numpy(np.float64)).all(axis=1)
     cells = _cells(config, scores, [name for name in names if np.isfinite(scores[name]).all()])
@@ -194,17 +197,22 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
 
 
 def _cells(config: Config, scores: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
-    """Mean and interval of columns without infinite values, as text."""
+    """Mean of columns without infinite values, as text; from ``LEAST_SHARP`` on with its interval.
+
+    No end of an interval lies outside of what the metric can be.
+    """
     people = scores["sharp"].astype(str).tolist()
     settings = config.statistics
     values = scores[list(names)].to_numpy(np.float64)
     stratum = make_stratum(values, people, settings.resamples, config.seed, "score")
     interval = mean_interval([stratum], settings.level)
-    bounds = zip(interval.mean, interval.low, interval.high, strict=True)
-    return {
-        name: f"{mean:.4f}" + (f" [{low:.4f}, {high:.4f}]" if np.isfinite(low) else "")
-        for name, (mean, low, high) in zip(names, bounds, strict=True)
-    }
+    cells = {}
+    for name, *found in zip(names, interval.mean, interval.low, interval.high, strict=True):
+        least, most = (-1, 1) if name.startswith("ssim") else (0, np.inf)
+        mean, low, high = np.clip(found, least, most)
+        known = len(set(people)) >= LEAST_SHARP and np.isfinite(low)
+        cells[name] = f"{mean:.4f}" + (f" [{low:.4f}, {high:.4f}]" if known else "")
+    return cells
 
 
 def _load_prior(vggface: Path | None) -> tuple[PriorNetwork | None, str]:
