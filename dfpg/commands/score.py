@@ -176,6 +176,8 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
     if count >= LEAST_PEOPLE:
         level = 100 * config.statistics.level
         head += f" [{level:g} % interval, {count} sharp images are resampled]"
+    elif count > 1:
+        head += f", without intervals: of {count} sharp images they would say nothing"
     names = list(metrics)
     finite = np.isfinite(scores[names].to_numpy(np.float64)).all(axis=1)
     cells = _cells(config, scores, [name for name in names if np.isfinite(scores[name]).all()])
@@ -195,7 +197,10 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
 
 
 def _cells(config: Config, scores: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
-    """Mean and interval of columns without infinite values, as text."""
+    """Mean of columns without infinite values, as text; from ``LEAST_SHARP`` on with its interval.
+
+    No end of an interval lies outside of what the metric can be.
+    """
     people = scores["sharp"].astype(str).tolist()
     settings = config.statistics
     values = scores[list(names)].to_numpy(np.float64)

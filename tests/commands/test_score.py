@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -231,6 +232,21 @@ def test_the_interval_is_over_sharp_images(config, metrics):
         "mean over 9 images",
         "psnr             23.0000, higher is better",
     ]
+
+
+def test_an_interval_says_nothing_impossible(config, metrics):
+    """Case 10: three pairs gave an SSIM in [0.04, 5.86]."""
+    ssim = {"ssim_matlab_rgb": metrics["ssim_matlab_rgb"], "lpips_alex": metrics["lpips_alex"]}
+    values = {"ssim_matlab_rgb": [0.99, 0.4, 0.99, 0.98, 0.99], "lpips_alex": [0.0, 0.9, 0, 0, 0]}
+    five = pd.DataFrame({"sharp": list("abcde"), **values})
+    lines = summarise(config, five[:3], ssim).splitlines()
+    assert lines[0] == (
+        "mean over 3 images, without intervals: of 3 sharp images they would say nothing"
+    )
+    assert lines[1] == "ssim_matlab_rgb  0.7933, higher is better"
+    lines = summarise(config, five, ssim).splitlines()
+    assert re.match(r"ssim_matlab_rgb  0\.8700 \[-?[01]\.\d+, 1\.0000\], higher", lines[1])
+    assert re.match(r"lpips_alex       0\.1800 \[0\.0000, \d+\.\d+\], lower", lines[3])
 
 
 def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_path):
