@@ -25,6 +25,7 @@ CSVS = (
     "gains",
     "claims",
     "claim_tests",
+    "mechanisms",
     "ranks",
     "order",
     "training",
