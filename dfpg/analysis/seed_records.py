@@ -18,7 +18,7 @@ PER_IMAGE = "per_image"
 ASIDE = frozenset({"seed", "runs", "statistics", "recognition", "classical", "faces"})
 
 
-def load_seeds(config: Config, folder: Path) -> tuple[Mapping[Cell, PairedScores], ...]:
+def load_seeds(config: Config, folder: Path | None) -> tuple[Mapping[Cell, PairedScores], ...]:
     """Scores of every seed in ``folder`` that was trained and tested by the parameters in use.
 
     Folders of another setting are passed over: a spread that was measured with other trainings
@@ -26,13 +26,13 @@ def load_seeds(config: Config, folder: Path) -> tuple[Mapping[Cell, PairedScores
 
     Args:
         config: the profile in use; a folder of its own seed is passed over.
-        folder: of folders with ``params.yaml`` and ``per_image``.
+        folder: of folders with ``params.yaml`` and ``per_image``; None: there is none.
 
     Raises:
         UserError: scores of a fitting folder are damaged.
     """
     found = []
-    for place in sorted(folder.glob(f"*/{PARAMS}")):
+    for place in sorted(folder.glob(f"*/{PARAMS}")) if folder else ():
         try:
             other = load_config(place)
         except UserError:  # a record of an earlier version

@@ -144,8 +144,7 @@ def build_tables(
     paired = pair_scores(config, scores, observations)
     mechanisms = mechanism_records(config, artifacts / "history")
     curve = _robustness_scores(config, artifacts / "robustness")
-    others = load_seeds(config, seeds) if seeds else ()
-    evidence = Evidence.of(paired | curve, others, floor, mechanisms)
+    evidence = Evidence.of(paired | curve, load_seeds(config, seeds), floor, mechanisms)
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {

@@ -197,7 +197,7 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
 
 
 def _cells(config: Config, scores: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
-    """Mean of columns without infinite values, as text; from ``LEAST_SHARP`` on with its interval.
+    """Mean of columns without infinite values, as text; from ``LEAST_PEOPLE`` on with its interval.
 
     No end of an interval lies outside of what the metric can be.
     """

@@ -7,6 +7,7 @@ blurred images on validation people with kernels that no training uses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -20,6 +21,7 @@ from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.core.profile import resolve_profile
 from dfpg.core.profile_edit import set_values
+from dfpg.core.terminal import say
 from dfpg.training.trial import finished, stamp_trial
 
 if TYPE_CHECKING:
@@ -76,7 +78,12 @@ def tune(runs: Sequence[str], images: int = IMAGES, take: bool = False) -> str:
         for trial in trials_of(config, run):
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
             if not finished(varied, run, folder):
-                train(run, folder, varied)
+                try:
+                    train(run, folder, varied)
+                except UserError as error:  # a rate too high is a result, too: it has no gain
+                    if "exploded" not in str(error):
+                        raise
+                    say(f"{run}, trial {trial.name}: {error}")
                 stamp_trial(varied, run, folder)
     records = tuning_records(config, trained, images)
     write_text(RESULTS / SHEET, csv_text(TuningRecord, records))
@@ -124,7 +131,9 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
             if finished(varied, run, folder):
                 found[trial] = training_records(varied, folder)[0]
-        best = max(found, key=lambda trial: found[trial].validation_gain, default=None)
+        gains = {trial: record.validation_gain for trial, record in found.items()}
+        gains = {trial: gain for trial, gain in gains.items() if math.isfinite(gain)}
+        best = max(gains, key=gains.__getitem__, default=None)
         for trial, record in found.items():
             varied_run = trial_config(config, run, trial, images).runs[run]
             chosen = trial == best and len(found) == TRIALS
