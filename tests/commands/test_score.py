@@ -304,11 +304,15 @@ def test_equal_images_are_counted_beside_the_mean_of_the_others(config, metrics)
     """Case 9."""
     metric = {"psnr": metrics["psnr"], "ssim_skimage": metrics["ssim_skimage"]}
     frame = pd.DataFrame(
-        {"sharp": list("abcd"), "psnr": [20.0, np.inf, 22, 27], "ssim_skimage": [0.7, 1, 0.8, 0.9]}
+        {
+            "sharp": list("abcdefghijklmnop"),
+            "psnr": [20.0, np.inf, 22, 27] * 4,
+            "ssim_skimage": [0.7, 1, 0.8, 0.9] * 4,
+        }
     )
     lines = summarise(config, frame, metric).splitlines()
     assert lines[1].startswith("psnr             23.0000 [")
-    assert lines[1].endswith("] over 3; 1 equal, infinite, higher is better")
+    assert lines[1].endswith("] over 12; 4 equal, infinite, higher is better")
     assert lines[3].startswith("ssim_skimage     0.8500 [")
     psnr = {"psnr": metric["psnr"]}
     equal = summarise(config, frame[1:2], psnr).splitlines()[1]
