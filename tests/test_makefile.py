@@ -45,4 +45,4 @@ def test_targets_run_in_a_folder_with_a_space_in_its_name(clone):
     make("docs")
     calls = (clone / "calls.txt").read_text().splitlines()
     assert calls[1].startswith("-m pip install --quiet")
-    assert calls[2:] == ["-m dvc repro", "-m mkdocs build --strict"]
+    assert calls[2:] == ["-m dfpg fetch", "-m dfpg graph --jobs 1", "-m mkdocs build --strict"]

@@ -143,9 +143,9 @@ def missing_library_line(error: ImportError) -> str:
     """One line for a library of the system that a package wants and that is not there."""
     library = str(error).partition(":")[0]
     return (
-        f"{library}: missing on this system, and a package wants it. If it is OpenCV, the one that "
-        "needs nothing of the system was replaced: run `pip uninstall opencv-python`, then "
-        "`pip install --force-reinstall --no-deps opencv-python-headless`"
+        f"{library}: missing on this system, and OpenCV wants it: install libgl1, libglib2.0-0 and "
+        "libxcb1 (Debian, Ubuntu), or, without being root, run `python -m pip install "
+        "--force-reinstall --no-deps opencv-python-headless`: the same, but without windows"
     )
 
 

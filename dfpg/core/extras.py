@@ -8,7 +8,7 @@ PROJECT = "dfpg-bench"
 # Modules whose names are not those of their packages.
 MODULES = {
     "dlib-bin": "dlib",
-    "opencv-python-headless": "cv2",
+    "opencv-python": "cv2",
     "pillow": "PIL",
     "ruamel.yaml": "ruamel",
     "scikit-image": "skimage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from dfpg.pretrained.vggface import PriorNetwork
 
 PLAIN: tuple[Metric, ...] = (Psnr(), SSIM_MATLAB_RGB, SSIM_WANG_RGB, SSIM_SKIMAGE)
 # Name -> trunk of its network, and the convention on it.
-LPIPS: dict[str, tuple[lpips.Trunk, Callable[[lpips.LpipsNetwork], Metric]]] = {
+LPIPS: dict[str, tuple[lpips.Trunk, Callable[[Any], Metric]]] = {
     "lpips_alex": ("alex", lpips.lpips_alex),
     "lpips_vgg": ("vgg", lpips.lpips_vgg),
     "lpips_vgg_authors": ("vgg", lpips.lpips_vgg_authors),

@@ -1,9 +1,9 @@
-"""Face embedder trained with ArcFace (Deng et al. 2019), run by ONNX Runtime."""
+"""Face embedder trained with ArcFace, run through ``insightface``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,13 +72,8 @@ class FaceEmbedder:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._network = open_network(path)
-            (fed,) = self._network.get_inputs()
-            (_,) = self._network.get_outputs()
-            if fed.shape[1:] != [3, CROP, CROP]:
-                raise ValueError(f"input {fed.shape}")
-            self._input = fed.name
-            self._mean, self._scale = _preprocessing(path)
+            self._model: Any = open_network(path)
+            self._model.prepare(ctx_id=-1)
         except Exception as error:  # a parser of foreign bytes may fail in any way
             raise UserError(
                 f"{path}: no ArcFace network as ONNX ({type(error).__name__}): give another "
@@ -98,25 +93,6 @@ class FaceEmbedder:
 
         All of them go through the network at once.
         """
-        import cv2
-
-        faces = [align(*face) for face in zip(pictures, landmarks, strict=True)]
-        values = cv2.dnn.blobFromImages(faces, 1 / self._scale, mean=(self._mean,) * 3)
-        (vectors,) = self._network.run(None, {self._input: values})
+        faces = [align(*face)[:, :, ::-1] for face in zip(pictures, landmarks, strict=True)]
+        vectors = self._model.get_feat(faces)
         return cast("NDArray[np.float32]", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-
-
-def _preprocessing(path: Path) -> tuple[float, float]:
-    """What is subtracted from the pixels, and what the difference is then divided by.
-
-    Networks that were converted from MXNet do both themselves, in nodes near their beginning, and
-    take 0-255; that is how InsightFace tells the two kinds apart.
-    """
-    import onnx
-
-    names = [node.name for node in onnx.load(path).graph.node[:8]]
-    own = all(
-        any(name.startswith(kinds) for name in names)
-        for kinds in (("Sub", "_minus"), ("Mul", "_mul"))
-    )
-    return (0.0, 1.0) if own else (127.5, 127.5)

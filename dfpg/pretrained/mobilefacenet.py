@@ -1,4 +1,4 @@
-"""MobileFaceNet as an ONNX file that InsightFace, too, takes for an ArcFace embedder.
+"""MobileFaceNet as an ONNX file that ``insightface`` loads as an ArcFace embedder.
 
 Chen et al. 2018, "MobileFaceNets", with PReLU and a 7 x 7 global depthwise convolution, 512-d
 embedding. The graph is written node by node, so that the same weights give the same bytes.
@@ -18,7 +18,7 @@ OPSET = 17
 IR_VERSION = 8
 EPSILON = 1e-5  # of every batch normalisation
 TRAINED_SCALE = 128.0  # the weights expect (BGR - 127.5) / 128
-FED_SCALE = 127.5  # an ArcFace network is fed (RGB - 127.5) / 127.5
+FED_SCALE = 127.5  # insightface feeds (RGB - 127.5) / 127.5
 
 # Stage name -> (residual units, or None for one unit without shortcut, and its stride).
 _STAGES: dict[str, tuple[int | None, int]] = {
@@ -31,7 +31,7 @@ _STAGES: dict[str, tuple[int | None, int]] = {
 }
 
 
-def arcface_input(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def insightface_input(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """First convolution [O, 3, 3, 3] that takes RGB / 127.5 in place of BGR / 128."""
     return np.ascontiguousarray(weight[:, ::-1] * np.float32(FED_SCALE / TRAINED_SCALE))
 
@@ -53,7 +53,7 @@ class _Graph:
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         from onnx import helper
 
-        # InsightFace takes a node called Sub... or Mul... among the first for preprocessing.
+        # insightface takes a node called Sub... or Mul... among the first for preprocessing.
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
@@ -97,12 +97,12 @@ def write_onnx(weights: Mapping[str, NDArray[Any]]) -> bytes:
 
     Returns:
         The file's bytes: input [N, 3, 112, 112] RGB in [-1, 1], output unit vectors [N, 512].
-        Preprocessing is folded into the first convolution, see :func:`arcface_input`.
+        Preprocessing is folded into the first convolution, see :func:`insightface_input`.
     """
     from onnx import TensorProto, helper
 
     first = "conv1.conv.weight"
-    graph = _Graph({**weights, first: arcface_input(weights[first])})
+    graph = _Graph({**weights, first: insightface_input(weights[first])})
     x = graph.block("input", "conv1", stride=2, padding=1)
     x = graph.block(x, "conv2_dw", padding=1)
     for stage, (units, stride) in _STAGES.items():

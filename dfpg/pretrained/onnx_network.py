@@ -1,4 +1,4 @@
-"""Networks that lie as ONNX files, run by ONNX Runtime on the CPU."""
+"""Networks that lie as ONNX files, run by InsightFace on the CPU."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NO_REPORTS = "ORT_DISABLE_TELEMETRY"
 
 
 def open_network(path: Path) -> Any:
-    """An ``onnxruntime.InferenceSession`` of a file, which nobody is told about.
+    """InsightFace's model of a file, which nobody is told about; None where it knows no such model.
 
     Raises:
         Exception: of ONNX Runtime's own, where the file holds no network.
     """
     os.environ[NO_REPORTS] = "1"
-    import onnxruntime
+    from insightface.model_zoo import get_model
 
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return get_model(str(path), providers=["CPUExecutionProvider"])

@@ -19,6 +19,8 @@ from dfpg.core.paths import RESULTS
 PACKAGES = (
     "accelerate",
     "dvc",
+    "insightface",
+    "lpips",
     "numpy",
     "onnxruntime",
     "pandas",
@@ -27,6 +29,7 @@ PACKAGES = (
     "scikit-image",
     "scipy",
     "torch",
+    "torchvision",
 )
 FOREIGN_OWNER = "git refuses the folder: it belongs to another user"
 # No code: what a run itself writes, and the parameters, whose hash stands beside the commit.

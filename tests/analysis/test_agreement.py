@@ -93,7 +93,7 @@ def test_a_perfect_image_on_one_side_differs(config, scores, observations):
 def test_other_images_are_refused(config, scores, observations):
     here = scores.copy()
     here.loc[here.index[(here["method"] == "dfpg_a")][0], "kernel"] += 1
-    with pytest.raises(UserError, match="dfpg_a: scored on other images"):
+    with pytest.raises(UserError, match="not those of the other runs"):
         agreement(config, scores, here, observations)
 
 

@@ -101,9 +101,10 @@ def test_names_in_messages_cannot_act_on_a_terminal():
     assert printable("Zürich 東京 \\ '") == "Zürich 東京 \\ '"
 
 
-def test_a_library_that_the_system_lacks_is_named_with_the_remedy():
+def test_a_library_that_the_system_lacks_is_named_with_both_remedies():
     said = "libGL.so.1: cannot open shared object file: No such file or directory"
     line = str(line_of(ImportError(said)))
     assert line.startswith("libGL.so.1: missing on this system")
+    assert "libgl1" in line
     assert "opencv-python-headless" in line
     assert line_of(ImportError("cannot import name 'x'")) is None

@@ -5,8 +5,9 @@ import pytest
 from helpers.places import ROOT
 from PIL import Image
 
+from dfpg.commands.deblur.detection import CanvasDetector
 from dfpg.pretrained.assets.store import asset_path
-from dfpg.pretrained.detector import FaceDetector, _distinct
+from dfpg.pretrained.detector import FaceDetector
 
 # What the SCRFD of insightface 2.1 finds at threshold 0.5 in four embedded faces of one person,
 # laid out two by two: scores, boxes, landmarks, px.
@@ -39,8 +40,8 @@ def four_faces():
     return np.vstack([np.hstack(faces[:2]), np.hstack(faces[2:])])
 
 
-def test_finds_what_the_official_code_finds(detector, four_faces):
-    found = detector.on_canvas(four_faces)
+def test_finds_what_was_recorded(four_faces):
+    found = CanvasDetector(asset_path("scrfd"))(four_faces)
     np.testing.assert_allclose([face.score for face in found], SCORES, atol=1e-3)
     np.testing.assert_allclose([face.box for face in found], BOXES, atol=0.05)
     np.testing.assert_allclose([face.landmarks for face in found], LANDMARKS, atol=0.05)
@@ -57,11 +58,4 @@ def test_a_face_that_fills_its_picture_is_found_in_px_of_the_picture(detector, f
 def test_nothing_is_found_in_a_plain_picture_and_all_is_found_at_a_low_threshold(four_faces):
     plain = np.full((100, 200, 3), 90, np.uint8)
     assert FaceDetector(asset_path("scrfd"))(plain) == []
-    assert len(FaceDetector(asset_path("scrfd"), 0.72).on_canvas(four_faces)) == 2
-
-
-def test_of_boxes_that_overlap_by_more_than_two_fifths_the_best_stays():
-    # 10 x 10 px with the last ones. Moved by 4 px: 60 px of 140 are shared; by 5 px: 50 of 150.
-    boxes = np.array([[0, 0, 9, 9], [4, 0, 13, 9], [5, 0, 14, 9], [40, 0, 49, 9]], np.float32)
-    assert _distinct(boxes) == [0, 2, 3]
-    assert _distinct(boxes[:0]) == []
+    assert len(CanvasDetector(asset_path("scrfd"), 0.72)(four_faces)) == 2

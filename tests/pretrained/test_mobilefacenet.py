@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dfpg.pretrained.embedder import TEMPLATE, FaceEmbedder
 from dfpg.pretrained.mobilefacenet import EMBEDDING, SIZE, write_onnx
 
 UNITS = {"conv_23": (64, 64, 128), "conv_34": (64, 128, 256), "conv_45": (128, 128, 512)}
@@ -90,7 +89,7 @@ def reference(weights, bgr):
 def test_onnx_equals_a_torch_implementation_on_bgr_over_128(weights):
     pixels = torch.randint(0, 256, (2, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(write_onnx(weights), providers=["CPUExecutionProvider"])
-    fed = ((pixels.float() - 127.5) / 127.5).numpy()  # RGB, as the embedder feeds it
+    fed = ((pixels.float() - 127.5) / 127.5).numpy()  # RGB, what insightface feeds
     (embedding,) = session.run(None, {"input": fed})
     expected = reference(weights, (pixels.flip(1).float() - 127.5) / 128)
     assert embedding.shape == (2, EMBEDDING)
@@ -102,12 +101,12 @@ def test_same_weights_give_the_same_bytes(weights):
     assert write_onnx(weights) == write_onnx(dict(reversed(weights.items())))
 
 
-def test_it_is_taken_for_an_arcface_with_plain_preprocessing(weights, tmp_path):
+def test_insightface_takes_it_for_an_arcface_with_plain_preprocessing(weights, tmp_path):
+    from insightface.model_zoo import ArcFaceONNX, get_model
+
     path = tmp_path / "mobilefacenet.onnx"
     path.write_bytes(write_onnx(weights))
-    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    fed = (pixels.astype(np.float32).transpose(2, 0, 1)[None] - 127.5) / 127.5
-    (expected,) = session.run(None, {"input": fed})
-    vector = FaceEmbedder(path)(pixels, TEMPLATE)
-    np.testing.assert_allclose(vector, expected[0], atol=1e-5)
+    model = get_model(str(path), providers=["CPUExecutionProvider"])
+    assert isinstance(model, ArcFaceONNX)
+    assert (model.input_mean, model.input_std) == (127.5, 127.5)
+    assert model.get_feat(np.zeros((SIZE, SIZE, 3), np.uint8)).shape == (1, EMBEDDING)

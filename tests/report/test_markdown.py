@@ -31,7 +31,7 @@ def test_a_cell_has_value_interval_and_published_value(made):
     assert f"{float(row['value']):.2f} [{low:.2f}, {high:.2f}] (29.27)" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
-    assert len(lines) == 2 + 10
+    assert len(lines) == 2 + 12
 
 
 def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):

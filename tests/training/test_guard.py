@@ -128,7 +128,7 @@ def test_a_falling_gain_goes_back_to_the_start_where_nothing_is_saved_yet(tmp_pa
     # 1.1^4 is 3.3 dB; then from 1 on with 1 - 1.05.
     assert rows(history)[0]["exploded_at"] == "4"
     assert float(rows(history)[0]["validation_gain"]) == pytest.approx(-40 * math.log10(0.05), 1e-4)
-    assert load(weights)["weight"].abs().max() < 1e-30
+    assert load(weights)["weight"].abs().max() == 0  # below the least of half precision
 
 
 @pytest.mark.parametrize("fails", [[3], [20], [21, 22], [5, 20, 30], [39]])

@@ -27,7 +27,15 @@ class CanvasDetector(FaceDetector):
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Detection]:
         """Faces in an RGB uint8 picture of at most 640 x 640 px."""
-        return self.on_canvas(picture)
+        canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
+        top, left = ((CANVAS - length) // 2 for length in picture.shape[:2])
+        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture[:, :, ::-1]
+        boxes, points = self._model.detect(canvas)
+        offset = np.array([left, top], np.float32)
+        return [
+            Detection(float(box[4]), (box[:4].reshape(2, 2) - offset).reshape(4), places - offset)
+            for box, places in zip(boxes, points, strict=True)
+        ]
 
 
 class Window(NamedTuple):

@@ -94,7 +94,7 @@ def test_support_is_centred(nominal):
         np.testing.assert_array_equal(used.argmax(1), used[:, ::-1].argmax(1))
 
 
-def test_larger_side_is_uniform_between_half_and_all_of_the_nominal_size(monkeypatch):
+def test_larger_side_is_uniform_between_the_least_fill_and_all_of_the_nominal_size(monkeypatch):
     seen = []
     plain = trajectories.rasterise
 
@@ -106,10 +106,11 @@ def test_larger_side_is_uniform_between_half_and_all_of_the_nominal_size(monkeyp
     kernels(1024, 21)
     path = np.concatenate(seen)
     side = 1 + np.maximum(np.ptp(path.real, axis=1), np.ptp(path.imag, axis=1))
-    assert side.min() > 21 / 2 - 1e-9
+    least = 21 * trajectories.LEAST_FILL
+    assert side.min() > least - 1e-9
     assert side.max() <= 21 + 1e-9
-    assert side.mean() == pytest.approx(21 * 0.75, abs=0.4)
-    assert side.std() == pytest.approx(21 / 2 / math.sqrt(12), abs=0.2)
+    assert side.mean() == pytest.approx((least + 21) / 2, abs=0.4)
+    assert side.std() == pytest.approx((21 - least) / math.sqrt(12), abs=0.2)
 
 
 # The kernel that Shen et al. 2018 released, 27 x 27 px: what `describe` says of it.
