@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 PROJECT = "dfpg-bench"
 # Modules whose names are not those of their packages.
 MODULES = {
@@ -25,6 +23,9 @@ def missing_module_line(name: str) -> str | None:
     Returns:
         The line, or None where the module is in no package that this project names.
     """
+    # Both take as long as all else that the command line imports.
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
     try:

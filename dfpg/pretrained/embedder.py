@@ -74,6 +74,8 @@ class FaceEmbedder:
         try:
             self._model: Any = open_network(path)
             self._model.prepare(ctx_id=-1)
+            if tuple(self._model.input_size) != (CROP, CROP):
+                raise ValueError(f"input of {self._model.input_size} px")
         except Exception as error:  # a parser of foreign bytes may fail in any way
             raise UserError(
                 f"{path}: no ArcFace network as ONNX ({type(error).__name__}): give another "

@@ -98,9 +98,14 @@ def test_loading_draws_no_random_numbers_and_needs_no_gradient():
     assert not network.training
 
 
+def unreachable(*_):
+    raise UserError("nobody answers")
+
+
 def test_missing_asset_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DFPG_ASSETS", raising=False)
     monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
-    with pytest.raises(UserError, match="asset lpips_vgg is missing: run `dfpg fetch`"):
+    monkeypatch.setattr(store, "download", unreachable)
+    with pytest.raises(UserError, match="asset lpips_vgg is missing and nobody answers"):
         lpips.load_network("vgg")
