@@ -52,7 +52,8 @@ def fetch_record(root: Path = Path()) -> str:
         raise UserError(
             f"the record is not whole: of this code, data and {PARAMS} it has {len(trained)} of "
             f"{len(config.runs)} runs ({', '.join(trained)}): `make record` makes what is missing: "
-            + ", ".join(lacking)
+            + ", ".join(lacking[:5])
+            + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         )
     fetch()
     if "Running stage" in dvc(root, "repro"):

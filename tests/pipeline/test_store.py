@@ -46,7 +46,7 @@ def tree(fresh: Path) -> Iterator[Path]:
     """The fresh clone; whatever a test changes is put back."""
     yield fresh
     run(fresh, "git", "checkout", "-q", ".")
-    run(fresh, "dvc", "checkout", "-q")
+    run(fresh, "dvc", "checkout", "-q", "--force")
 
 
 def test_nothing_is_left_to_do_in_a_fresh_clone(tree):
@@ -98,19 +98,21 @@ def test_a_learning_rate_retrains_its_run_alone_as_an_experiment(tree):
     assert {name for name in ran if name.startswith("train")} == {"train@b1"}
     assert "tables" in ran
     found = json.loads(run(tree, "dvc", "metrics", "diff", "--json"))
-    assert set(found["results/metrics.json"]["data"]["table4"]) == {"b1"}
+    assert {name.split(".")[1] for name in found["results/metrics.json"]} == {"b1"}
     run(tree, "dvc", "plots", "show", "--out", "plots")
     assert (tree / "plots" / "index.html").is_file()
     shutil.rmtree(tree / "plots")
 
 
 def test_training_says_that_its_weights_are_on_record(tree):
-    (tree / "artifacts" / "weights" / "b1.safetensors").unlink()
+    weights = tree / "artifacts" / "weights" / "b1.safetensors"
+    recorded = weights.read_bytes()
+    weights.unlink()
     result = attempt(tree, sys.executable, "-m", "dfpg", "train", "b1")
     assert result.returncode == 0
     first = result.stderr.splitlines()[0]
     assert first.startswith("train b1: its weights are on record: `dvc pull` brings them")
-    assert json.loads(run(tree, "dvc", "status", "--json")) == {}  # the same weights
+    assert weights.read_bytes() == recorded
 
 
 def test_a_run_is_retrained_beside_the_record(tree):
