@@ -14,7 +14,7 @@ from dfpg.commands.ladder import ladder, record_app
 from dfpg.commands.stages import stages
 from dfpg.core.errors import UserError, line_of
 from dfpg.core.installation import warn_of_other_copy
-from dfpg.core.terminal import accept_any_text, flush_output, print_error
+from dfpg.core.terminal import accept_any_text, flush_output, print_error, say
 
 app = typer.Typer(
     help="DFPG-Bench: the reproducibility benchmark suite for face deblurring.",
@@ -40,7 +40,7 @@ def licences() -> None:
     """Print licence, origin and terms of every asset."""
     from dfpg.pretrained.assets.store import licence_table
 
-    typer.echo(licence_table())
+    say(licence_table())
 
 
 @app.command()
@@ -61,7 +61,7 @@ def score(
     """
     from dfpg.commands.score import score as score_folders
 
-    typer.echo(score_folders(restored, sharp, out, force, vggface, suffix))
+    say(score_folders(restored, sharp, out, force, vggface, suffix))
 
 
 @app.command()
@@ -78,11 +78,11 @@ def submit(
     from dfpg.commands import submit as submission
 
     if remove:
-        typer.echo(submission.remove(name))
+        say(submission.remove(name))
     elif restored is None or not protocol:
         raise UserError(f"submit {name}: give --restored DIR and --protocol a or b")
     else:
-        typer.echo(submission.submit(name, restored, protocol, paper, by, force))
+        say(submission.submit(name, restored, protocol, paper, by, force))
 
 
 @testset_app.command("export")
@@ -96,7 +96,7 @@ def export_testset(
     """Write a protocol's blurred and sharp images as PNG, in the published naming."""
     from dfpg.commands.export import export_testset as export_testset_command
 
-    typer.echo(export_testset_command(protocol, out, force))
+    say(export_testset_command(protocol, out, force))
 
 
 @app.command()
@@ -119,9 +119,9 @@ def sheet(
     from dfpg.commands.sheet import sheet as sheet_command
 
     if blurred is None:
-        typer.echo(sheet_command(out))
+        say(sheet_command(out))
     else:
-        typer.echo(real_blur(blurred, out, beside or []))
+        say(real_blur(blurred, out, beside or []))
 
 
 @app.command()
@@ -150,7 +150,7 @@ def deblur(
 
     choices = Options(weights, device, aligned, copy, png, strip, force)
     outcome = restore(source, out, choices)
-    typer.echo(outcome.text)
+    say(outcome.text)
     raise typer.Exit(0 if outcome.complete else 1)
 
 
@@ -161,7 +161,7 @@ def methods(
     """Print the compared methods: sizes and costs at 128 px here and in full, fidelity, weights."""
     from dfpg.commands.methods import methods as methods_command
 
-    typer.echo(methods_command(csv))
+    say(methods_command(csv))
 
 
 @app.command()
@@ -178,10 +178,26 @@ def doctor(
     if as_json:
         import json
 
-        typer.echo(json.dumps(report.record(), indent=2))
+        say(json.dumps(report.record(), indent=2))
     else:
-        typer.echo(render(report))
+        say(render(report))
     raise typer.Exit(0 if report.ready else 1)
+
+
+@app.command()
+def calibrate(
+    weights: Annotated[Path, typer.Argument(help="Folder of DMPHN's six published files.")],
+    images: Annotated[int, typer.Option(help="Images per column; 0.2 s each on a core.")] = 96,
+) -> None:
+    """Score the published DMPHN on protocol B's test set, beside the paper's row of Table 2.
+
+    Says whether test images are as hard as the paper's. Needs no training, and a test set at 128 px
+    of your own photographs: `dvc repro testsets@b` in the profile research.
+    """
+    from dfpg.commands.calibrate import calibrate as compare_with_paper
+    from dfpg.core.config import load_config
+
+    say(compare_with_paper(load_config(), weights, images))
 
 
 @app.command()
@@ -190,7 +206,7 @@ def compare(first: Path, second: Path) -> None:
     from dfpg.commands.compare import compare as compare_folders
 
     report = compare_folders(first, second)
-    typer.echo(str(report))
+    say(str(report))
     raise typer.Exit(0 if report.agree else 1)
 
 
@@ -207,7 +223,7 @@ def seeds(
     """Tables over several training seeds, with intervals over people and seeds."""
     from dfpg.commands.seeds import compare_seeds
 
-    typer.echo(compare_seeds(folders, out, against))
+    say(compare_seeds(folders, out, against))
 
 
 @app.command()
@@ -219,7 +235,7 @@ def publish(
     from dfpg.commands.publish import publish as keep
     from dfpg.core.config import load_config
 
-    typer.echo(keep(load_config(), name, force=force))
+    say(keep(load_config(), name, force=force))
 
 
 @profile_app.command("use")
@@ -241,7 +257,7 @@ def profile_use(
     from dfpg.core.profile import describe_profile, use_profile
 
     notes = use_profile(name, faces=faces or (), slots=slot or (), weights=weights or ())
-    typer.echo("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
+    say("\n".join([f"params.yaml is now profile {name}", *notes, describe_profile(name)]))
 
 
 @profile_app.command("list")
@@ -249,7 +265,7 @@ def profile_list() -> None:
     """Say what each profile is for, what it needs and how long it takes."""
     from dfpg.core.profile import NAMES, describe_profile
 
-    typer.echo("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
+    say("\n\n".join(f"{name}\n{describe_profile(name)}" for name in NAMES))
 
 
 @weights_app.command("check")
@@ -263,7 +279,7 @@ def weights_check(
     """Say what a file of published weights is and which options fit; restore one test image."""
     from dfpg.commands.weights import check_weights
 
-    typer.echo(check_weights(method, file, out))
+    say(check_weights(method, file, out))
 
 
 # OpenMP threads that spin for long while they wait make training ten times slower as soon as

@@ -128,7 +128,7 @@ def publish(project: Path, weights: Path, method: str = "zhang2019", width: int 
     text = (project / "params.yaml").read_text()
     line = next(line for line in text.splitlines() if line.startswith("  b1:"))
     options = f"{{width: {width}}}" if method == "zhang2019" else "{variant: b1}"
-    run = f"protocol: b, steps: 4, lr: 1.0e-4, lr_discriminator: 1.0e-5, options: {options}"
+    run = f"protocol: b, images: 16, lr: 1.0e-4, lr_discriminator: 1.0e-5, options: {options}"
     replace(project / "params.yaml", line, f"  b1: {{method: {method}, {run}, weights: {weights}}}")
 
 

@@ -262,9 +262,10 @@ def _data(config: Config, comparisons: Iterable[Comparison]) -> str:
         for comparison in chosen
         for row in (comparison.better, comparison.worse)
     }
-    steps = {run.steps for name, run in config.runs.items() if name in runs and not run.weights}
-    span = " to ".join(str(number) for number in sorted({min(steps), max(steps)})) if steps else ""
-    trained = [f"trained here for {span} steps"] if steps else []
+    shown = {run.images for name, run in config.runs.items() if name in runs and not run.weights}
+    ends = sorted({min(shown), max(shown)}) if shown else []
+    span = " to ".join(f"{number:,}" for number in ends)
+    trained = [f"trained here on {span} images"] if shown else []
     return "; ".join([*found, *trained]) or "the paper's images and weights"
 
 

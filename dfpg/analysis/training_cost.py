@@ -10,6 +10,7 @@ from dfpg.analysis.result_records import TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
+from dfpg.core.schedule import training_steps
 
 VALIDATION = ("validation_gain", "validation_gain_se", "validation_unblurred_psnr")
 
@@ -45,11 +46,6 @@ def training_images(config: Config, run: str | None) -> int | None:
     if run not in config.runs:
         return None
     return training_steps(config, run) * config.training.batch_size
-
-
-def training_steps(config: Config, run: str) -> int:
-    """Training steps of a run: none where it takes published weights."""
-    return config.runs[run].steps if config.runs[run].weights is None else 0
 
 
 def _last_validation(history: Path) -> dict[str, float]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dfpg.core.terminal import say
+
 faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
 data_app = typer.Typer(help="Your own photographs.", no_args_is_help=True)
 
@@ -16,7 +18,7 @@ def faces_prepare() -> None:
     """Frame, split and pack the photographs of your own sources (stage `faces`)."""
     from dfpg.stages.faces import faces
 
-    typer.echo(faces())
+    say(faces())
 
 
 @data_app.command("check")
@@ -26,7 +28,7 @@ def data_check() -> None:
     from dfpg.data.faces.check import check_data
 
     text, complete = check_data(load_config())
-    typer.echo(text)
+    say(text)
     raise typer.Exit(0 if complete else 1)
 
 
@@ -41,7 +43,7 @@ def faces_generate(
     from dfpg.data.faces.create import create_faces
 
     dropped = create_faces(out, people, seed, size)
-    typer.echo(f"{out}: {people} people kept, {dropped.total()} dropped {dict(dropped)}")
+    say(f"{out}: {people} people kept, {dropped.total()} dropped {dict(dropped)}")
 
 
 @faces_app.command("sheet")
@@ -53,4 +55,4 @@ def faces_sheet(
     """Draw a contact sheet."""
     from dfpg.data.faces.sheet import draw_sheet
 
-    typer.echo(f"{out}: {draw_sheet(folder, out, people)} pictures")
+    say(f"{out}: {draw_sheet(folder, out, people)} pictures")

@@ -23,6 +23,7 @@ from dfpg.commands.dvc_calls import DVC, status
 from dfpg.commands.side_by_side import FOLDER, Driver
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.terminal import say
 
 SHARED = ("parsing", "baselines")  # what trainings and evaluations need
 LOCK = Path("dvc.lock")
@@ -86,7 +87,7 @@ def mend(root: Path) -> None:
     lock, copy = _stages(root / LOCK), _stages(root / COPY)
     if copy is not None and (lock is None or not copy <= lock):
         write_text(root / LOCK, (root / COPY).read_text(encoding="utf-8"))
-        print("graph: dvc.lock was cut short by a kill: took the copy of it", flush=True)
+        say("graph: dvc.lock was cut short by a kill: took the copy of it")
     elif lock is None and (root / LOCK).exists():
         raise UserError(f"{LOCK}: damaged: bring it back with `git checkout {LOCK}`")
 

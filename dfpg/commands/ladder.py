@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dfpg.core.terminal import say
+
 ladder = typer.Typer()
 record_app = typer.Typer(help="The record: committed results, and the store.", no_args_is_help=True)
 
@@ -32,7 +34,7 @@ def graph(runs: RUNS = None, jobs: JOBS = None) -> None:
     """Run what is stale in dvc.yaml, several runs side by side; a kill loses nothing."""
     from dfpg.commands.graph import graph as run_graph
 
-    typer.echo(run_graph(Path(), jobs or default_jobs(), runs or []))
+    say(run_graph(Path(), jobs or default_jobs(), runs or []))
 
 
 @ladder.command()
@@ -42,7 +44,7 @@ def analyse() -> None:
     from dfpg.core.config import load_config
 
     analysis = make_again(load_config())
-    typer.echo(str(analysis))
+    say(str(analysis))
     raise typer.Exit(1 if analysis.differing else 0)
 
 
@@ -60,7 +62,7 @@ def rescore(
     from dfpg.core.config import load_config
 
     outcome = score_again(load_config(), full)
-    typer.echo(outcome.text)
+    say(outcome.text)
     raise typer.Exit(0 if outcome.agree else 1)
 
 
@@ -71,7 +73,7 @@ def retrain(runs: RUNS = None, jobs: JOBS = None) -> None:
     from dfpg.core.config import load_config
 
     outcome = train_again(load_config(), runs or [], jobs or default_jobs())
-    typer.echo(outcome.text)
+    say(outcome.text)
     raise typer.Exit(0 if outcome.agree else 1)
 
 
@@ -81,7 +83,7 @@ def record_check() -> None:
     from dfpg.commands.record import check_record
 
     check = check_record()
-    typer.echo(str(check))
+    say(str(check))
     raise typer.Exit(0 if check.ok else 1)
 
 
@@ -90,7 +92,7 @@ def record_fetch() -> None:
     """Bring the record out of the store, and show that it belongs to this code; trains nothing."""
     from dfpg.commands.recording import fetch_record
 
-    typer.echo(fetch_record())
+    say(fetch_record())
 
 
 @record_app.command("make")
@@ -99,7 +101,7 @@ def record_make(jobs: JOBS = None) -> None:
     from dfpg.commands.recording import make_record
     from dfpg.core.config import load_config
 
-    typer.echo(make_record(load_config(), Path(), jobs or default_jobs()))
+    say(make_record(load_config(), Path(), jobs or default_jobs()))
 
 
 @record_app.command("add")
@@ -114,4 +116,4 @@ def record_add(
     from dfpg.commands.recording import add_runs
     from dfpg.core.config import load_config
 
-    typer.echo(add_runs(load_config(), Path(), runs or [], source))
+    say(add_runs(load_config(), Path(), runs or [], source))

@@ -26,6 +26,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import ARTIFACTS, CODE, RESULTS, TESTSETS
+from dfpg.core.terminal import say
 from dfpg.data.testsets import MANIFEST
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.paper.tables import TEST_SETS
@@ -71,7 +72,7 @@ def retrain(config: Config, runs: Sequence[str], jobs: int, root: Path = Path())
             raise FailedError("retrain: dvc repro failed: see above")
         cards = {run: _card(config, run) for run in chosen}
         waiting = [run for run in chosen if not _is_made(run, cards[run])]
-        print(_forecast(config, waiting, jobs), flush=True)
+        say(_forecast(config, waiting, jobs))
         tasks = {
             run: [
                 (*python, "train", run, "--into", str(OUT)),

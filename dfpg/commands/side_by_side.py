@@ -25,6 +25,7 @@ import psutil
 from dfpg.commands.dvc_calls import environment
 from dfpg.core.errors import UserError
 from dfpg.core.paths import SCRATCH
+from dfpg.core.terminal import say
 from dfpg.training.lock import StoppedError, StopSignals
 
 FOLDER = SCRATCH / "side_by_side"  # lock and logs
@@ -80,7 +81,7 @@ class Driver(AbstractContextManager["Driver"]):
             self._signals = stack.enter_context(StopSignals())
             count = stop_marked(self.root, self.patience)
             if count:
-                _say(f"{self.label}: stopped {count} processes that an earlier one left behind")
+                say(f"{self.label}: stopped {count} processes that an earlier one left behind")
             self._open = stack.pop_all()
         return self
 
@@ -134,7 +135,7 @@ class Driver(AbstractContextManager["Driver"]):
                 if aside:
                     done = total - len(waiting) - len(self._tasks)
                     outcome = f"failed (exit code {code}), see {task.place}" if code else "done"
-                    _say(f"{task.name}: {outcome} ({done} of {total})")
+                    say(f"{task.name}: {outcome} ({done} of {total})")
         return [name for name in tasks if name in failed]
 
     def _start(self, name: str, commands: Sequence[Command], aside: bool) -> _Task:
@@ -240,14 +241,10 @@ def _show(task: _Task) -> None:
         lines = _whole_lines(stream, task.shown)
     task.shown += len(lines)
     if lines:
-        print(lines.decode(errors="replace"), end="", flush=True)
+        say(lines.decode(errors="replace").removesuffix("\n"))
 
 
 def _whole_lines(stream: IO[bytes], start: int) -> bytes:
     stream.seek(start)
     text = stream.read()
     return text[: text.rfind(b"\n") + 1]
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dfpg.core.terminal import print_error, say
+
 stages = typer.Typer()
 
 
@@ -30,7 +32,7 @@ def code() -> None:
     """Write what code every stage and run depends on (stage `code`)."""
     from dfpg.stages.code import code as code_stage
 
-    typer.echo(code_stage())
+    say(code_stage())
 
 
 @stages.command()
@@ -50,7 +52,7 @@ def kernels(
     """Make the blur kernels and print their figures (stage `kernels`)."""
     from dfpg.stages.kernels import kernels as kernels_stage
 
-    typer.echo(kernels_stage(sheet))
+    say(kernels_stage(sheet))
 
 
 @stages.command()
@@ -92,7 +94,7 @@ def train(
     from dfpg.stages.train import train as train_stage
 
     if hint := pull_hint(run, into):
-        typer.echo(hint, err=True)
+        print_error(hint)
     train_stage(run, into)
 
 
@@ -121,7 +123,7 @@ def robustness(
     """Score test faces shifted, turned and scaled by known amounts (stage `robustness`)."""
     from dfpg.stages.robustness import robustness as robustness_stage
 
-    typer.echo(robustness_stage(runs or []))
+    say(robustness_stage(runs or []))
 
 
 @stages.command()
@@ -136,7 +138,7 @@ def tables(
     from dfpg.stages.tables import tables as tables_stage
 
     if show:
-        typer.echo(show_tables())
+        say(show_tables())
     else:
         tables_stage(out)
 

@@ -15,15 +15,31 @@ import grimp
 PACKAGE = "dfpg"
 FOLDER = Path(__file__).resolve().parents[1]
 REGISTRY = "dfpg.methods.registry"  # imports a method only when a run asks for it
+# Modules that only check what comes in, or say something to the user. An edited bound or message
+# changes no result, so they are in no closure; what they import is. tests/core/test_checks.py holds
+# them to it: values of params.yaml leave them as they stand there, and no default decides one.
+CHECKS = frozenset(
+    {
+        "dfpg.core.closure",  # names the code that runs
+        "dfpg.core.config",  # reads params.yaml, whose values are parameters of the stages
+        "dfpg.core.errors",  # words of a refusal
+        "dfpg.core.params_base",  # bounds of values in params.yaml
+        "dfpg.core.params_data",
+        "dfpg.core.params_runs",
+        "dfpg.core.progress",  # shows how far work is
+        "dfpg.core.terminal",  # what a terminal can show
+    }
+)
 RESOURCES = ("files", "PackageLoader")  # calls that read a package's other files
 
 
 def closure(*modules: str) -> list[Path]:
-    """Every file of this package that importing these modules can run or read, sorted.
+    """Every file of this package that decides what these modules compute, sorted.
 
-    Imports inside functions count, those for type checking alone do not. A package's
-    ``__init__`` counts with each of its modules. Where a module of the closure reads the files
-    beside a package's modules (``importlib.resources.files("dfpg.paper")``), these count too.
+    These are the files that importing them can run or read, but for :data:`CHECKS`. Imports inside
+    functions count, those for type checking alone do not. A package's ``__init__`` counts with each
+    of its modules. Where a module of the closure reads the files beside a package's modules
+    (``importlib.resources.files("dfpg.paper")``), these count too.
 
     Args:
         modules: dotted names, ``dfpg.stages.train``.
@@ -47,7 +63,7 @@ def closure(*modules: str) -> list[Path]:
         todo += graph.find_modules_directly_imported_by(module)
         if "." in module:
             todo.append(module.rpartition(".")[0])
-    paths = {_path(module) for module in found}
+    paths = {_path(module) for module in found - CHECKS}
     return sorted(paths.union(*(_resources(path) for path in paths)))
 
 

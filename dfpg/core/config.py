@@ -14,13 +14,17 @@ from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dfpg.core.errors import UserError
+from dfpg.core.derived import NOMINAL_SIZES, REFERENCE_SIZE, sources
+from dfpg.core.errors import UserError, refused
 from dfpg.core.params_base import (
     MAX_SIDE,
     BatchSize,
+    Clip,
+    Decay,
     Depth,
     Frozen,
     GreyLevels,
+    Images,
     LearningRate,
     Name,
     Place,
@@ -37,8 +41,6 @@ from dfpg.core.params_base import (
     validation_message,
 )
 from dfpg.core.params_data import (
-    NOMINAL_SIZES,
-    REFERENCE_SIZE,
     Augmentation,
     FaceSource,
     Framing,
@@ -69,13 +71,16 @@ __all__ = [
     "REFERENCE_SIZE",
     "Augmentation",
     "BatchSize",
+    "Clip",
     "Config",
+    "Decay",
     "Depth",
     "Evaluation",
     "FaceSource",
     "Framing",
     "Frozen",
     "GreyLevels",
+    "Images",
     "Kernels",
     "LearningRate",
     "Name",
@@ -150,7 +155,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run dfpg in the project's root") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot read ({error.strerror})") from error
+        raise refused(path, "read", error) from error
     except RecursionError as error:
         raise UserError(f"{path}: not valid YAML (nested too deeply)") from error
     except (YAMLError, ValueError) as error:
@@ -176,16 +181,6 @@ def parse_config(data: dict[str, Any], path: Path) -> Config:
 def load_config(path: Path = PARAMS) -> Config:
     """Read and validate ``params.yaml``; see :func:`load_yaml` and :func:`parse_config`."""
     return parse_config(load_yaml(path), path)
-
-
-def sources(config: Config) -> dict[str, str]:
-    """Every face source that the profile uses, by the parameter that asks for it."""
-    found = {"prior.source": config.prior.source}
-    for name, protocol in config.protocols.items():
-        found[f"protocols.{name}.source"] = protocol.source
-        for column, subset in protocol.test.subsets.items():
-            found[f"protocols.{name}.test.subsets.{column}.source"] = subset.source
-    return found
 
 
 def protocol_name(text: str) -> ProtocolName:

@@ -68,6 +68,20 @@ def advice(error: OSError) -> str:
     return ADVICE.get(error.errno or 0, "look at the disk and its permissions, then run again")
 
 
+def refused(path: Path, action: str, error: OSError, state: str = "") -> UserError:
+    """What to raise where the system refuses an action on a path that is known.
+
+    Args:
+        path: file or folder.
+        action: in the infinitive, e.g. ``"read"``.
+        error: the refusal.
+        state: what holds of the path now, where that is in doubt.
+    """
+    reason = error.strerror or error
+    then = f"{state}: " if state else ""
+    return UserError(f"{path}: cannot {action} ({reason}); {then}{advice(error)}")
+
+
 def os_error_line(error: OSError) -> str:
     """One line for a system error that nobody said more about: file, reason, what to do."""
     named = error.filename2 or error.filename
@@ -104,9 +118,18 @@ def line_of(error: BaseException) -> str | None:
         return str(error)
     if lacks_memory(error):
         return f"not enough memory{asked_for(error)}: end other programs, or ask for less"
+    if isinstance(error, UnicodeEncodeError) and 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
+        return no_utf8_line(error)
     if isinstance(error, ImportError) and _NO_LIBRARY in str(error):
         return missing_library_line(error)
     return os_error_line(error) if isinstance(error, OSError) else None
+
+
+def no_utf8_line(error: UnicodeEncodeError) -> str:
+    """One line for a file name whose bytes are no UTF-8, where text was to be made of it."""
+    before = error.object[: error.start].rpartition("\n")[2][-40:]
+    after = error.object[error.start :].partition("\n")[0][:40]
+    return f"{printable(before + after)}: its name is not UTF-8: rename it"
 
 
 _NO_LIBRARY = "cannot open shared object file"

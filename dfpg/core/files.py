@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dfpg.core.errors import UserError, advice, lacks_memory
+from dfpg.core.errors import UserError, lacks_memory, refused
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -51,7 +51,7 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror}); {advice(error)}") from error
+        raise refused(path, "write", error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -59,10 +59,7 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
             _sync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot write ({error.strerror}); the file is as it was before: "
-            f"{advice(error)}"
-        ) from error
+        raise refused(path, "write", error, "the file is as it was before") from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path)
@@ -112,7 +109,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
-        raise UserError(f"{target}: cannot write ({error.strerror}); {advice(error)}") from error
+        raise refused(target, "write", error) from error
     with folder as name:
         new = Path(name) / "new"
         yield new
@@ -173,8 +170,6 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image") from error
-    except PermissionError as error:
-        raise UserError(f"{path}: cannot read ({error.strerror}); {advice(error)}") from error
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not an image of {', '.join(IMAGE_FORMATS)}") from error
     # PIL's decoders raise whatever a damaged file leads them to: struct.error, TypeError and more.
@@ -182,7 +177,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         if lacks_memory(error):
             raise
         if isinstance(error, OSError) and error.strerror:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+            raise refused(path, "read", error) from error
         raise UserError(f"{path}: damaged image ({error}): replace the file") from error
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import dfpg
 from dfpg.core.errors import UserError
+from dfpg.core.terminal import print_error
 
 PACKAGE = Path(dfpg.__file__).parent
 
@@ -22,10 +22,9 @@ def other_copy(folder: Path = Path()) -> Path | None:
 def warn_of_other_copy() -> None:
     """Say on stderr that this folder holds another copy of the package."""
     if other_copy() is not None:
-        print(
+        print_error(
             f"dfpg: this folder has a dfpg of its own, but the one in {PACKAGE.parent} runs: "
-            "`python -m dfpg` takes the folder's",
-            file=sys.stderr,
+            "`python -m dfpg` takes the folder's"
         )
 
 

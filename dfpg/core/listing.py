@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from dfpg.core.errors import UserError, printable
+from dfpg.core.errors import UserError, printable, refused
 from dfpg.core.files import IMAGE_FORMATS, SUFFIXES
 
 FEW = 5  # files that are named one by one
@@ -119,7 +119,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, bool, bool]]:
     except FileNotFoundError as error:
         raise UserError(f"{folder}: no such folder") from error
     except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
+        raise refused(folder, "list", error) from error
 
 
 def _holds(test: Callable[[], bool]) -> bool:

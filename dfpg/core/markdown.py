@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from dfpg.core.errors import printable
+
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose cells are not padded; each is escaped (:func:`escape`)."""
@@ -16,6 +18,5 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
 def escape(text: str) -> str:
     """Text of one table cell: no new cell or line, no HTML, no link or picture."""
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = text.replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    text = printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 SHOWN = 80  # characters of a wrong value that an error repeats
 
 MAX_STEPS = 10_000_000
+MAX_IMAGES = 1_000_000_000
 MAX_BATCH = 4096
 MAX_WIDTH = 1024
 MAX_SIDE = 1024  # px
@@ -27,9 +28,13 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Frozen(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no silent type conversion, no NaN."""
+    """Base of all sections: immutable, no unknown keys, no silent type conversion, no NaN.
+
+    ``renamed`` says of keys of earlier versions what took their place.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -40,6 +45,7 @@ class Frozen(BaseModel):
                 if key not in cls.model_fields:
                     near = get_close_matches(str(key), cls.model_fields, n=1)
                     advice = f"did you mean {near[0]}?" if near else "remove it"
+                    advice = cls.renamed.get(str(key), advice)
                     raise PydanticCustomError(
                         "unknown_key", "unknown key {key}; {advice}", {"key": key, "advice": advice}
                     )
@@ -124,6 +130,10 @@ Steps = Annotated[
     int,
     Field(ge=0, le=MAX_STEPS, description="the longest published schedule has 1,520,000 steps"),
 ]
+Images = Annotated[
+    int,
+    Field(ge=1, le=MAX_IMAGES, description="published trainings show up to 24,320,000 images"),
+]
 PositiveSteps = Annotated[
     int,
     Field(ge=1, le=MAX_STEPS, description="the longest published schedule has 1,520,000 steps"),
@@ -152,6 +162,12 @@ LearningRate = Annotated[
         le=1,
         description="published rates lie between 1e-6 and 2e-3; Adam moves weights by the rate",
     ),
+]
+Clip = Annotated[
+    float, Field(ge=1e-6, le=1e6, description="published bounds of gradients lie at 0.01 and 1")
+]
+Decay = Annotated[
+    float, Field(ge=0, le=0.99999, description="an average over at most 100,000 steps")
 ]
 Share = Annotated[float, Field(ge=0, le=1, description="a share of a whole")]
 GreyLevels = Annotated[

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from dfpg.core.derived import NOMINAL_SIZES
 from dfpg.core.params_base import Frozen, GreyLevels, Name, Place, Source, distinct
-
-NOMINAL_SIZES = (13, 15, 17, 19, 21, 23, 25, 27)  # kernel sizes at 128 px, paper section 4.2
-REFERENCE_SIZE = 128  # px: image size that the nominal kernel sizes refer to
 
 SplineCount = Annotated[
     int, Field(ge=1, le=25_000, description="ten times the 2,500 per nominal size of MSPL")

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dfpg.core.params_base import (
     MAX_BATCH,
     MAX_SIDE,
     BatchSize,
+    Clip,
+    Decay,
     Frozen,
+    Images,
     LearningRate,
     Name,
     Place,
     PositiveSteps,
     Source,
-    Steps,
+    distinct,
 )
+from dfpg.core.schedule import Schedule
 
 ProtocolName = Literal["a", "b"]
 Requested = Literal["auto", "fp32", "bf16"]  # auto: see dfpg.core.device.resolve_precision
+
+
+Part = Annotated[float, Field(gt=0, le=1, description="a share of the run, up to its end")]
 
 
 class Surrogate(Frozen):
@@ -49,7 +56,7 @@ class Prior(Frozen):
     """
 
     vggface: Place | None
-    source: Source = "embedded"
+    source: Source
     taps: Literal["paper", "released"]
     input: Literal["canonical", "lab"]
     surrogate: Surrogate
@@ -60,18 +67,29 @@ class Prior(Frozen):
 
 
 class Training(Frozen):
-    """Shared by all runs."""
+    """Shared by all runs but where a system's own paper says otherwise.
+
+    ``warmup`` is the share of a run in which the learning rates rise linearly. ``clip`` bounds the
+    L2 norm of each optimiser's gradient, but for the discriminator's; ``ema`` is the decay of the
+    moving average of the weights that becomes the result, 0: the last weights do. ``schedule``
+    stands for that of every method. ``snapshots`` are shares of a run at which averaged weights are
+    kept beside the result.
+    """
+
+    renamed: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("lr_decay", "decay_every"),
+        "its place took `schedule`, e.g. {shape: exponential, factor: 0.99, times: 200}, or null",
+    )
 
     batch_size: BatchSize
     precision: Requested
-    lr_decay: Annotated[
-        float, Field(ge=0.1, le=1, description="a factor per epoch: below a tenth training stops")
+    schedule: Schedule | None  # None: each method's own
+    warmup: Annotated[
+        float, Field(ge=0, le=0.5, description="a share of the run's steps, not a number of steps")
     ]
-    decay_every: PositiveSteps
-    warmup: Steps  # of linear rise of the learning rates
-    ema: Annotated[
-        float, Field(ge=0, le=0.99999, description="an average over at most 100,000 steps")
-    ]
+    clip: Clip | None  # None: gradients as they are
+    ema: Decay
+    snapshots: Annotated[list[Part], Field(max_length=20), AfterValidator(distinct)]
     checkpoint_every: PositiveSteps
     validate_every: PositiveSteps
 
@@ -79,19 +97,24 @@ class Training(Frozen):
 class Run(Frozen):
     """One trained row: a method, the protocol it trains on, and its own options.
 
-    ``view`` names the training batches (``dfpg.training.batch_views``); None: those of the method.
-    ``weights`` is a file or folder of the authors' published weights, from the project's root: the
-    run takes them and is not trained.
+    ``images`` are shown in batches of ``training.batch_size``, so that runs of equal ``images`` see
+    the same ones. ``view`` names the training batches (``dfpg.training.batch_views``); None: those
+    of the method. ``weights`` is a file or folder of the authors' published weights, from the
+    project's root: the run takes them and is not trained. ``schedule`` takes the place of
+    the method's, or of the profile's.
     """
+
+    renamed: ClassVar[dict[str, str]] = {"steps": "write `images`: steps x training.batch_size"}
 
     method: Name
     protocol: ProtocolName
-    steps: PositiveSteps
+    images: Images
     lr: LearningRate
     lr_discriminator: LearningRate
     options: dict[str, Any]
     view: Name | None = None
     weights: Place | None = None
+    schedule: Schedule | None = None
 
 
 class Evaluation(Frozen):

@@ -45,7 +45,7 @@ def _merge(target: Any, changes: Any, where: str) -> None:
     for key, value in changes.items():
         if key not in target:
             raise UserError(f"{where}: {key}: unknown key: base.yaml has no such value")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(target[key], dict):
             _merge(target[key], value, f"{where}: {key}")
         else:
             target[key] = value

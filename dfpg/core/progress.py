@@ -62,6 +62,10 @@ class Progress:
             )
         self._bar.update(count)
 
+    def return_to(self, done: int) -> None:
+        """Go back to ``done`` units: the work after them is done again."""
+        self._bar.update(done - self._bar.n)
+
     def say(self, line: str) -> None:
         """Print a line on stderr without breaking the bar; file names may stand in it."""
         self._bar.write(printable(line), file=sys.stderr)

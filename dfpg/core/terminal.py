@@ -10,7 +10,7 @@ import unicodedata
 from contextlib import suppress
 from typing import TextIO
 
-from dfpg.core.errors import escaped
+from dfpg.core.errors import escaped, printable
 
 ERRORS = "dfpg.plain"
 PLAIN = {
@@ -81,10 +81,15 @@ def flush_output() -> None:
         raise
 
 
+def say(text: str) -> None:
+    """Print what a command found on stdout, its lines as :func:`printable` shows them."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
 def print_error(line: str) -> None:
-    """Print a line on stderr, if it can be written."""
+    """Print a line on stderr, if it can be written, as :func:`printable` shows it."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     except OSError:
         _drop(sys.stderr)
 

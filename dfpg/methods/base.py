@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from dfpg.core.config import Frozen
 from dfpg.core.errors import UserError
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 
 PriorInput = Literal["canonical", "lab"]
 Terms = Mapping[str, tuple[float, Tensor]]  # of a loss: name -> weight and value, a scalar
@@ -73,18 +73,22 @@ class Phase:
 class Method(ABC):
     """Networks and training objective of one system.
 
-    A subclass sets ``system``, ``contract``, ``Options`` and ``multiple`` and fills ``networks`` in
-    its constructor, which takes its name, validated options and a :class:`Setting`. Everything
+    A subclass sets ``system``, ``contract``, ``Options`` and ``multiple``, and ``recipe`` where its
+    paper gives one, and fills ``networks`` in its constructor, which takes its name, validated
+    options and a :class:`Setting`. Everything
     that ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
     Published weights are read by ``load_official`` where a subclass has one.
     """
 
     system: ClassVar[System]
     contract: ClassVar[Contract]
+    recipe: ClassVar[Recipe] = Recipe()
     Options: ClassVar[type[Frozen]]
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
     view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
+    # Options that weights files of earlier versions do not state, as they were then.
+    earlier_options: ClassVar[Mapping[str, Any]] = {}
     # Modules of the generator whose gradient the history shares out among the loss terms, by part.
     gradient_parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"generator": ("",)}
 

@@ -69,12 +69,12 @@ class UnpairedBatch(Batch):
 class BlindBatch(Batch):
     """Batch with the degradation of blind restoration; see :mod:`dfpg.data.blur.blind`.
 
-    ``kernels`` are the Gaussian ones, ``size`` is 0: there is no motion blur.
+    ``kernels`` are those drawn for it, not the protocol's, so that ``size`` is 0.
 
     Attributes:
         sides: side [N] of the reduced picture, px, int64.
         noise: standard deviation [N] in grey levels, float32.
-        quality: of JPEG [N], int64.
+        quality: of JPEG [N], int64; 0 without it.
     """
 
     sides: Tensor

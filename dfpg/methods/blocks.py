@@ -61,19 +61,24 @@ def affine_branch(channels: int) -> nn.Sequential:
 
 
 class _Affine(nn.Module):
-    """Two branches that predict the maps of a spatial affine transform."""
+    """Two branches that predict the maps of a spatial affine transform.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: n of feature and condition.
+        offset: added to what the scale's branch returns: 1 in the released code, 0 in Eq. 1 and 2
+            as printed.
+    """
+
+    def __init__(self, channels: int, offset: float = 1) -> None:
         super().__init__()
+        self.offset = offset
         self.scale = affine_branch(channels)
         self.shift = affine_branch(channels)
 
     def transform(self, feature: Tensor, condition: Tensor) -> Tensor:
-        """Affine transform; its scale alpha is the branch + 1, as in the released code.
-
-        Eq. 1 and 2 leave the 1 to the branch.
-        """
-        out: Tensor = feature * (self.scale(condition) + 1) + self.shift(condition)
+        """Affine transform of ``feature`` by the maps that ``condition`` predicts."""
+        scale = self.scale(condition) + self.offset
+        out: Tensor = feature * scale + self.shift(condition)
         return out
 
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dfpg.core.schedule import Schedule
+
 Options = Mapping[str, Any]
+COSINE = Schedule(shape="cosine")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,21 @@ class System:
     paper: str
     year: int
     weights: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a system is trained, as far as its paper or its code says.
+
+    Attributes:
+        schedule: of its learning rates; without one of its own a cosine to zero (assumed).
+        clip: bound on the L2 norm of the gradient; None: the profile's.
+        ema: decay of the moving average of its weights; None: the profile's.
+    """
+
+    schedule: Schedule = COSINE
+    clip: float | None = None
+    ema: float | None = None
 
 
 @dataclass(frozen=True)

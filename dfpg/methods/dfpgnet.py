@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 from dfpg.methods.official import (
     RES_BLOCK,
@@ -55,14 +56,16 @@ Output = Literal["tanh", "linear"]
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of Table 4.
+    """One row of Table 4, or one of the two between B5 and B6 that the paper does not have.
 
     Attributes:
         perceptual: VGGFace perceptual loss ("Per").
         prior_stream: the stream that predicts P-hat, supervised by the prior loss ("DFP").
         transforms: SSFT before and SFT behind that stream ("FT").
         discriminator: of features, without channel attention ("Dis") or with it ("CA-Dis").
-        weighted_prior: prior loss on channel-attention weighted features ("Pr").
+        weighted_prior: prior loss on channel-attention weighted features ("Pr"). Where the
+            discriminator has no attention, a second one that has it is trained beside it, by Eq. 6
+            like the first; the generator meets it in these weights alone.
     """
 
     perceptual: bool = False
@@ -72,7 +75,7 @@ class Variant:
     weighted_prior: bool = False
 
 
-VARIANTS: dict[str, Variant] = {
+VARIANTS: dict[str, Variant] = {  # B6 changes two things at once, b6_ca and b6_prior one each
     "b1": Variant(),
     "b2": Variant(perceptual=True),
     "b3": Variant(prior_stream=True),
@@ -81,13 +84,20 @@ VARIANTS: dict[str, Variant] = {
     "b6": Variant(
         prior_stream=True, transforms=True, discriminator="attention", weighted_prior=True
     ),
+    "b6_ca": Variant(prior_stream=True, transforms=True, discriminator="attention"),
+    "b6_prior": Variant(
+        prior_stream=True, transforms=True, discriminator="plain", weighted_prior=True
+    ),
 }
 
 
 class DFPGNetOptions(Frozen):
-    """Block ``methods.dfpgnet`` of params.yaml, overridden by a run's ``options``."""
+    """Block ``methods.dfpgnet`` of params.yaml, overridden by a run's ``options``.
 
-    variant: Literal["b1", "b2", "b3", "b4", "b5", "b6"]
+    What the paper leaves open is listed, with its alternatives, in :mod:`dfpg.paper.readings`.
+    """
+
+    variant: Literal["b1", "b2", "b3", "b4", "b5", "b6", "b6_ca", "b6_prior"]
     width: Annotated[Width, Field(ge=4)]
     blocks: Depth
     prior_blocks: Depth
@@ -97,9 +107,12 @@ class DFPGNetOptions(Frozen):
     lambda_adversarial: Weight
     lambda_perceptual: Weight
     perceptual_input: PriorInput
+    unweighted_prior: bool
     prior_reduction: losses.PriorReduction
     prior_scale: Literal["rms", "none"]
+    discriminator_input: Literal["same_scale", "raw"]
     prior_fusion: PriorFusion
+    scale_offset: Literal[0, 1]
 
     @field_validator("output")
     @classmethod
@@ -152,6 +165,7 @@ class Generator(nn.Module):
         blocks: int,
         prior_blocks: int,
         prior_fusion: PriorFusion,
+        scale_offset: int,
         output: Output,
     ) -> None:
         super().__init__()
@@ -177,10 +191,11 @@ class Generator(nn.Module):
         if variant.prior_stream:
             for n, channels in zip(widths, PRIOR_CHANNELS, strict=True):
                 group = ResGroup(n, prior_blocks)
-                self.prior.append(nn.Sequential(SSFT(n), group) if variant.transforms else group)
+                stream = nn.Sequential(SSFT(n, scale_offset), group)
+                self.prior.append(stream if variant.transforms else group)
                 self.project.append(nn.Identity() if n == channels else nn.Conv2d(n, channels, 1))
                 plain = Add() if prior_fusion == "add" else Concat(n)
-                self.fuse.append(SFT(n) if variant.transforms else plain)
+                self.fuse.append(SFT(n, scale_offset) if variant.transforms else plain)
 
     def forward(self, blurred: Tensor) -> Restored:
         """Restore [N, 3, H, W] in [-1, 1], H and W multiples of 4."""
@@ -207,7 +222,8 @@ class Generator(nn.Module):
         """Make the untrained network return its input (needs ``output`` linear).
 
         First and last convolution are orthonormal, and what is added to E_0 before the last one is
-        zero: the last up-sampling, the transforms' last layers and the residual branches' are. In
+        zero: the last up-sampling, the transforms' last layers and the residual branches' are. A
+        scale without the offset of 1 keeps its random weights: zero ones would cut the path. In
         B3 with ``add`` the prior feature reaches the sum as a multiple of E_0; the last
         convolution is divided by the whole. The hidden units of the channel attention (at narrow
         widths one per block) start above 0, where their rectifier passes gradients.
@@ -218,7 +234,8 @@ class Generator(nn.Module):
                 zero(module.body[-1])
                 nn.init.constant_(cast(Tensor, module.attention.squeeze.bias), 0.1)
             elif isinstance(module, SSFT | SFT):
-                zero(module.scale[-1])
+                if module.offset:
+                    zero(module.scale[-1])
                 zero(module.shift[-1])
             elif isinstance(module, Concat):
                 n = module.merge.out_channels
@@ -286,11 +303,18 @@ class DFPGNet(Method):
     Options = DFPGNetOptions
     options: DFPGNetOptions
     multiple = 4
+    earlier_options: ClassVar = {
+        "unweighted_prior": True,
+        "discriminator_input": "raw",
+        "scale_offset": 1,
+    }
     gradient_parts: ClassVar = {
         "encoder": ("from_rgb", "en1", "down1", "en2", "down2", "en3"),
         "prior": ("prior",),
     }
     system = System("DFPGnet", "Jung et al., WACV", 2022, weights="none published; read")
+    # x 0.99 per epoch (paper section 4.1); 200 epochs are the same laboratory's.
+    recipe = Recipe(Schedule(shape="exponential", factor=0.99, times=200))
     contract = Contract(
         small={
             "variant": "b6",
@@ -303,9 +327,12 @@ class DFPGNet(Method):
             "lambda_adversarial": 0.05,
             "lambda_perceptual": 0.05,
             "perceptual_input": "lab",
+            "unweighted_prior": True,
             "prior_reduction": "mean_chw",
             "prior_scale": "rms",
+            "discriminator_input": "same_scale",
             "prior_fusion": "add",
+            "scale_offset": 1,
         },
         full={"width": 64, "blocks": 5, "prior_blocks": 10, "init": "released", "output": "tanh"},
         parameters={"generator": 44_661_379, "discriminator": 4_148_188},
@@ -322,6 +349,7 @@ class DFPGNet(Method):
             options.blocks,
             options.prior_blocks,
             options.prior_fusion,
+            options.scale_offset,
             options.output,
         )
         if options.init == "identity":
@@ -330,17 +358,30 @@ class DFPGNet(Method):
         else:
             initialise(generator, setting.seed, scale=0.1)
         self.networks["generator"] = generator
-        if self.variant.discriminator != "none" and setting.prior is not None:
-            discriminator = Discriminator(self.variant.discriminator == "attention")
-            initialise(discriminator, setting.seed, scale=1.0)
-            discriminator.normalise_spectra(setting.seed)
-            self.networks["discriminator"] = discriminator
+        if setting.prior is not None:
+            if self.variant.discriminator != "none":
+                own = Discriminator(self.variant.discriminator == "attention")
+                self.networks["discriminator"] = own
+            if self.variant.weighted_prior and self.variant.discriminator == "plain":
+                self.networks["attention_discriminator"] = Discriminator(attention=True)
+            for discriminator in self._discriminators().values():
+                initialise(discriminator, setting.seed, scale=1.0)
+                discriminator.normalise_spectra(setting.seed)
 
     @classmethod
     def needs_prior(cls, options: DFPGNetOptions) -> bool:
-        """All but B1 look at the prior network's features."""
+        """All but B1 look at the prior network's features, and B3 and B4 without a prior loss."""
         variant = VARIANTS[options.variant]
-        return variant.perceptual or variant.prior_stream
+        supervised = variant.weighted_prior or options.unweighted_prior
+        prior = variant.prior_stream and (supervised or variant.discriminator != "none")
+        return variant.perceptual or prior
+
+    def _discriminators(self) -> dict[str, Discriminator]:
+        return {
+            name: network
+            for name, network in self.networks.items()
+            if isinstance(network, Discriminator)
+        }
 
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image, not yet clamped."""
@@ -350,22 +391,27 @@ class DFPGNet(Method):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """D, then G; both look at one pass of the generator."""
         restored: Restored = self.networks["generator"](batch.blurred)
-        target = self.target_prior(batch.sharp) if self.variant.prior_stream else []
-        if self.variant.discriminator != "none":
-            real, fake = self._discriminate(target, [level.detach() for level in restored.prior])
+        compared = self.variant.prior_stream and self.needs_prior(self.options)
+        target = self.target_prior(batch.sharp) if compared else []
+        for name in self._discriminators():
+            made = [level.detach() for level in restored.prior]
+            real, fake = self._discriminate(name, target, made)
+            start = "d" if name == "discriminator" else "attention_d"
             figures = {
-                "d_real": real.detach().sigmoid().mean(),
-                "d_fake": fake.detach().sigmoid().mean(),
+                f"{start}_real": real.detach().sigmoid().mean(),
+                f"{start}_fake": fake.detach().sigmoid().mean(),
             }
-            yield Phase("discriminator", losses.discriminator_loss(real, fake), figures)
+            yield Phase(name, losses.discriminator_loss(real, fake), figures)
         yield Phase.of("generator", self.generator_losses(batch, restored, target))
 
-    def _discriminate(self, target: list[Tensor], prior: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _discriminate(
+        self, name: str, target: list[Tensor], prior: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Logits of D(P) and D(P-hat), [N, 1, h, w] each."""
         # No layer mixes the images of a batch: one pass over both is two passes.
-        pairs = zip(target, prior, strict=True)
+        pairs = zip(self.judged(target), self.judged(prior), strict=True)
         both = [torch.cat([real, fake.float()]) for real, fake in pairs]
-        real, fake = self.networks["discriminator"](both).float().chunk(2)
+        real, fake = self.networks[name](both).float().chunk(2)
         return real, fake
 
     def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
@@ -373,7 +419,8 @@ class DFPGNet(Method):
         if "discriminator" not in self.networks:
             return None
         prior = self.networks["generator"](batch.blurred).prior
-        real, fake = self._discriminate(self.target_prior(batch.sharp), prior)
+        target = self.target_prior(batch.sharp)
+        real, fake = self._discriminate("discriminator", target, prior)
         return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def generator_losses(
@@ -387,16 +434,15 @@ class DFPGNet(Method):
         parts = {"pixel": (1.0, losses.pixel_loss(restored.image, batch.sharp))}
         if variant.perceptual:
             parts["perceptual"] = (options.lambda_perceptual, self._perceptual(batch, restored))
+        predicted = restored.prior
         if variant.discriminator != "none":
-            discriminator = cast(Discriminator, self.networks["discriminator"])
+            predicted, target = self.judged(predicted), self.judged(target)
+            discriminator = self.networks["discriminator"]
             with frozen(discriminator):
-                adversarial = losses.adversarial_loss(discriminator(restored.prior))
-                attention = list(discriminator.attention) if variant.weighted_prior else None
-                prior = self._prior_loss(restored, target, attention)
+                adversarial = losses.adversarial_loss(discriminator(predicted))
             parts["adversarial"] = (options.lambda_adversarial, adversarial)
-            parts["prior"] = (options.lambda_prior, prior)
-        elif variant.prior_stream:
-            parts["prior"] = (options.lambda_prior, self._prior_loss(restored, target, None))
+        if variant.weighted_prior or (variant.prior_stream and options.unweighted_prior):
+            parts["prior"] = (options.lambda_prior, self._prior_loss(predicted, target))
         return parts
 
     @torch.no_grad()
@@ -411,10 +457,29 @@ class DFPGNet(Method):
         features = self._features(sharp, self.setting.prior_taps, self.setting.prior_input)
         return losses.unit_scale(features) if self.options.prior_scale == "rms" else features
 
-    def _prior_loss(
-        self, restored: Restored, target: list[Tensor], attention: list[nn.Module] | None
-    ) -> Tensor:
-        return losses.prior_loss(restored.prior, target, attention, self.options.prior_reduction)
+    def judged(self, prior: list[Tensor]) -> list[Tensor]:
+        """What D and its channel attention see of P or P-hat (assumed).
+
+        With ``discriminator_input: same_scale`` every level of both has root mean square 1. The
+        paper gives D both as they are (``raw``), and never says how large they are: the prior loss
+        is blind to the size of P-hat, so that D tells it from P by that alone, and the generator
+        learns nothing else from it.
+        """
+        return losses.unit_scale(prior) if self.options.discriminator_input != "raw" else prior
+
+    def _prior_loss(self, predicted: list[Tensor], target: list[Tensor]) -> Tensor:
+        """Eq. 9, with channel weights where the variant has them.
+
+        The channel attention sees what it was trained on: ``judged`` features. Without it the loss
+        is blind to their size.
+        """
+        reduction = self.options.prior_reduction
+        if not self.variant.weighted_prior:
+            return losses.prior_loss(predicted, target, None, reduction)
+        discriminators = self._discriminators()
+        own = discriminators.get("attention_discriminator", discriminators["discriminator"])
+        with frozen(own):
+            return losses.prior_loss(predicted, target, list(own.attention), reduction)
 
     def _perceptual(self, batch: Batch, restored: Restored) -> Tensor:
         taps, values = [PERCEPTUAL_TAP], self.options.perceptual_input
@@ -447,5 +512,5 @@ class DFPGNet(Method):
             UserError: missing, damaged, another layout, or of other options.
         """
         generator, state = self.networks["generator"], read_state(path, ACCEPTED)
-        check_options(path, self, output="tanh")
+        check_options(path, self, output="tanh", scale_offset=1)
         generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))

@@ -17,12 +17,13 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorFeatures, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ResBlock
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 from dfpg.methods.official import (
     RES_BLOCK,
@@ -213,6 +214,7 @@ class Lee2020(Method):
         "encoder": ("from_rgb", *(f"stages.0.{part}" for part in ("en1", "down1", "en2", "down2")))
     }
     system = System("MSPL-GAN", "Lee et al., IEEE Access", 2020, weights="no licence stated; read")
+    recipe = Recipe(Schedule(shape="exponential", factor=0.99, times=200))  # x 0.99 per epoch
     contract = Contract(
         small={
             "width": 8,

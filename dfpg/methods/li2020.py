@@ -159,15 +159,15 @@ class Dictionary(nn.Module):
 class Transfer(nn.Module):
     """Dictionary feature transfer of all components at one level.
 
-    From the difference of match and region a network grades how much of the match is added;
-    components that overlap both add.
+    From the difference of match and region an attention block (as released: conv-LReLU-conv, whose
+    result is not bounded) says how much of the match is added; components that overlap both add.
     """
 
     def __init__(self, boxes: Sequence[Box], channels: int, atoms: int, width: int) -> None:
         super().__init__()
         self.boxes = boxes
         self.dictionaries = nn.ModuleList(Dictionary(atoms, channels, b.side) for b in boxes)
-        self.confidence = nn.ModuleList(branch(channels, width, channels) for _ in boxes)
+        self.attention = nn.ModuleList(branch(channels, width, channels) for _ in boxes)
 
     def learn(self, feature: Tensor) -> None:
         """Show the level's features of sharp pictures to the dictionaries."""
@@ -177,12 +177,11 @@ class Transfer(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Features [N, C, h, w] with their components completed."""
         out = feature.clone()
-        parts = zip(self.boxes, self.dictionaries, self.confidence, strict=True)
-        for place, dictionary, confidence in parts:
+        parts = zip(self.boxes, self.dictionaries, self.attention, strict=True)
+        for place, dictionary, attention in parts:
             region = place.crop(feature)
             match = cast(Dictionary, dictionary).match(region)
-            grade = torch.sigmoid(confidence(match - region))
-            place.crop(out).add_(match * grade)
+            place.crop(out).add_(match * attention(match - region))
         return out
 
 
@@ -203,7 +202,10 @@ class Dilated(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Spatial feature transform by a level's completed features, then twice the resolution."""
+    """Spatial feature transform by a level's completed features, then twice the resolution.
+
+    As released the scale is what its branch returns, and the shift lies in (0, 1).
+    """
 
     def __init__(self, inputs: int, outputs: int, condition: int) -> None:
         super().__init__()
@@ -213,8 +215,8 @@ class UpBlock(nn.Module):
         self.up = branch(outputs, outputs, outputs)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """[N, inputs, h, w] to [N, outputs, 2 h, 2 w]; the scale is the branch + 1 (assumed)."""
-        x = self.body(x) * (self.scale(condition) + 1) + self.shift(condition)
+        """[N, inputs, h, w] to [N, outputs, 2 h, 2 w]."""
+        x = self.body(x) * self.scale(condition) + torch.sigmoid(self.shift(condition))
         x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         out: Tensor = F.leaky_relu(self.up(x), SLOPE)
         return out
@@ -243,7 +245,7 @@ class Generator(nn.Module):
         initialise(self, seed, scale=1.0)
         if options.init == "identity":
             zero(self.to_rgb)
-        normalise_spectra([self.middle, self.ups], seed)
+        normalise_spectra([self.transfers, self.middle, self.ups], seed)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def attach(self, trunk: PriorNetwork) -> None:
@@ -260,7 +262,7 @@ class Generator(nn.Module):
         with torch.no_grad():
             features = self.features(image)
         done = [transfer(x) for transfer, x in zip(self.transfers, features, strict=True)]
-        x = self.middle(done[-1])
+        x = self.middle(features[-1])  # as released: before the dictionaries complete it
         for up, condition in zip(self.ups, reversed(done), strict=True):
             x = up(x, condition)
         out: Tensor = self.to_rgb(x)
@@ -284,12 +286,12 @@ class Discriminator(nn.Module):
 
 
 class Li2020(Method):
-    """DFDNet on pictures degraded without motion blur."""
+    """DFDNet on its own degradation: 90 % of the pictures are blurred, 35 % of them by motion."""
 
     Options = Li2020Options
     options: Li2020Options
     multiple = 1
-    view: ClassVar[str] = "blind"
+    view: ClassVar[str] = "blind_motion"
     system = System(
         "DFDNet", "Li et al., ECCV", 2020, weights="CC BY-NC-SA 4.0; not read: other networks"
     )

@@ -22,10 +22,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen, PositiveSteps, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen
 from dfpg.methods.official import Rule, length_in, matched, named_tensors, read_torch
 
@@ -34,6 +35,7 @@ BLUR_SLOPE = 0.2  # there
 PERCEPTUAL_TAP = "conv3_3"  # layer 14 of the network, before its ReLU
 DOMAINS = ("sharp", "blurred")  # I and B
 SMALLEST_SCALE = 16  # px: the discriminators halve four times
+ENCODED = 1  # images of the released code's batch of 2 whose blur code is encoded
 PARTS = ("enc_c", "enc_a", "gen")  # of the released checkpoint; it holds more
 ACCEPTED = f"a checkpoint of UID-GAN with {', '.join(PARTS)} (width 64, latent 8)"
 NAMES: tuple[Rule, ...] = (  # ours -> part and name of the released code's
@@ -263,6 +265,16 @@ def adversarial(logits: list[Tensor], real: bool) -> Tensor:
     return torch.stack([F.softplus(-x if real else x).mean() for x in logits]).sum()
 
 
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of N(mean, variance), each [N, latent], from N(0, 1).
+
+    Summed over the code, and over as many images as the released code encodes in a step: a sum over
+    the batch would weigh it by the batch's size.
+    """
+    terms = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    return ENCODED * terms.sum(dim=1).mean()
+
+
 class Lu2019(Method):
     """UID-GAN on unpaired batches.
 
@@ -278,6 +290,7 @@ class Lu2019(Method):
     view: ClassVar[str] = "unpaired"
     gradient_parts: ClassVar = {"encoder": ("content",)}
     system = System("UID-GAN", "Lu et al., CVPR", 2019, weights="no licence stated; read")
+    recipe = Recipe(Schedule(shape="linear", constant=0.5))  # 40 of 80 epochs constant
     contract = Contract(
         small={
             "width": 8,
@@ -374,8 +387,9 @@ class Lu2019(Method):
 
         discriminators.step += 1
         if turn:
-            kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
-            yield self._encoded(generator, discriminators, real, fakes, z, kl)
+            yield self._encoded(
+                generator, discriminators, real, fakes, z, divergence(mean, log_variance)
+            )
             yield self._random(generator, discriminators, real, drawn)
 
     def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 from dfpg.methods.official import Rule, check_options, counted, length_in, matched, read_state
@@ -156,13 +157,14 @@ class NAFNet(Method):
     """NAFNet and its objective, the negative PSNR; ``objective: l1`` is the plain L1 distance.
 
     ``init: released`` is PyTorch's default with residual factors of zero; ``identity`` sets the
-    last convolution to zero too. The published schedule (cosine) is replaced by the suite's.
+    last convolution to zero too.
     """
 
     Options = NAFNetOptions
     options: NAFNetOptions
     multiple = 1 << LEVELS
     system = System("NAFNet", "Chen et al., ECCV", 2022, weights="MIT; read")
+    recipe = Recipe(Schedule(shape="cosine", final=1e-4), clip=0.01)  # from 1e-3 to 1e-7
     contract = Contract(
         small={
             "width": 8,

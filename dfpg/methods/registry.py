@@ -136,7 +136,8 @@ def build_restorer(weights: Path, device: torch.device) -> Method:
     card = read_card(weights)
     method_type = method_class(card.method, str(weights))
     try:
-        options = method_type.Options.model_validate(card.options)
+        stated = {**method_type.earlier_options, **card.options}
+        options = method_type.Options.model_validate(stated)
     except ValidationError as error:
         raise UserError(validation_message(weights, error)) from error
     setting = Setting(card.image_size, 0, prior=None, prior_taps=(), prior_input="canonical")

@@ -18,10 +18,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Depth, Frozen, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
 from dfpg.methods.official import Rule, check_options, counted, length_in, matched, read_state
@@ -62,7 +63,6 @@ class RestormerOptions(Frozen):
     objective: Literal["native", "l1"]
     init: Literal["released", "identity"]
     weight_decay: Weight
-    clip_norm: Annotated[Weight, Field(ge=1e-6)]
     pixels: Literal["centred", "unit"]  # [-1, 1] or [0, 1]
 
     @field_validator("heads")
@@ -215,8 +215,8 @@ class Generator(nn.Module):
 class Restormer(Method):
     """Restormer and its objective, the L1 distance: ``native`` and ``l1`` are the same.
 
-    ``init: released`` is PyTorch's default; ``identity`` sets the last convolution to zero. The
-    published schedule (cosine, patches that grow from 128 to 384 px) is replaced by the suite's.
+    ``init: released`` is PyTorch's default; ``identity`` sets the last convolution to zero. Its
+    patches, which grow from 128 to 384 px in the published training, are replaced by the suite's.
     """
 
     Options = RestormerOptions
@@ -225,6 +225,8 @@ class Restormer(Method):
     system = System(
         "Restormer", "Zamir et al., CVPR", 2022, weights="the repository's own licence; read"
     )
+    # 92,000 steps of 300,000 constant; then from 3e-4 to 1e-6.
+    recipe = Recipe(Schedule(shape="cosine", constant=92 / 300, final=1 / 300), clip=0.01)
     contract = Contract(
         small={
             "width": 8,
@@ -235,7 +237,6 @@ class Restormer(Method):
             "objective": "native",
             "init": "identity",
             "weight_decay": 1e-4,
-            "clip_norm": 0.01,
             "pixels": "centred",
         },
         full={"width": 48, "blocks": [4, 6, 6, 8], "refinement_blocks": 4, "init": "released"},
@@ -259,14 +260,9 @@ class Restormer(Method):
         self.networks["generator"] = generator
 
     def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:  # noqa: ARG002
-        """AdamW, beta (0.9, 0.999); the gradient's norm is limited to ``clip_norm``."""
-        parameters = list(self.networks["generator"].parameters())
+        """AdamW, beta (0.9, 0.999)."""
+        parameters = self.networks["generator"].parameters()
         adam = torch.optim.AdamW(parameters, lr, weight_decay=self.options.weight_decay, fused=True)
-
-        def clip(*_: Any) -> None:
-            nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
-
-        adam.register_step_pre_hook(clip)
         return {"generator": adam}
 
     def infer(self, blurred: Tensor) -> Tensor:

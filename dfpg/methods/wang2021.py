@@ -7,12 +7,14 @@ same rule: 4 px to ``size``, each twice the last.
 
 An approximation in training: the face prior (the decoder) is trained here first, for
 ``prior_steps`` steps, without StyleGAN2's path-length term and style mixing; the identity loss
-takes the mean features of the suite's prior network, not ArcFace's; the component discriminators
-and component style losses (eyes, mouth) are left out: they need landmarks of every training face.
+takes the mean features of the suite's prior network at unit root mean square, not ArcFace's of grey
+pictures; the component discriminators and component style losses (eyes, mouth) are left out: they
+need landmarks of every training face.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +27,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import MAX_SIDE, Frozen, PositiveSteps, Steps, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise
 from dfpg.methods.official import counted, length_in, matched, read_state
 
@@ -51,7 +54,8 @@ class Wang2021Options(Frozen):
 
     ``channels`` is the decoder's width up to 32 px, from where it halves (times ``multiplier``);
     the U-Net has half. ``size`` null works at the profile's image size; else pictures are resized
-    to it and back. Pyramid steps count from the end of the prior's training.
+    to it and back. Pyramid steps count from the end of the prior's training. ``noise`` is the
+    decoder's when it restores: drawn for every picture, as released, or one for all.
     """
 
     objective: Literal["native", "l1"]
@@ -62,6 +66,8 @@ class Wang2021Options(Frozen):
     discriminator_channels: Channels
     prior_steps: Steps
     fix_prior: bool
+    noise: Literal["random", "stored"]
+    identity: Literal["l1", "cosine"]
     pyramid_steps: Steps
     r1: Weight
     r1_every: PositiveSteps
@@ -197,12 +203,13 @@ class Decoder(nn.Module):
         w: Tensor = self.style_mlp(unit)
         return w[:, None].expand(-1, self.codes, -1)
 
-    def forward(self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def forward(
+        self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]], noises: list[Tensor]
+    ) -> Tensor:
         """Picture [N, 3, size, size] from style codes and scale and shift from 8 px on.
 
-        Without conditions it is StyleGAN2. Noise is fresh in training, stored otherwise.
+        Without conditions it is StyleGAN2. ``noises`` are [N or 1, 1, h, w], as of ``noises``.
         """
-        noises = [self._noise(noise, len(codes)) for noise in self.noises.buffers()]
         x = self.constant_input.weight.repeat(len(codes), 1, 1, 1)
         x = self.style_conv1(x, codes[:, 0], noises[0])
         image: Tensor = self.to_rgb1(x, codes[:, 1], None)
@@ -217,10 +224,26 @@ class Decoder(nn.Module):
             image = to_rgb(x, codes[:, first + 2], image)
         return image
 
-    def _noise(self, stored: Tensor, count: int) -> Tensor:
-        if not self.training:
+    def stored_noises(self) -> list[Tensor]:
+        """The network's own noise, one for all pictures."""
+        return list(self.noises.buffers())
+
+    def fresh_noises(self, count: int) -> list[Tensor]:
+        """Noise for ``count`` pictures, from the global stream."""
+        stored = self.noises.buffers()
+        return [torch.randn(count, *noise.shape[1:], device=noise.device) for noise in stored]
+
+    def noises_of(self, images: Tensor) -> list[Tensor]:
+        """Noise for each of the pictures, a function of its pixels alone."""
+        stored = self.stored_noises()
+        if images.is_meta:
             return stored
-        return torch.randn(count, *stored.shape[1:], device=stored.device)
+        drawn = []
+        for image in images.detach().float().cpu():
+            digest = hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()
+            stream = torch.Generator().manual_seed(derive_seed(0, "noise", digest))
+            drawn.append([torch.randn(noise.shape[1:], generator=stream) for noise in stored])
+        return [torch.stack(maps).to(images.device) for maps in zip(*drawn, strict=True)]
 
 
 class ResBlock(nn.Module):
@@ -246,6 +269,7 @@ class Generator(nn.Module):
     def __init__(self, channels: int, multiplier: int, style: int, size: int) -> None:
         super().__init__()
         self.size = size
+        self.random_noise = False  # when it restores; else the stored noise
         wide = widths(channels, multiplier, size)
         sides, width = list(wide), {side: max(1, n // 2) for side, n in wide.items()}
         down, up = sides[:0:-1], sides[1:]
@@ -279,8 +303,15 @@ class Generator(nn.Module):
             conditions.append((self.condition_scale[level](x), self.condition_shift[level](x)))
             if pyramid:
                 pictures.append(self.to_rgb[level](x))
-        image: Tensor = self.decoder(codes, conditions)
+        image: Tensor = self.decoder(codes, conditions, self._noises(blurred))
         return image, pictures
+
+    def _noises(self, blurred: Tensor) -> list[Tensor]:
+        if self.training:
+            return self.decoder.fresh_noises(len(blurred))
+        if self.random_noise:
+            return self.decoder.noises_of(blurred)
+        return self.decoder.stored_noises()
 
     def start(self, seed: int) -> None:
         """Initial weights; the transforms' scale starts near 1 (assumed: the prior then acts)."""
@@ -346,10 +377,13 @@ class Wang2021(Method):
     options: Wang2021Options
     multiple = 1
     view: ClassVar[str] = "blind"
+    earlier_options: ClassVar = {"noise": "stored", "identity": "cosine"}
     gradient_parts: ClassVar = {"encoder": ("conv_body_first", "conv_body_down")}
     system = System(
         "GFPGAN", "Wang et al., CVPR", 2021, weights="Apache-2.0; v1.2 to v1.4 are read"
     )
+    # Halved after 600,000 and 700,000 steps of 800,000.
+    recipe = Recipe(Schedule(shape="step", drops=((0.75, 0.5), (0.875, 0.25))), ema=0.998)
     contract = Contract(
         small={
             "objective": "native",
@@ -360,6 +394,8 @@ class Wang2021(Method):
             "discriminator_channels": 16,
             "prior_steps": 1,
             "fix_prior": False,
+            "noise": "random",
+            "identity": "l1",
             "pyramid_steps": 1000,
             "r1": 10.0,
             "r1_every": 16,
@@ -389,6 +425,7 @@ class Wang2021(Method):
             )
         generator = Generator(options.channels, options.multiplier, options.style, size)
         generator.start(setting.seed)
+        generator.random_noise = options.noise == "random"
         self.networks["generator"] = generator
         if options.objective == "native" and setting.prior is not None:
             judge = Discriminator(options.discriminator_channels, options.multiplier, size)
@@ -428,7 +465,8 @@ class Wang2021(Method):
         since = step - self.options.prior_steps
         if since < 0:
             z = torch.randn(len(sharp), self.options.style, device=sharp.device)
-            fake, pictures = generator.decoder(generator.decoder.codes_of(z), []), []
+            decoder, pictures = generator.decoder, []
+            fake = decoder(decoder.codes_of(z), [], decoder.fresh_noises(len(z)))
         elif self.options.fix_prior:
             with frozen(generator.decoder):
                 fake, pictures = generator(batch.blurred, since < self.options.pyramid_steps)
@@ -481,8 +519,11 @@ class Wang2021(Method):
         perceptual = torch.stack([w * F.l1_loss(a, b) for w, a, b in terms]).sum()
         style = torch.stack([w * F.l1_loss(gram(a), gram(b)) for w, a, b in terms]).sum()
         deep = list(PERCEPTUAL).index(IDENTITY_TAP)
-        own, true = (x[deep].mean(dim=(2, 3)) for x in (found, target))
-        identity = 1 - F.cosine_similarity(own, true).mean()
+        own, true = (unit(x[deep].mean(dim=(2, 3))) for x in (found, target))
+        if self.options.identity == "l1":
+            identity = F.l1_loss(own, true)
+        else:
+            identity = 1 - (own * true).mean(dim=1).mean()
         return {
             "perceptual": (self.options.lambda_perceptual, perceptual),
             "style": (self.options.lambda_style, style),
@@ -525,6 +566,11 @@ def gradient_penalty(judge: nn.Module, sharp: Tensor) -> Tensor:
     sharp = sharp.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(judge(sharp).sum(), sharp, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def unit(embedding: Tensor) -> Tensor:
+    """Embeddings [N, C] at root mean square 1, as ArcFace's are behind their normalisation."""
+    return embedding * embedding.square().mean(dim=1, keepdim=True).clamp_min(1e-12).rsqrt()
 
 
 def gram(x: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ class WeightsCard:
     """What a weights file says of itself.
 
     ``official`` is the SHA-256 of the published file or folder that the weights come from
-    (``dfpg.methods.official.digest``), None where they were trained here.
+    (``dfpg.methods.official.digest``), None where they were trained here. ``exploded_at`` is the
+    step from which the training went back to its last checkpoint, to go on at half the rate.
     """
 
     method: str
@@ -27,6 +28,7 @@ class WeightsCard:
     image_size: int
     steps: int
     official: str | None = None
+    exploded_at: int | None = None
 
 
 def save_weights(
@@ -35,6 +37,7 @@ def save_weights(
     steps: int,
     state: Mapping[str, Tensor] | None = None,
     official: str | None = None,
+    exploded_at: int | None = None,
 ) -> None:
     """Store a generator as safetensors, atomically; equal weights give equal bytes.
 
@@ -47,6 +50,7 @@ def save_weights(
         steps: training steps behind the weights.
         state: the generator's state if not the current one (e.g. its moving average).
         official: see :class:`WeightsCard`.
+        exploded_at: see :class:`WeightsCard`.
     """
     if state is None:
         state = method.networks["generator"].state_dict()
@@ -57,6 +61,8 @@ def save_weights(
         "steps": steps,
         "official": official,
     }
+    if exploded_at is not None:
+        card["exploded_at"] = exploded_at
     stored = state if official else in_half(state)
     write_checked(path, stored, card)  # it keeps the order of the options: networks are built in it
 

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from dfpg.core.config import NOMINAL_SIZES, Frozen, GreyLevels, Weight, Width
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import canvas_size
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch, PairBatch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.official import CONVOLUTION, Rule, length_in, matched, read_arrays
 
@@ -181,13 +182,14 @@ class Xia2019(Method):
 
     Variants: ``blind`` (kernels unknown, those estimated are used), ``nonblind`` (kernels known
     when training), ``supervised`` (L1 to the sharp image: what other methods call objective l1).
-    The unsupervised ones never look at the sharp image.
+    The unsupervised ones never look at the sharp image, and have two measurements of each face, the
+    same in every epoch; the supervised one gets new ones.
     """
 
     Options = Xia2019Options
     options: Xia2019Options
     multiple: int = 128  # type: ignore[misc]  # the image size: an instance has its own
-    view: ClassVar[str] = "pairs"
+    view: str = "pairs"  # type: ignore[misc]  # an instance may have its own
     gradient_parts: ClassVar = {"encoder": ("encoder",)}
     system = System(
         "Unsupervised pairs",
@@ -195,6 +197,8 @@ class Xia2019(Method):
         2019,
         weights="no licence stated; read",
     )
+    # 190,000 steps; / sqrt(10) from 170,000 on, / 10 from 180,000 on.
+    recipe = Recipe(Schedule(shape="step", drops=((17 / 19, 10**-0.5), (18 / 19, 0.1))))
     contract = Contract(
         small={
             "variant": "blind",
@@ -216,6 +220,8 @@ class Xia2019(Method):
     def __init__(self, name: str, options: Xia2019Options, setting: Setting) -> None:
         super().__init__(name, options, setting)
         self.multiple = setting.image_size
+        if options.variant == "supervised":
+            self.view = "fresh_pairs"
         if self.multiple < 8 or self.multiple & (self.multiple - 1):
             raise UserError(
                 f"image_size: {self.multiple} does not suit {name}, which halves it down to 1: "

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Frozen, Share, Steps, Weight, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.data.blur.degrade import blur
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ImageNorm
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import perceptual_loss, pixel_loss
 from dfpg.methods.official import Rule, check_options, length_in, matched, read_state
@@ -500,6 +501,10 @@ class Yasarla2020(Method):
     view: ClassVar[str] = "labelled"
     gradient_parts: ClassVar = {"encoder": ("block1", "block2")}
     system = System("UMSN", "Yasarla et al., TIP", 2020, weights="MIT; read")
+    # Halved every 19 epochs, of 60 (assumed); the code also takes 1/400 off per epoch.
+    recipe = Recipe(
+        Schedule(shape="step", drops=((19 / 60, 0.5), (38 / 60, 0.25), (57 / 60, 0.125)))
+    )
     contract = Contract(
         small={
             "width": 12,

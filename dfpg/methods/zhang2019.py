@@ -20,10 +20,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from dfpg.core.config import Frozen, Width
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
-from dfpg.methods.card import Contract, System
+from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import pixel_loss
 from dfpg.methods.official import Rule, length_in, matched, read_state
@@ -203,6 +204,8 @@ class Zhang2019(Method):
     system = System(
         "DMPHN 1-2-4", "Zhang et al., CVPR", 2019, weights="no licence stated; GoPro's are read"
     )
+    # x 0.1 every 1,000 epochs, of 2,400.
+    recipe = Recipe(Schedule(shape="step", drops=((10 / 24, 0.1), (20 / 24, 0.01))))
     contract = Contract(
         small={"width": 12, "objective": "native", "init": "identity"},
         full={"width": 32, "init": "released"},

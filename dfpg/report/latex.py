@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from dfpg.core.errors import printable
 from dfpg.report.table_layout import (
     MINUS,
     NO_VALUE,
@@ -78,5 +79,4 @@ def _row(cells: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text with LaTeX's special characters made printable."""
-    shown = (character if character.isprintable() else " " for character in text)
-    return "".join(SPECIAL.get(character, character) for character in shown)
+    return "".join(SPECIAL.get(character, character) for character in printable(text))

@@ -36,7 +36,10 @@ METHOD_STYLES = {
     "restormer": (SKY, "p"),
 }
 OTHER_MARKER = "d"  # marker of a method that is not in the list
-LINES = ("solid", "dashed", "dashdot", "dotted", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+LINES = (
+    *("solid", "dashed", "dashdot", "dotted"),
+    *((0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2, 1, 2)), (0, (5, 4))),
+)
 POSITIVE, NEGATIVE = BLUE, VERMILLION
 
 

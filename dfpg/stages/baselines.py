@@ -9,6 +9,7 @@ import torch
 from dfpg.core.config import Config, ProtocolName, load_config
 from dfpg.core.device import select_device
 from dfpg.core.paths import ARTIFACTS, PRIORS, REFERENCES, TESTSETS
+from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import load_faces
 from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.recognition.card import write_card
@@ -39,7 +40,7 @@ def baselines() -> None:
     with torch.inference_mode():
         rate = score_testsets(config, RUN, None, sets, metrics, out, str(device), recogniser)
     recogniser.write(ARTIFACTS / "recognition" / f"{RUN}.csv")
-    print(f"evaluated {', '.join(BASELINES)}: {rate:.1f} images/s")
+    say(f"evaluated {', '.join(BASELINES)}: {rate:.1f} images/s")
 
 
 def _references(config: Config, testset: TestSet) -> None:

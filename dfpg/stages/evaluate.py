@@ -10,6 +10,7 @@ from dfpg.core.config import PARAMS, load_config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.paths import ARTIFACTS, PRIORS, TESTSETS
+from dfpg.core.terminal import say
 from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
@@ -43,4 +44,4 @@ def evaluate(run: str, folder: Path = ARTIFACTS) -> None:
     with torch.inference_mode():
         rate = score_testsets(config, run, restore, sets, metrics, out, str(device), recogniser)
     recogniser.write(folder / "recognition" / f"{run}.csv")
-    print(f"evaluated {run}: {rate:.1f} images/s")
+    say(f"evaluated {run}: {rate:.1f} images/s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dfpg.core.config import load_config
 from dfpg.core.paths import PICTURES
+from dfpg.core.terminal import say
 from dfpg.report.pictures import write_costs, write_pictures
 from dfpg.report.sheet import restored_examples
 
@@ -13,5 +14,5 @@ def pictures() -> None:
     config = load_config()
     for name, chosen, shown in restored_examples(config):
         write_pictures(PICTURES / f"{name}.png", chosen, shown)
-        print(f"pictures {name}: {len(chosen)} images, {len(shown) - 2} runs")
+        say(f"pictures {name}: {len(chosen)} images, {len(shown) - 2} runs")
     write_costs(config, PICTURES / "costs.csv")

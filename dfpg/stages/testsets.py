@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dfpg.core.config import load_config, protocol_name
 from dfpg.core.paths import TESTSETS
+from dfpg.core.terminal import say
 from dfpg.data.blur.kernels import load_bank
 from dfpg.data.faces.dataset import load_faces
 from dfpg.data.testsets import build_testset
@@ -17,4 +18,4 @@ def testsets(protocol: str) -> None:
     used = {subset.source for subset in settings.test.subsets.values()}
     faces = {source: load_faces(source, "test", settings.framing) for source in sorted(used)}
     rate = build_testset(config, name, load_bank(settings.kernels), faces, TESTSETS / name)
-    print(f"test set {name}: {rate}")
+    say(f"test set {name}: {rate}")

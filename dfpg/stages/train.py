@@ -13,6 +13,7 @@ from dfpg.core.config import Config, Framing, load_config
 from dfpg.core.device import select_device
 from dfpg.core.files import sha256, write_text
 from dfpg.core.paths import ARTIFACTS, KERNELS, PARSING, PRIORS, SCRATCH
+from dfpg.core.terminal import say
 from dfpg.data.blur.kernels import load_bank
 from dfpg.data.faces.dataset import EMBEDDED, FACES, JOIN, PREPARED, cut, framing_square, load_faces
 from dfpg.methods.base import Method
@@ -26,6 +27,7 @@ from dfpg.training.fingerprint import fingerprint, training_code, training_facts
 from dfpg.training.history import History
 from dfpg.training.loop import costs
 from dfpg.training.loop import train as training_loop
+from dfpg.training.snapshots import write_snapshots
 from dfpg.training.validation import make_validation
 
 MADE_FROM = "made_from"  # folder
@@ -38,8 +40,8 @@ def train(run: str, out: Path = ARTIFACTS) -> None:
 
     Args:
         run: key in ``runs``.
-        out: folder that gets weights, history and cost; and, in ``made_from``, what the training
-            was asked to do, by which ``dfpg record add`` knows a training from elsewhere.
+        out: folder that gets weights, history, cost and snapshots; and, in ``made_from``, what the
+            training was asked to do, by which ``dfpg record add`` knows a training from elsewhere.
     """
     config = load_config()
     if run in config.runs and (weights := config.runs[run].weights) is not None:
@@ -65,6 +67,7 @@ def train(run: str, out: Path = ARTIFACTS) -> None:
         out=weights_file,
         history=out / "history" / f"{run}.csv",
         cost=out / "cost" / f"{run}.json",
+        snapshots=out / "snapshots" / run,
         scratch=SCRATCH / fingerprint(config, run, *_depends_on(config, run, method)),
         validate=make_validation(config, protocol, bank),
     )
@@ -117,4 +120,5 @@ def _take_published(config: Config, run: str, path: Path, out: Path) -> None:
     write_text(out / "history" / f"{run}.csv", history.csv())
     write_text(out / "cost" / f"{run}.json", costs(0.0, config.training))
     save_weights(out / "weights" / f"{run}.safetensors", method, steps=0, official=official)
-    print(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")
+    write_snapshots(out / "snapshots" / run, method, {}, config.training.batch_size)
+    say(f"{run}: took the published weights {path} (SHA-256 {official}); not trained")

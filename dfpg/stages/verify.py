@@ -11,6 +11,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
 from dfpg.core.listing import list_images
 from dfpg.core.paths import ARTIFACTS
+from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import check_source
 from dfpg.methods.registry import check_options
 from dfpg.pretrained.assets.store import verify_assets
@@ -26,7 +27,7 @@ def verify() -> None:
     check_options(config)
     counts = {"data_files": verify_data(), "asset_files": verify_assets()}
     write_text(ARTIFACTS / "verified.json", json.dumps(counts) + "\n")
-    print(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
+    say(f"verified {counts['data_files']} data files and {counts['asset_files']} asset files")
 
 
 def read_manifest() -> dict[str, str]:

@@ -12,11 +12,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import training_steps
 from dfpg.core.seeds import derive_seed, generator
-from dfpg.data.blur.blind import degrade, draw_degradation
+from dfpg.data.augmentation import face_views
+from dfpg.data.blur.blind import LI2020, WANG2021, degrade, draw_degradation
+from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.faces.generic import generic_pictures
@@ -49,7 +53,7 @@ class Plain(BatchSource):
     ) -> None:
         run = config.runs[run_name]
         super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
-        self.steps = run.steps
+        self.steps = training_steps(config, run_name)
         self.labels = labels
 
 
@@ -111,10 +115,51 @@ class Growing(Labelled):
 
 
 class Pairs(Plain):
-    """A second measurement of each face (:class:`PairBatch`), for Xia and Chakrabarti 2019.
+    """Two measurements of each face (:class:`PairBatch`), for Xia and Chakrabarti 2019.
 
-    The first is that of the plain batch. Both are new whenever a face comes again; the released
-    code keeps two fixed ones per face, which is the same within one epoch.
+    As in the released code there are no others: view, kernels and noise of a face are the same
+    whenever it comes again, in the order of the plain batches.
+    """
+
+    def batch(self, step: int) -> PairBatch:
+        """Batch of ``step``."""
+        rows = self.face_indices(step)
+        sharp = torch.cat([self._view(row) for row in rows.tolist()])
+        first, second = (self._measure(rows, sharp, name) for name in ("first", "second"))
+        faces = torch.from_numpy(rows).to(self.device)
+        return PairBatch(sharp, *first, faces, *second)
+
+    def _view(self, row: int) -> Tensor:
+        picture = self._pictures[row : row + 1].to(self.device)
+        stream = self._face_stream(row, "view")
+        return face_views(
+            picture, self.settings.crop, self.settings.augmentation, self.image_size, stream
+        )
+
+    def _measure(
+        self, rows: NDArray[np.int64], sharp: Tensor, name: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Blurred faces [N, 3, H, W], kernels [N, K, K] and sizes [N] of one measurement."""
+        sizes, kernels, noise = [], [], []
+        for row in rows.tolist():
+            stream = self._face_stream(row, name)
+            size = int(stream.choice(self.keys))
+            sizes.append(size)
+            kernels.append(self.kernel(size, stream.random()))
+            noise.append(stream.standard_normal(tuple(sharp.shape[1:]), np.float32))
+        blurring = torch.stack(kernels).to(self.device)
+        drawn = torch.from_numpy(np.stack(noise)).to(self.device)
+        blurred = add_noise(blur(sharp, blurring), drawn, self.settings.noise, white=2)
+        return blurred, blurring, torch.tensor(sizes, device=self.device)
+
+    def _face_stream(self, row: int, name: str) -> np.random.Generator:
+        return generator(self.seed, "pairs", self.protocol, row, name)
+
+
+class FreshPairs(Plain):
+    """The plain batch with a second measurement, both new whenever a face comes again.
+
+    So the released code trains where it sees sharp faces (``variant: supervised``).
     """
 
     def __init__(
@@ -183,10 +228,13 @@ class Unpaired:
 class Blind(Plain):
     """The plain sharp faces under the degradation of blind restoration (:class:`BlindBatch`)."""
 
+    recipe = WANG2021
+
     def batch(self, step: int) -> BlindBatch:
         """Batch of ``step``."""
         faces, sharp = self.sharp_images(step)
-        drawn = draw_degradation(self._stream(step, "blind"), self.batch_size, self.image_size)
+        stream = self._stream(step, "blind")
+        drawn = draw_degradation(stream, self.recipe, self.batch_size, self.image_size, self.seed)
         canvas = max(self.canvas, drawn.kernels.shape[-1])
         return BlindBatch(
             sharp=sharp,
@@ -198,6 +246,12 @@ class Blind(Plain):
             noise=torch.from_numpy(drawn.noise).to(self.device),
             quality=torch.from_numpy(drawn.quality).to(self.device),
         )
+
+
+class BlindMotion(Blind):
+    """DFDNet's degradation, a third of whose blur is of motion."""
+
+    recipe = LI2020
 
 
 class Generic(Plain):
@@ -229,8 +283,10 @@ VIEWS: dict[str, type[Plain] | type[Unpaired]] = {
     "labelled": Labelled,
     "growing": Growing,
     "pairs": Pairs,
+    "fresh_pairs": FreshPairs,
     "unpaired": Unpaired,
     "blind": Blind,
+    "blind_motion": BlindMotion,
     "generic": Generic,
 }
 WITH_LABELS = ("labelled", "growing")  # views that need parsing maps

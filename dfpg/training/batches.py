@@ -103,10 +103,23 @@ class BatchSource:
 
     def sizes(self, step: int) -> NDArray[np.int64]:
         """Nominal kernel sizes [N] of a step, 0 = no blur: one for all, or one per image."""
-        keys = (NO_BLUR, *NOMINAL_SIZES) if self.settings.no_blur else NOMINAL_SIZES
         count = 1 if self.settings.size_draw == "batch" else self.batch_size
-        drawn = self._stream(step, "size").choice(keys, count)
+        drawn = self._stream(step, "size").choice(self.keys, count)
         return np.broadcast_to(drawn, self.batch_size).astype(np.int64)
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """Nominal sizes that are drawn from."""
+        return (NO_BLUR, *NOMINAL_SIZES) if self.settings.no_blur else NOMINAL_SIZES
+
+    def kernel(self, size: int, share: float) -> Tensor:
+        """Kernel [K, K] of a nominal size, at a share from 0 to 1 of its bank; 0: no blur."""
+        if size == NO_BLUR:
+            delta = torch.zeros(self.canvas, self.canvas)
+            delta[self.canvas // 2, self.canvas // 2] = 1
+            return delta
+        bank = self._kernels[size]
+        return bank[int(share * len(bank))]
 
     def _stream(self, step: int, *axes: str) -> np.random.Generator:
         return generator(self.seed, "batch", self.protocol, step, *axes)
@@ -117,14 +130,8 @@ class BatchSource:
 
     def _draw_kernels(self, step: int, sizes: NDArray[np.int64]) -> Tensor:
         shares = self._stream(step, "kernel").random(self.batch_size)
-        kernels = torch.zeros(self.batch_size, self.canvas, self.canvas)
-        for row, (size, share) in enumerate(zip(sizes.tolist(), shares, strict=True)):
-            if size == NO_BLUR:
-                kernels[row, self.canvas // 2, self.canvas // 2] = 1
-            else:
-                bank = self._kernels[size]
-                kernels[row] = bank[int(share * len(bank))]
-        return kernels
+        pairs = zip(sizes.tolist(), shares.tolist(), strict=True)
+        return torch.stack([self.kernel(size, share) for size, share in pairs])
 
 
 def centre_kernels(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.float32]:

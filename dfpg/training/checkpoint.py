@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dfpg.core.checked import DamagedError, read_checked, write_checked
-from dfpg.core.errors import UserError
+from dfpg.core.errors import refused
+from dfpg.core.terminal import print_error
+from dfpg.training.ema import newest_share, update_average
+from dfpg.training.guard import Guard
 from dfpg.training.history import History
+from dfpg.training.snapshots import halved
 
 KEPT = 2
 
@@ -23,7 +26,8 @@ KEPT = 2
 class TrainingState:
     """All that a later step depends on, and the ``seconds`` spent.
 
-    ``average`` is the generator's EMA, or empty.
+    ``average`` is the moving average that becomes the result, ``course`` the one that snapshots are
+    taken of; each may be empty. ``snapshots`` are states of the generator by step.
     """
 
     networks: dict[str, nn.Module]
@@ -32,6 +36,24 @@ class TrainingState:
     history: History = field(default_factory=History)
     step: int = 0
     seconds: float = 0.0
+    course: dict[str, Tensor] = field(default_factory=dict)
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    guard: Guard = field(default_factory=Guard)
+
+    def update_averages(self, ema: float, kept: Container[int]) -> None:
+        """Take the generator as it stands after ``step`` into the averages that are kept.
+
+        Args:
+            ema: decay of ``average``.
+            kept: steps after which ``course`` becomes a snapshot.
+        """
+        generator = self.networks["generator"]
+        if self.average:
+            update_average(self.average, generator, newest_share(self.step, ema))
+        if self.course:
+            update_average(self.course, generator, newest_share(self.step))
+        if self.step in kept:
+            self.snapshots[self.step] = halved(self.course)
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
@@ -45,6 +67,7 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
         "step": state.step,
         "seconds": state.seconds,
         "history": vars(state.history),
+        "guard": vars(state.guard),
         "values": values,
     }
     write_checked(folder / f"checkpoint-{state.step:09d}.safetensors", tensors, facts)
@@ -62,17 +85,18 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
         try:
             tensors, facts = read_checked(path)
         except DamagedError as error:
-            print(f"{path}: damaged checkpoint ({error}); using the one before", file=sys.stderr)
+            print_error(f"{path}: damaged checkpoint ({error}); using the one before")
             path.unlink(missing_ok=True)
             continue
         except OSError as error:
-            raise UserError(f"{path}: cannot read ({error.strerror or error})") from error
+            raise refused(path, "read", error) from error
         _unflatten(state, tensors, facts["values"])
         state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])
+        state.guard = Guard(**facts["guard"])
         return True
     if found:
-        print(f"{folder}: no checkpoint left; training from the beginning", file=sys.stderr)
+        print_error(f"{folder}: no checkpoint left; training from the beginning")
     return False
 
 
@@ -95,6 +119,9 @@ def _flatten(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 target: dict[str, Any] = tensors if isinstance(value, Tensor) else values
                 target[f"optimiser/{name}/{index}/{key}"] = value
     tensors |= {f"average/{key}": t for key, t in state.average.items()}
+    tensors |= {f"course/{key}": t for key, t in state.course.items()}
+    for step, snapshot in state.snapshots.items():
+        tensors |= {f"snapshot/{step}/{key}": t for key, t in snapshot.items()}
     return tensors, values
 
 
@@ -107,6 +134,12 @@ def _unflatten(state: TrainingState, tensors: dict[str, Tensor], values: dict[st
         network.load_state_dict(_under(f"network/{name}/", tensors))
     for key, value in _under("average/", tensors).items():
         state.average[key].copy_(value)
+    for key, value in _under("course/", tensors).items():
+        state.course[key].copy_(value)
+    state.snapshots = {}
+    for path, value in _under("snapshot/", tensors).items():
+        step, key = path.split("/", 1)
+        state.snapshots.setdefault(int(step), {})[key] = value
     for name, optimiser in state.optimisers.items():
         prefix = f"optimiser/{name}/"
         parameters = [p for group in optimiser.param_groups for p in group["params"]]

@@ -1,4 +1,4 @@
-"""Exponential moving average of a network's weights."""
+"""Moving averages of a network's weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,22 @@ def clone(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
+def newest_share(step: int, decay: float = 1.0) -> float:
+    """Share of the newest weights in the average after ``step`` updates (1, 2, ...).
+
+    1 - ``decay``, but while that would remember more than about a tenth of the steps so far, the
+    share of polynomial-decay averaging (Shamir and Zhang, ICML 2013, eta = 9). So the first weights
+    are forgotten at any length of a training; with decay 1 the average always spans that tenth.
+    """
+    return max(1 - decay, 10 / (step + 9))
+
+
 @torch.no_grad()
-def update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    """Exponential moving average: a <- decay a + (1 - decay) w; integer buffers are copied."""
+def update_average(average: dict[str, Tensor], network: nn.Module, share: float) -> None:
+    """Moving average: a <- (1 - share) a + share w; integer buffers are copied."""
     for name, value in network.state_dict().items():
         if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
+            average[name].lerp_(value, share)
         else:
             average[name].copy_(value)
 

@@ -6,7 +6,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -33,8 +33,10 @@ from dfpg.methods.weights import save_weights
 from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import gradient_shares, new_imbalances
-from dfpg.training.ema import clone, update_average
+from dfpg.training.ema import clone
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
+from dfpg.training.recipe import resolve_recipe
+from dfpg.training.snapshots import snapshot_steps, write_snapshots
 from dfpg.training.step import tensors_of, training_step
 
 if TYPE_CHECKING:
@@ -58,12 +60,15 @@ def train(
     out: Path,
     history: Path,
     cost: Path,
+    snapshots: Path,
     scratch: Path,
     validate: Validate | None = None,
 ) -> None:
     """Train one run and write its weights and history; resume where an earlier attempt stopped.
 
-    Learning rates follow :func:`learning_rate_factor` (paper section 4.1: x 0.99 per epoch).
+    Learning rates, clipping and averaging follow :func:`dfpg.training.recipe.resolve_recipe`.
+    A training that explodes (:class:`dfpg.training.guard.Guard`) goes back to its last checkpoint
+    once, on at half the rate: its later rows and its weights' card have the step, ``exploded_at``.
     Started by ``accelerate launch``, every process takes its share of the same batches and
     gradients are averaged, so that the result is that of one process (batch normalisation aside).
 
@@ -72,18 +77,20 @@ def train(
         run_name: key under ``runs``.
         method: networks and objective, freshly initialised.
         batches: source of batches.
-        out: weights file to write (EMA weights if ``training.ema`` is above 0).
+        out: weights file to write (their moving average if the recipe has one).
         history: CSV to write: step, lr, means of the step's figures since the last row, shares of
             the gradient (:func:`dfpg.training.diagnostics.gradient_shares`), validation figures.
         cost: JSON to write: seconds of training and validation, and the device.
+        snapshots: folder to write: see :func:`dfpg.training.snapshots.write_snapshots`.
         scratch: this run's own folder, ``scratch/<fingerprint>``; deleted on success.
         validate: figures of the method as it stands, see
             :class:`dfpg.training.validation.Validation`; called every ``validate_every`` steps.
 
     Raises:
         StoppedError: SIGINT, SIGTERM, or the dvc that started this is gone; a checkpoint is saved.
-        UserError: a loss or gradient is not finite (the batch is saved), the disk is full,
-            another process trains this run, or the batch cannot be shared among the processes.
+        UserError: a loss or gradient is not finite (the batch is saved), the training explodes
+            again, the disk is full, another process trains this run, or the batch cannot be shared
+            among the processes.
     """
     run, training = config.runs[run_name], config.training
     world = process_group()
@@ -103,49 +110,67 @@ def train(
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
-    average = clone(generator) if training.ema else {}
-    state = TrainingState(method.networks, optimisers, average)
+    recipe = resolve_recipe(config, run_name, type(method))
+    kept = snapshot_steps(training.snapshots, recipe.steps)
+    state = TrainingState(
+        method.networks,
+        optimisers,
+        average=clone(generator) if recipe.ema else {},
+        course=clone(generator) if kept else {},
+    )
+
+    def figures_of_validation() -> dict[str, float]:
+        with autocast(world.device, precision):
+            return validate(method, state.average) if validate else {}
 
     with lock_state(scratch, world) as folder, StopSignals() as signals:
         if world.is_main_process:
             for path in (out, history, cost):
                 remove_temporaries(path.parent, path.name)
-        for turn in (True, False):  # the main process first: it removes damaged checkpoints
+        if not resume(scratch, state, world):
             with together(world):
-                if world.is_main_process is turn:
-                    load_checkpoint(scratch, state)
-        with show_progress(run_name, run.steps, state.step, world) as progress:
+                if folder:  # where an explosion before the first checkpoint goes back to
+                    state.guard.judge_gain(figures_of_validation().get("validation_gain", 0.0))
+                    save_checkpoint(scratch, state)
+        with show_progress(run_name, recipe.steps, state.step, world) as progress:
             clock = Stopwatch(state.seconds)
-            while state.step < run.steps:
-                decay = learning_rate_factor(training, state.step)
+            while state.step < recipe.steps:
+                rate = recipe.rate(state.step) * state.guard.factor
                 for optimiser in optimisers.values():
                     for group in optimiser.param_groups:
-                        group["lr"] = group["initial_lr"] * decay
+                        group["lr"] = group["initial_lr"] * rate
                 batch = batches.batch(state.step)
-                figures = training_step(method, batch, optimisers, world, precision)
+                figures = training_step(method, batch, optimisers, world, precision, recipe.clip)
                 check_finite(figures, batch, run_name, state.step, scratch, world)
-                if average:
-                    update_average(average, generator, training.ema)
                 state.step += 1
+                state.update_averages(recipe.ema, kept)
                 state.history.add(figures)
+                fault = state.guard.judge_losses(figures)
                 if progress:
                     losses = {name: v for name, v in figures.items() if name.startswith("loss_")}
                     progress.advance(1, **losses)
-                if state.step % training.validate_every == 0 or state.step == run.steps:
+                if state.step % training.validate_every == 0 or state.step == recipe.steps:
                     figures = {}
                     if progress:
                         figures = gradient_shares(method, batch, world, precision)
                         for warning in new_imbalances(figures, state.history.rows):
                             progress.say(f"{run_name}: step {state.step}: {warning}")
-                        if validate:
-                            with autocast(world.device, precision):
-                                figures |= validate(method, average)
-                    state.history.close_row(state.step, run.lr * decay, **figures)
+                        figures |= figures_of_validation()
+                        if "validation_gain" in figures:
+                            fault = fault or state.guard.judge_gain(figures["validation_gain"])
+                    if state.guard.exploded_at is not None:
+                        figures["exploded_at"] = state.guard.exploded_at
+                    state.history.close_row(state.step, run.lr * rate, **figures)
                 asked = signals.received or (signal.SIGHUP if owner.gone() else 0)
-                stop = agree_to_stop(asked, world)
-                due = state.step % training.checkpoint_every == 0 and state.step < run.steps
+                stop, exploded = agree((asked, bool(fault)), world)
+                if exploded:
+                    line = go_back(scratch, state, world, run_name, fault)
+                    if progress:
+                        progress.say(line)
+                        progress.return_to(state.step)
+                due = state.step % training.checkpoint_every == 0 and state.step < recipe.steps
                 state.seconds = clock.seconds()
-                if due or stop:
+                if due or stop or exploded:
                     with together(world):
                         if folder:
                             folder.check()
@@ -153,7 +178,7 @@ def train(
                 if stop:
                     cause = "dvc is gone" if stop == signal.SIGHUP else signal.Signals(stop).name
                     raise StoppedError(
-                        f"{run_name}: stopped at step {state.step} of {run.steps} ({cause}); "
+                        f"{run_name}: stopped at step {state.step} of {recipe.steps} ({cause}); "
                         "checkpoint saved, run again to resume",
                         128 + stop,
                     )
@@ -162,14 +187,55 @@ def train(
                 folder.check()
                 write_text(history, state.history.csv())
                 write_text(cost, costs(state.seconds, training))
-                save_weights(out, method, run.steps, average or None)
+                write_snapshots(snapshots, method, state.snapshots, training.batch_size)
+                save_weights(
+                    out,
+                    method,
+                    recipe.steps,
+                    state.average or None,
+                    exploded_at=state.guard.exploded_at,
+                )
                 folder.discard()
 
 
-def learning_rate_factor(training: Training, step: int) -> float:
-    """Share of the initial learning rate at ``step``: linear rise, then exponential decay."""
-    rise = min(1.0, (step + 1) / training.warmup) if training.warmup else 1.0
-    return rise * training.lr_decay ** (step // training.decay_every)
+def resume(scratch: Path, state: TrainingState, world: PartialState) -> bool:
+    """Bring the state to the last checkpoint, in all processes; False if there is none."""
+    found = False
+    for turn in (True, False):  # the main process first: it removes damaged checkpoints
+        with together(world):
+            if world.is_main_process is turn:
+                found = load_checkpoint(scratch, state)
+    return found
+
+
+def go_back(
+    scratch: Path, state: TrainingState, world: PartialState, run_name: str, fault: str
+) -> str:
+    """Bring an exploded training to its last checkpoint, to go on from there at half the rate.
+
+    Args:
+        scratch: where the checkpoints are.
+        state: of the training.
+        world: its processes.
+        run_name: of the run.
+        fault: what exploded, in words; of another process where it is empty.
+
+    Returns:
+        A line that says what happened.
+
+    Raises:
+        UserError: it is the second time.
+    """
+    step, before = state.step, state.guard.exploded_at
+    told = f"{run_name}: step {step}: {fault or 'another process found that it explodes'}"
+    if before is not None:
+        raise UserError(
+            f"{told}; it had exploded at step {before} already and went on at half the rate: "
+            f"lower runs.{run_name}.lr, or set training.clip, then run again"
+        )
+    resume(scratch, state, world)
+    state.guard.start_again(step)
+    return f"{told}; back to step {state.step}, on at half the rate"
 
 
 class Stopwatch:
@@ -212,9 +278,10 @@ def show_progress(
         yield None
 
 
-def agree_to_stop(stop: int, world: PartialState) -> int:
-    """The signal to stop at that any of the processes has received, or 0."""
-    return int(reduce(torch.tensor(stop, device=world.device), "max").item())
+def agree(numbers: Sequence[int], world: PartialState) -> list[int]:
+    """The largest of each number in any of the processes."""
+    highest: list[int] = reduce(torch.tensor(numbers, device=world.device), "max").tolist()
+    return highest
 
 
 def check_finite(

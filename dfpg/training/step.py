@@ -25,6 +25,7 @@ def training_step(
     optimisers: Mapping[str, Optimizer],
     world: PartialState,
     precision: Precision = "fp32",
+    clip: float | None = None,
 ) -> dict[str, float]:
     """Train on one batch: every phase of the method is one step of one optimiser.
 
@@ -37,10 +38,13 @@ def training_step(
         optimisers: by name, as ``method.optimisers`` makes them; their learning rates are set.
         world: see :func:`dfpg.core.device.process_group`.
         precision: of the forward passes; weights and gradients are always fp32.
+        clip: bound on the global L2 norm of each optimiser's gradient. The discriminator's is left
+            alone: penalties on it (R1) say by their size how much they count.
 
     Returns:
-        Means over the processes: ``loss_<optimiser>``, ``gradient_<optimiser>`` (global L2 norm)
-        and the phases' own figures. None is checked: they may be NaN or infinite.
+        Means over the processes: ``loss_<optimiser>``, ``gradient_<optimiser>`` (global L2 norm
+        before it is clipped) and the phases' own figures. None is checked: they may be NaN or
+        infinite.
     """
     figures: dict[str, Tensor] = {}
     for phase in forward_passes(method.phases(share(batch, world)), world, precision):
@@ -48,6 +52,9 @@ def training_step(
         optimiser.zero_grad(set_to_none=True)
         phase.loss.backward()  # type: ignore[no-untyped-call]
         norm = average_gradients(optimiser, world)
+        if clip is not None and phase.optimiser != "discriminator":
+            parameters = [p for group in optimiser.param_groups for p in group["params"]]
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         optimiser.step()
         figures[f"loss_{phase.optimiser}"] = phase.loss
         figures[f"gradient_{phase.optimiser}"] = norm

@@ -221,7 +221,7 @@ def test_a_row_says_whose_pictures_it_is_about(results):
     for name, row in rows.items():
         if name != "real-blur":
             assert "embedded (generated people)" in row["data"]
-            assert "trained here for" in row["data"]
+            assert "trained here on" in row["data"]
     assert "d_VGG by the surrogate" in rows["first-shen"]["data"]
     assert "d_VGG" not in rows["ablation-order"]["data"]
     assert (rows["real-blur"]["verdict"], rows["real-blur"]["data"]) == (UNDECIDED, "")

@@ -263,7 +263,7 @@ def test_holm_leaves_out_what_was_not_tested_and_stops_at_one():
 
 def test_a_table_of_thirty_rows_takes_seconds():
     values, people = crossed(100, 80, 0, columns=30 * 9)
-    started = time.perf_counter()
+    started = time.process_time()  # other programs do not count
     interval = mean_interval([make_stratum(values, people, 2000, 0)])
     assert np.isfinite(interval.low).all()
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10

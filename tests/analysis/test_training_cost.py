@@ -6,12 +6,13 @@ from helpers.csv_files import pick_row, read_rows
 from dfpg.analysis.tables import build_tables
 from dfpg.analysis.training_cost import training_records
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import training_steps
 
 
 def test_training_table_says_what_each_run_was_given(config, results):
     row = pick_row(results / "training.csv", run="b1")
-    assert row["steps"] == str(config.runs["b1"].steps)
-    assert int(row["images"]) == config.runs["b1"].steps * config.training.batch_size
+    assert row["steps"] == str(training_steps(config, "b1"))
+    assert int(row["images"]) == config.runs["b1"].images
     assert (row["validation_gain"], row["validation_unblurred_psnr"]) == ("0.75", "")
     assert row["seconds"] == "12.3"
     assert pick_row(results / "training.csv", run="b2")["seconds"] == ""
@@ -30,7 +31,7 @@ def test_a_run_of_published_weights_says_so_and_was_given_no_steps(config, artif
 
 
 def test_train_images_are_those_of_the_run(config, results):
-    images = config.runs["dfpg_a"].steps * config.training.batch_size
+    images = config.runs["dfpg_a"].images
     for name in ("table1", "table3"):
         rows = read_rows(results / f"{name}.csv")
         assert {row["train_images"] for row in rows if row["row"] == "dfpg_a"} == {str(images)}

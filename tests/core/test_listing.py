@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_there_is_one_line_and_not_made(tmp_path):
     with pytest.raises(UserError, match="nothing: no such folder"):
         list_images(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
-    with pytest.raises(UserError, match=r"a\.png: cannot be listed \(Not a directory\)"):
+    with pytest.raises(UserError, match=r"a\.png: cannot list \(Not a directory\)"):
         list_images(fill(tmp_path, "a.png") / "a.png")
 
 

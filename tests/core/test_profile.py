@@ -6,7 +6,7 @@ from dfpg.core.config import NOMINAL_SIZES, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import NAMES, OFFICIAL, describe_profile, resolve_profile, use_profile
 
-RUN = "{method: nafnet, protocol: a, steps: 4, lr: 1.0e-3, lr_discriminator: 1.0e-3, options: {}}"
+RUN = "{method: nafnet, protocol: a, images: 16, lr: 1.0e-3, lr_discriminator: 1.0e-3, options: {}}"
 
 
 TRAINING = tuple(name for name in NAMES if name != OFFICIAL)
@@ -46,8 +46,8 @@ def test_gpu_profile_is_the_embedded_one_with_more_training():
     small, large = (resolve_profile(name)[0] for name in ("embedded", "gpu"))
     for run, settings in large.runs.items():
         fewer = small.runs[run]
-        assert settings.steps > fewer.steps
-        assert settings.model_copy(update={"steps": fewer.steps}) == fewer
+        assert settings.images > fewer.images
+        assert settings.model_copy(update={"images": fewer.images}) == fewer
     changed = {"profile": "embedded", "training": small.training, "runs": small.runs}
     assert large.model_copy(update=changed) == small
 
@@ -140,7 +140,7 @@ def test_own_blocks_at_the_end_of_a_section_leave_the_comments_that_follow(tmp_p
     path = tmp_path / "params.yaml"
     use_profile("embedded", path)
     text = path.read_text()
-    methods, comment, rest = text.partition("\n\n# Steps of")
+    methods, comment, rest = text.partition("\n\n# images:")
     path.write_text(f"{methods}\n  mine:\n    width: 8{comment}{rest}")
     assert use_profile("embedded", path) == ["kept: methods.mine"]
     assert path.read_text() == text.replace(

@@ -20,11 +20,15 @@ CAPABILITIES_VERSION = 0x20080522
 
 @dataclass(frozen=True)
 class Said:
-    """What a command left: its exit code, and its standard error."""
+    """What a command left: its exit code, its standard error and its standard output.
+
+    Bytes that are no UTF-8 are lone surrogates.
+    """
 
     command: tuple[str, ...]
     code: int
     error: str
+    output: str
 
     @property
     def traceback(self) -> bool:
@@ -45,7 +49,7 @@ def run_commands(
     commands: Sequence[Sequence[str]],
     log: Path,
     prepare: Callable[[], None] | None = None,
-    output: Path = Path(os.devnull),
+    output: Path | None = None,
 ) -> list[Said]:
     """Run ``dfpg`` commands in a folder, in one process.
 
@@ -54,7 +58,7 @@ def run_commands(
         commands: their arguments.
         log: folder for what they say.
         prepare: is called first, in that process.
-        output: what standard output goes to.
+        output: what standard output goes to instead of being kept.
     """
     log.mkdir(parents=True, exist_ok=True)
     arguments = (folder, [tuple(command) for command in commands], log, prepare, output)
@@ -66,7 +70,7 @@ def run_commands(
         process.join()
         raise TimeoutError(f"{(log / 'progress').read_text()}\n{(log / 'hung').read_text()}")
     found = json.loads((log / "said.json").read_text())
-    return [Said(tuple(command), code, error) for command, code, error in found]
+    return [Said(tuple(command), *rest) for command, *rest in found]
 
 
 def _child(
@@ -74,7 +78,7 @@ def _child(
     commands: Sequence[tuple[str, ...]],
     log: Path,
     prepare: Callable[[], None] | None,
-    output: Path,
+    output: Path | None,
 ) -> None:
     from dfpg.cli import main
 
@@ -88,8 +92,8 @@ def _child(
     for number, command in enumerate(commands):
         with (log / "progress").open("a") as file:
             file.write(f"{command}\n")
-        path = log / f"{number}.stderr"
-        for descriptor, target in ((1, output), (2, path)):
+        kept = [log / f"{number}.{name}" for name in ("stderr", "stdout")]
+        for descriptor, target in ((1, output or kept[1]), (2, kept[0])):
             opened = os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
             os.dup2(opened, descriptor)
             os.close(opened)
@@ -105,6 +109,7 @@ def _child(
             traceback.print_exc()
             code = -1
         sys.stderr.flush()
-        found.append((command, code, path.read_text(errors="replace")))
+        texts = [p.read_text(errors="surrogateescape") if p.exists() else "" for p in kept]
+        found.append((command, code, *texts))
     (log / "said.json").write_text(json.dumps(found))
     os._exit(0)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dfpg.core.config import Config, Frozen
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
+from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.initialise import frozen
@@ -37,14 +38,17 @@ def toy_config(steps: int, run: dict[str, Any] | None = None, **training: Any) -
     values = {
         "batch_size": 4,
         "precision": "fp32",
-        "lr_decay": 0.9,
-        "decay_every": 7,
-        "warmup": 0,
+        "schedule": Schedule(shape="exponential", factor=0.9, times=6),
+        "warmup": 0.0,
+        "clip": None,
+        "snapshots": [0.25, 1.0],
         "ema": 0.9,
     }
     values |= {"checkpoint_every": 5, "validate_every": 10}
     first = next(iter(base.runs.values()))
-    given = {"method": "toy", "steps": steps, "lr": 1e-2, "lr_discriminator": 3e-3, "options": {}}
+    images = steps * training.get("batch_size", values["batch_size"])
+    given = {"method": "toy", "images": images, "options": {}}
+    given |= {"lr": 1e-2, "lr_discriminator": 3e-3}
     return base.model_copy(
         update={
             "training": base.training.model_copy(update=values | training),
@@ -117,6 +121,23 @@ class Toy(Method):
         return self.networks["generator"](blurred)
 
 
+class Linear(Toy):
+    """Loss w . 1 with plain SGD: every weight is known in closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.ones_(layer.weight)
+        self.networks = {"generator": layer}
+        self.rates: list[float] = []
+
+    def optimisers(self, lr, _lr_discriminator):
+        return {"generator": torch.optim.SGD(self.networks["generator"].parameters(), lr)}
+
+    def phases(self, _batch):
+        yield Phase("generator", self.networks["generator"].weight.sum(), {})
+
+
 def toy_validation(method: Method, weights: Mapping[str, Tensor]) -> dict[str, float]:
     batch = ToyBatches().batch(10**6)
     with use_weights(method.networks["generator"], weights):
@@ -130,8 +151,8 @@ def run_toy(folder: Path, config: Config, **options: Any) -> None:
     batches = options.pop("batches", None) or ToyBatches(config.training.batch_size)
     validation = options.pop("validation", toy_validation)
     out, history, cost = (folder / f"toy.{suffix}" for suffix in ("safetensors", "csv", "json"))
-    toy, scratch = Toy(**options), folder / "scratch"
-    train(config, RUN, toy, batches, out, history, cost, scratch, validation)
+    toy, snapshots, scratch = Toy(**options), folder / "snapshots", folder / "scratch"
+    train(config, RUN, toy, batches, out, history, cost, snapshots, scratch, validation)
 
 
 def train_toy(folder: Path, config: Config, **options: Any) -> tuple[bytes, bytes]:
@@ -185,7 +206,8 @@ def start(folder: Path, config: Config, prepare: Any = None, **options: Any) -> 
     return process
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Wait for what a process does; a loaded machine may take minutes to start one."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

@@ -27,9 +27,12 @@ OPTIONS: dict[str, Any] = {
     "lambda_adversarial": 0.05,
     "lambda_perceptual": 0.05,
     "perceptual_input": "lab",
-    "prior_reduction": "mean_hw",
+    "unweighted_prior": True,
+    "prior_reduction": "mean_chw",
     "prior_scale": "rms",
+    "discriminator_input": "same_scale",
     "prior_fusion": "add",
+    "scale_offset": 1,
 }
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfpg.core.profile import NAMES, resolve_profile
 from dfpg.methods.blocks import SFT, SSFT, ChannelAttention
 from dfpg.methods.dfpgnet import (
     VARIANTS,
@@ -30,6 +31,8 @@ LOSSES = {
     "b4": {"pixel", "prior"},
     "b5": {"pixel", "prior", "adversarial"},
     "b6": {"pixel", "prior", "adversarial"},
+    "b6_ca": {"pixel", "prior", "adversarial"},
+    "b6_prior": {"pixel", "prior", "adversarial"},
 }
 
 
@@ -40,7 +43,9 @@ def parameters(network: nn.Module) -> int:
 def paper_generator(variant: str, fusion: str = "add", **size: int) -> Generator:
     sizes = {"width": 64, "blocks": 5, "prior_blocks": 10} | size
     with torch.device("meta"):
-        return Generator(VARIANTS[variant], **sizes, prior_fusion=fusion, output="tanh")
+        return Generator(
+            VARIANTS[variant], **sizes, prior_fusion=fusion, scale_offset=1, output="tanh"
+        )
 
 
 def giga_macs(network: nn.Module, *inputs: Any) -> float:
@@ -127,6 +132,8 @@ def test_variants_are_the_rows_of_table_4() -> None:
     assert VARIANTS["b4"] == replace(VARIANTS["b3"], transforms=True)
     assert VARIANTS["b5"] == replace(VARIANTS["b4"], discriminator="plain")
     assert VARIANTS["b6"] == replace(VARIANTS["b5"], discriminator="attention", weighted_prior=True)
+    assert VARIANTS["b6_ca"] == replace(VARIANTS["b5"], discriminator="attention")
+    assert VARIANTS["b6_prior"] == replace(VARIANTS["b5"], weighted_prior=True)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -142,9 +149,10 @@ def test_variants_differ_only_as_declared(make: Make, pair: Any, variant: str) -
     assert ("discriminator" in method.networks) == (flags.discriminator != "none")
     if flags.discriminator != "none":
         attention = [type(m) for m in method.networks["discriminator"].attention]
-        assert attention == [ChannelAttention if variant == "b6" else nn.Identity] * 3
+        attended = flags.discriminator == "attention"
+        assert attention == [ChannelAttention if attended else nn.Identity] * 3
     *before, last = method.phases(pair)
-    assert [phase.optimiser for phase in before] == ["discriminator"] * len(before)
+    assert [phase.optimiser for phase in before] == list(method.networks)[1:]
     assert (last.optimiser, set(last.figures)) == ("generator", LOSSES[variant])
 
 
@@ -163,13 +171,120 @@ def test_b6_weights_its_prior_loss_by_the_discriminators_attention(make: Make, p
     assert values["b5"] != values["b6"]
 
 
-@pytest.mark.parametrize("fusion", ["add", "concat"])
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("width", [8, 24])
-def test_identity_start_returns_its_input(
-    make: Make, pair: Any, variant: str, fusion: str, width: int
+def channel_weights(variant: str, make: Make, pair: Any) -> tuple[Tensor, Tensor]:
+    """The generator's prior and adversarial loss after the discriminator's attention changed."""
+    method = make(variant=variant)
+    changed = {"b6": "discriminator", "b6_ca": "discriminator"}.get(variant)
+    own = method.networks[changed or "attention_discriminator"]
+    with torch.no_grad():
+        own.attention[0].excite.bias[0] += 5
+    restored = method.networks["generator"](pair.blurred)
+    losses = method.generator_losses(pair, restored, method.target_prior(pair.sharp))
+    return losses["prior"][1], losses["adversarial"][1]
+
+
+def test_variants_between_b5_and_b6_have_attention_in_one_loss_each(make: Make, pair: Any) -> None:
+    def plain(variant: str) -> tuple[Tensor, Tensor]:
+        method = make(variant=variant)
+        restored = method.networks["generator"](pair.blurred)
+        losses = method.generator_losses(pair, restored, method.target_prior(pair.sharp))
+        return losses["prior"][1], losses["adversarial"][1]
+
+    for variant, in_prior, in_adversarial in (
+        ("b6", True, True),
+        ("b6_ca", False, True),
+        ("b6_prior", True, False),
+    ):
+        before, after = plain(variant), channel_weights(variant, make, pair)
+        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert changed == [in_prior, in_adversarial]
+    assert torch.equal(plain("b6_ca")[0], plain("b5")[0])
+    assert torch.equal(plain("b6_prior")[1], plain("b5")[1])
+    assert torch.equal(plain("b6_prior")[0], plain("b6")[0])  # equal attention at the start
+
+
+def test_b6_prior_trains_its_second_discriminator_without_moving_the_first(
+    make: Make, pair: Any
 ) -> None:
-    method = make(variant=variant, prior_fusion=fusion, width=width, blocks=2, prior_blocks=3)
+    method, plain = make(variant="b6_prior").train(), make(variant="b5").train()
+    for one in (method, plain):
+        train(one, pair, one.optimisers(0.0, 1e-3), 3)
+    own, other = (m.networks["discriminator"].state_dict() for m in (method, plain))
+    assert own.keys() == other.keys()
+    assert all(torch.equal(own[name], other[name]) for name in own)
+    fresh = make(variant="b6_prior").networks["attention_discriminator"].state_dict()
+    trained = method.networks["attention_discriminator"].state_dict()
+    weight = "attention.0.excite.weight"
+    assert not torch.equal(fresh[weight], trained[weight])
+
+
+def test_discriminator_judges_what_a_factor_cannot_change(make: Make, pair: Any) -> None:
+    method, raw = make(), make(discriminator_input="raw")
+    levels = method.target_prior(pair.sharp)
+    large = [7 * level for level in levels]
+    for one, same in ((method, True), (raw, False)):
+        judge = one.networks["discriminator"].eval()  # no power iteration between the two
+        given = [judge(one.judged(x)) for x in (levels, large)]
+        assert torch.allclose(*given, rtol=1e-4, atol=1e-5) is same
+    rms = [level.square().mean(dim=(1, 2, 3)).sqrt() for level in method.judged(large)]
+    torch.testing.assert_close(torch.stack(rms), torch.ones(3, 4))
+    assert raw.judged(large) is large
+
+
+@pytest.mark.parametrize("variant", ["b5", "b6"])
+def test_scaled_prediction_changes_no_loss_of_the_same_scale(
+    make: Make, pair: Any, variant: str
+) -> None:
+    method = make(variant=variant, init="released", width=64, prior_scale="none").train(False)
+    restored = method.networks["generator"](pair.blurred)
+    target = method.target_prior(pair.sharp)
+    one = method.generator_losses(pair, restored, target)
+    other = method.generator_losses(
+        pair, restored._replace(prior=[50 * p for p in restored.prior]), [3 * p for p in target]
+    )
+    for name in ("prior", "adversarial"):
+        torch.testing.assert_close(one[name][1], other[name][1], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "terms", "compares"),
+    [
+        ("b3", {"pixel"}, False),
+        ("b4", {"pixel"}, False),
+        ("b5", {"pixel", "adversarial"}, True),
+        ("b6", {"pixel", "adversarial", "prior"}, True),
+        ("b6_ca", {"pixel", "adversarial"}, True),
+    ],
+)
+def test_without_the_unweighted_prior_loss_only_the_weighted_one_is_left(
+    make: Make, pair: Any, variant: str, terms: set[str], compares: bool
+) -> None:
+    method = make(variant=variant, unweighted_prior=False)
+    *_, last = method.phases(pair)
+    assert set(last.figures) == terms
+    assert method.needs_prior(method.options) is compares
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_transforms_are_equations_1_and_2_with_or_without_the_released_codes_one(
+    offset: int,
+) -> None:
+    feature, condition = torch.randn(2, 1, 4, 8, 8)
+    for module, given in ((SSFT(4, offset), feature), (SFT(4, offset), condition)):
+        inputs = (feature,) if isinstance(module, SSFT) else (feature, condition)
+        expected = (module.scale(given) + offset) * feature + module.shift(given)
+        torch.testing.assert_close(module(*inputs), expected)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "width", "offset"), [("add", 8, 1), ("concat", 24, 1), ("add", 24, 0)]
+)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_identity_start_returns_its_input(
+    make: Make, pair: Any, variant: str, fusion: str, width: int, offset: int
+) -> None:
+    size = {"width": width, "blocks": 2, "prior_blocks": 3}
+    method = make(variant=variant, prior_fusion=fusion, scale_offset=offset, **size)
     assert (method.restore(pair.blurred) - pair.blurred).abs().max() < 1e-5
 
 
@@ -223,6 +338,19 @@ def test_adversarial_gradient_reaches_the_prior_through_the_frozen_attention(
     loss.backward()
     assert all(level.grad.abs().max() > 0 for level in levels)
     assert all(p.grad is None for p in discriminator.parameters())
+
+
+@pytest.mark.parametrize("profile", NAMES)
+def test_discriminator_learns_at_the_papers_tenth_of_the_generators_rate(profile: str) -> None:
+    config, _ = resolve_profile(profile)
+    judged = [
+        run
+        for run in config.runs.values()
+        if run.method == "dfpgnet" and VARIANTS[run.options["variant"]].discriminator != "none"
+    ]
+    assert judged or profile == "shipped"
+    for run in judged:
+        assert run.lr_discriminator == pytest.approx(run.lr / 10)
 
 
 def test_both_phases_share_one_pass_of_the_generator(make: Make, pair: Any) -> None:
@@ -322,6 +450,8 @@ def test_inference_needs_no_prior_and_training_says_so(make: Make, pair: Any) ->
         {"lambda_prior": -1.0},
         {"blocks": 2.5},
         {"output": "tanh"},
+        {"scale_offset": 2},
+        {"discriminator_input": "rms"},
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], change: dict[str, Any]) -> None:

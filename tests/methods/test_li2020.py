@@ -19,6 +19,7 @@ from dfpg.methods.li2020 import (
     Li2020,
     Li2020Options,
     Transfer,
+    UpBlock,
     box,
     halved,
     random_trunk,
@@ -134,6 +135,52 @@ def test_transfer_leaves_all_but_the_components_as_it_is() -> None:
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[1:3, 1:3] = inside[4:7, 3:6] = True
     assert torch.equal(changed, inside)
+
+
+def test_transfer_adds_the_match_times_an_unbounded_attention() -> None:
+    place = Box(2, 1, 3)
+    transfer = Transfer([place], 4, 3, 8)
+    feature = 9 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    transfer.learn(feature)
+    region = place.crop(feature)
+    match = transfer.dictionaries[0].match(region)
+    first, _, last = transfer.attention[0]
+    attention = last(F.leaky_relu(first(match - region), 0.2))
+    torch.testing.assert_close(place.crop(transfer(feature)), region + match * attention)
+    assert attention.min() < 0 or attention.max() > 1
+
+
+def test_up_block_scales_without_one_and_shifts_between_0_and_1() -> None:
+    torch.manual_seed(0)
+    block, x, condition = UpBlock(6, 4, 5), torch.randn(1, 6, 3, 3), torch.randn(1, 5, 3, 3)
+    given = []
+    block.up.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    block(x, condition)
+    shift = 1 / (1 + torch.exp(-block.shift(condition)))
+    expected = block.body(x) * block.scale(condition) + shift
+    expected = F.interpolate(expected, scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(given[0], expected)
+
+
+def test_dilated_convolutions_see_the_feature_before_the_dictionaries_complete_it(
+    make: Make,
+) -> None:
+    generator = make().networks["generator"]
+    seen, completed = [], []
+    generator.middle.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    generator.transfers[-1].register_forward_hook(lambda *hook: completed.append(hook[-1]))
+    blurred = Pair().blurred
+    generator(blurred)
+    truth = generator.features(blurred)[-1]
+    torch.testing.assert_close(seen[0], truth)
+    assert completed[0].shape == truth.shape
+
+
+def test_every_convolution_of_the_attention_has_a_spectral_norm(make: Make) -> None:
+    for transfer in make().networks["generator"].transfers:
+        convolutions = [m for m in transfer.modules() if isinstance(m, torch.nn.Conv2d)]
+        assert len(convolutions) == 2 * 4
+        assert all(hasattr(m, "parametrizations") for m in convolutions)
 
 
 def test_dictionaries_learn_for_the_stated_steps_only(make: Make) -> None:

@@ -153,6 +153,7 @@ def test_a_tensor_that_the_network_lacks_is_refused(name: str, tmp_path: Path) -
     ("name", "change", "needed"),
     [
         ("dfpgnet", {"output": "linear"}, "output: tanh, not linear"),
+        ("dfpgnet", {"scale_offset": 0}, "scale_offset: 1, not 0"),
         ("lee2020", {"output": "linear"}, "output: tanh, not linear"),
         ("nafnet", {"pixels": "centred"}, "pixels: unit, not centred"),
         ("restormer", {"pixels": "centred"}, "pixels: unit, not centred"),
@@ -175,7 +176,7 @@ Maker = Callable[[], nn.Module]
 TABLES: dict[str, tuple[str, Maker, Callable[[nn.Module], Any], Callable[[str], Any]]] = {
     "dfpgnet": (
         "sappgan_dfpgnet.csv",
-        lambda: dfpgnet.Generator(dfpgnet.VARIANTS["b6"], 64, 5, 10, "add", "tanh"),
+        lambda: dfpgnet.Generator(dfpgnet.VARIANTS["b6"], 64, 5, 10, "add", 1, "tanh"),
         lambda _: dfpgnet.NAMES,
         lambda _: None,
     ),

@@ -28,7 +28,7 @@ def small(config: Config, options: dict[str, Any]) -> Config:
     """Runs b1 ... b6 of tiny networks."""
     runs = {
         name: Run(
-            method="dfpgnet", protocol="b", steps=1, lr=1e-4, lr_discriminator=1e-5,
+            method="dfpgnet", protocol="b", images=1, lr=1e-4, lr_discriminator=1e-5,
             options={"variant": name},
         )
         for name in ("b1", "b2", "b3", "b4", "b5", "b6")

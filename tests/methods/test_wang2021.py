@@ -34,6 +34,8 @@ OPTIONS: dict[str, Any] = {
     "discriminator_channels": 16,
     "prior_steps": 1,
     "fix_prior": False,
+    "noise": "stored",
+    "identity": "l1",
     "pyramid_steps": 1,
     "r1": 10.0,
     "r1_every": 2,
@@ -139,8 +141,10 @@ def test_transforms_change_half_of_the_channels_only(make: Make) -> None:
     hook = decoder.style_convs[1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     sides = [8, 16, 32]
     neutral = [(torch.ones(1, 8, s, s), torch.zeros(1, 8, s, s)) for s in sides]
-    torch.testing.assert_close(decoder(codes, neutral), decoder(codes, []))
-    decoder(codes, [(scale, shift + 1) for scale, shift in neutral])
+    stored = decoder.stored_noises()
+    same = decoder(codes, neutral, stored), decoder(codes, [], stored)
+    torch.testing.assert_close(*same)
+    decoder(codes, [(scale, shift + 1) for scale, shift in neutral], stored)
     hook.remove()
     assert torch.equal(seen[0][:, :8], seen[2][:, :8])
     torch.testing.assert_close(seen[0][:, 8:] + 1, seen[2][:, 8:])
@@ -169,6 +173,37 @@ def test_noise_is_fresh_in_training_and_stored_in_inference(make: Make) -> None:
     assert not torch.equal(generator(blurred)[0], generator(blurred)[0])
     generator.eval()
     assert torch.equal(generator(blurred)[0], generator(blurred)[0])
+
+
+def test_random_noise_is_each_pictures_own_whatever_it_is_restored_with(make: Make) -> None:
+    method, blurred = make(noise="random"), Pair().blurred
+    generator = method.networks["generator"]
+    for module in generator.decoder.style_convs:
+        nn.init.ones_(module.weight)
+    whole = method.restore(blurred)
+    torch.testing.assert_close(method.restore(blurred[2:3]), whole[2:3], atol=1e-4, rtol=1e-4)
+    first, second = generator.decoder.noises_of(blurred[:2])[-1]
+    assert not torch.equal(first, second)
+    assert abs(float((first * second).mean())) < 0.1
+    assert first.std().item() == pytest.approx(1, abs=0.1)
+    generator.random_noise = False
+    assert not torch.equal(method.restore(blurred), whole)
+
+
+@pytest.mark.parametrize("identity", ["l1", "cosine"])
+def test_identity_loss_in_closed_form(make: Make, identity: str) -> None:
+    method = make(prior_steps=0, identity=identity, noise="stored").train(False)
+    batch = Pair()
+    *_, phase = method.phases(batch)
+    fake, _ = method.networks["generator"](batch.blurred)
+    features = method.setting.prior.features
+    own, true = (features(x, ["conv5_3"], "canonical")[0].mean((2, 3)) for x in (fake, batch.sharp))
+    if identity == "l1":
+        own, true = (x / (x.norm(dim=1, keepdim=True) / x.shape[1] ** 0.5) for x in (own, true))
+        expected = (own - true).abs().mean()
+    else:
+        expected = 1 - F.cosine_similarity(own, true).mean()
+    torch.testing.assert_close(phase.figures["identity"], expected.detach())
 
 
 def test_pictures_of_any_size_are_worked_on_at_the_networks_size(make: Make) -> None:

@@ -341,3 +341,7 @@ def test_a_tensorflow_checkpoint_is_refused_with_the_way_out(tmp_path: Path) -> 
     path.write_bytes(b"\x00\x00\x01" * 40)
     with pytest.raises(UserError, match="checkpoint is written as one by saveNet"):
         method_of("xia2019").load_official(path)
+
+
+def test_only_supervised_training_gets_new_measurements(make: Make) -> None:
+    assert [make(variant=name).view for name in VARIANTS] == ["pairs", "pairs", "fresh_pairs"]

@@ -35,6 +35,13 @@ def holds_state(pid: int, folder: Path) -> bool:
         return False
 
 
+def newest_step(scratch: Path) -> int:
+    """Step of the newest checkpoint, by its name; 0 where there is none."""
+    return max(
+        (int(path.stem[-9:]) for path in scratch.glob("checkpoint-*.safetensors")), default=0
+    )
+
+
 def kill_repeatedly(folder: Path, kills: int, capfd: pytest.CaptureFixture[str]) -> None:
     steps = 60
     config = toy_config(steps, checkpoint_every=1)
@@ -46,7 +53,14 @@ def kill_repeatedly(folder: Path, kills: int, capfd: pytest.CaptureFixture[str])
         process = start(here, config, dropout=0.2)
         if done < kills:
             wait_until(lambda p=process, h=here: holds_state(p.pid, h) or not p.is_alive())
-            time.sleep(moments.uniform(0.0, 0.3))
+            # Counted in steps: how long one takes depends on what else the machine does.
+            goal = newest_step(here / "scratch") + moments.randint(0, 12)
+            wait_until(
+                lambda p=process, h=here, g=goal: (
+                    newest_step(h / "scratch") >= g or not p.is_alive()
+                )
+            )
+            time.sleep(moments.uniform(0.0, 0.02))
             process.kill()
         process.join()
         if process.exitcode == -signal.SIGKILL:

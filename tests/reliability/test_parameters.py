@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,44 @@ def test_no_key_takes_what_nobody_means(params: dict[str, Any]) -> None:
     count("malformed parameters", refused + accepted, f"{refused} refused, each in one line")
 
 
+SUBSET = {"source": "embedded", "crop": None}
 OWN = ("faces", "subsets", "runs", "components")  # mappings whose keys the user chooses
+
+
+# Values that an attack found to pass, by the last keys of their places; all places are tried.
+FOUND: dict[tuple[str, ...], list[Any]] = {
+    ("noise",): [math.inf, 1e30],
+    ("crop",): [1e-9],
+    ("subsets",): [{}, {"": SUBSET}, {"../x": SUBSET}],
+    ("modes",): [[], ["center", "center"]],
+    ("protocols",): [{}],
+    ("seed",): [-1, 10**30],
+    ("expansion",): [math.inf],
+    ("discriminator_scales",): [10],
+    ("surrogate", "size"): [1, 31],
+    ("prior", "source"): ["embedded+embedded"],
+    ("batch_size",): [1_000_000_000],
+    ("training", "batch_size"): [1],
+    ("surrogate", "batch_size"): [1, 1_000_000],
+    ("image_size",): [100_000],
+    ("parsing_size",): [1_000_000],
+    ("width",): [1_000_000],
+    ("latent",): [10_000_000],
+    ("steps",): [1e30, 10**30],
+    ("spline", "train"): [1e30, 10**30],
+}
+
+
+@pytest.mark.parametrize("key", FOUND, ids=".".join)
+def test_what_an_attack_found_to_pass_is_refused(params: dict[str, Any], key: Place) -> None:
+    found = [place for place in places(params) if place[-len(key) :] == key]
+    assert found
+    for place in found:
+        for value in FOUND[key]:
+            line = outcome(changed(params, place, value))
+            assert isinstance(line, str), f"{place}: {value!r} is accepted"
+            check_line(line, place)
+            assert place[-1] in line
 
 
 def test_every_misspelt_key_is_refused(params: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ class Suite:
                     faces = {"embedded": self.faces["test"]}
                     build_testset(config, name, bank, faces, self.folder / "testset")
         if section == "training":
-            whole = {"runs": {"toy": config.runs["b1"].model_copy(update={"steps": 3})}}
+            whole = {"runs": {"toy": config.runs["b1"].model_copy(update={"images": 12})}}
             batches = ToyBatches(config.training.batch_size)
             run_toy(self.folder / "toy", config.model_copy(update=whole), batches=batches)
         if section == "prior":

@@ -105,7 +105,7 @@ class Place:
 
     change: Callable[[Path], None] = lambda _: None
     prepare: Callable[[], None] | None = obey_permissions
-    output: Path = Path(os.devnull)
+    output: Path | None = None
     never: tuple[str, ...] = ()
     quick: bool = False
 

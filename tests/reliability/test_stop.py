@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 from helpers.toys import Toy, ToyBatches, start, toy_config, train_toy, wait_until
 
 from dfpg.core.errors import UserError
 from dfpg.training import lock as state
 from dfpg.training.checkpoint import TrainingState, load_checkpoint
+from dfpg.training.ema import clone
 from dfpg.training.lock import StateFolder, StoppedError
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -54,7 +54,7 @@ def test_a_signal_ends_the_step_saves_and_resumes_exactly(
     assert caught.value.exit_code == 128 + number
     assert "\n" not in str(caught.value)
     assert signal.getsignal(number) is handler
-    assert len(checkpoints(tmp_path)) == 1
+    assert len(checkpoints(tmp_path)) == 2  # of the start, and of the stop
     assert not (tmp_path / "toy.safetensors").exists()
     batches = ToyBatches()
     assert train_toy(tmp_path, config, dropout=0.2, batches=batches) == expected
@@ -96,7 +96,7 @@ def test_a_full_disk_gives_one_line_and_keeps_the_earlier_checkpoint(
 
     def fsync(handle: int) -> None:
         synced.append(handle)
-        if len(synced) > 4:  # two for each checkpoint: file and folder
+        if len(synced) > 6:  # two for each checkpoint: file and folder; the first is of the start
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
@@ -182,9 +182,8 @@ def assert_left_without_outputs(folder: Path, pid: int) -> None:
     assert not (folder / "toy.csv").exists()
     method = Toy()
     saved = TrainingState(method.networks, method.optimisers(0.1, 0.1), {})
-    saved.average = {
-        k: torch.clone(v) for k, v in method.networks["generator"].state_dict().items()
-    }
+    saved.average = clone(method.networks["generator"])
+    saved.course = clone(method.networks["generator"])
     assert load_checkpoint(folder / "scratch", saved)
 
 

@@ -29,7 +29,7 @@ def test_a_cell_has_value_interval_and_published_value(made):
     assert f"{float(row['value']):.2f} [{low:.2f}, {high:.2f}] (29.27)" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
-    assert len(lines) == 2 + 8
+    assert len(lines) == 2 + 10
 
 
 def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):
@@ -40,7 +40,7 @@ def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(mad
 
 
 def test_a_trained_row_says_on_how_many_images_and_for_how_long(made, config):
-    images = config.runs["b4"].steps * config.training.batch_size
+    images = config.runs["b4"].images
     assert f"| {images:,} images, 1234 s |" in rendered(made, "table4")
     assert f"| {images:,} images |" in rendered(made, "table4", {})
 

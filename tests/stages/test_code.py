@@ -91,6 +91,8 @@ LINE = ("from __future__ import annotations\n", "from __future__ import annotati
         ("analysis/people_bootstrap.py", {"pictures", "report", "robustness", "tables"}),
         ("stages/kernels.py", {"kernels"}),
         ("commands/publish.py", set()),
+        ("core/params_runs.py", set()),
+        ("core/errors.py", set()),
     ],
 )
 def test_a_changed_line_reaches_what_executes_it(project, before, file, stages):

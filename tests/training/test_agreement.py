@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import time
 from contextlib import contextmanager
@@ -23,6 +24,15 @@ from dfpg.training.agreement import together
 def train_in_processes(
     folder: Path, count: int, batch_size: int = 4, prepare: Any = None
 ) -> list[int]:
+    """Exit codes of the processes; once more where another program took the port meanwhile."""
+    codes = _train_once(folder, count, batch_size, prepare)
+    if "EADDRINUSE" in (folder / "rank0" / "stderr").read_text():
+        shutil.rmtree(folder / "rank0")
+        codes = _train_once(folder, count, batch_size, prepare)
+    return codes
+
+
+def _train_once(folder: Path, count: int, batch_size: int, prepare: Any) -> list[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

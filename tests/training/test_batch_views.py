@@ -53,7 +53,7 @@ def labels():
 @pytest.fixture
 def view(config, banks, faces, labels):
     def make(name, protocol="a", steps=16, seed=0, batch_size=4):
-        run = config.runs[RUNS[protocol]].model_copy(update={"steps": steps})
+        run = config.runs[RUNS[protocol]].model_copy(update={"images": steps * batch_size})
         training = config.training.model_copy(update={"batch_size": batch_size})
         used = config.model_copy(update={"seed": seed, "runs": {"run": run}, "training": training})
         bank = banks[config.protocols[protocol].kernels]
@@ -95,7 +95,7 @@ def test_every_field_is_a_tensor_with_a_row_per_image(config, view, name):
 
 
 @pytest.mark.parametrize("protocol", ["a", "b"])
-@pytest.mark.parametrize("name", ["plain", "labelled", "pairs"])
+@pytest.mark.parametrize("name", ["plain", "labelled", "fresh_pairs"])
 def test_first_measurement_is_that_of_the_plain_batch(config, banks, faces, view, name, protocol):
     bank = banks[config.protocols[protocol].kernels]
     plain = BatchSource(config, protocol, faces, bank, 4, CPU).batch(3)
@@ -104,7 +104,7 @@ def test_first_measurement_is_that_of_the_plain_batch(config, banks, faces, view
         assert torch.equal(getattr(plain, field.name), getattr(batch, field.name))
 
 
-@pytest.mark.parametrize("name", ["growing", "blind"])
+@pytest.mark.parametrize("name", ["growing", "blind", "blind_motion"])
 def test_sharp_faces_are_those_of_the_plain_batch(view, name):
     batch, plain = view(name).batch(3), view("plain").batch(3)
     assert torch.equal(batch.sharp, plain.sharp)
@@ -191,8 +191,33 @@ def test_kernel_sizes_grow_in_eight_equal_shares(view, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["a", "b"])
-def test_pairs_share_the_sharp_face_and_differ_in_kernel_and_noise(view, protocol):
-    made = view("pairs", protocol)
+def test_pairs_are_two_fixed_measurements_of_each_face(view, protocol):
+    made, seen, repeated = view("pairs", protocol), {}, 0
+    for step in range(9):  # three epochs
+        batch = made.batch(step)
+        for row, face in enumerate(batch.faces.tolist()):
+            fields = (batch.sharp, batch.blurred, batch.blurred2, batch.kernels, batch.kernels2)
+            own = [field[row] for field in fields] + [batch.size[row], batch.size2[row]]
+            repeated += face in seen
+            assert all(map(torch.equal, seen.setdefault(face, own), own))
+    assert repeated == 24
+    sizes = {int(own[k]) for own in seen.values() for k in (5, 6)}
+    assert len(sizes) > 3
+
+
+def test_fresh_pairs_are_new_when_a_face_comes_again(view):
+    made = view("fresh_pairs")
+    one, again = made.batch(0), made.batch(3)
+    rows = {int(face): row for row, face in enumerate(again.faces)}
+    for row, face in enumerate(one.faces.tolist()):
+        if face in rows:
+            assert not torch.equal(one.blurred[row], again.blurred[rows[face]])
+
+
+@pytest.mark.parametrize("protocol", ["a", "b"])
+@pytest.mark.parametrize("name", ["pairs", "fresh_pairs"])
+def test_pairs_share_the_sharp_face_and_differ_in_kernel_and_noise(view, protocol, name):
+    made = view(name, protocol)
     differ = []
     for step in range(6):
         batch = made.batch(step)
@@ -246,6 +271,13 @@ def test_blind_batches_have_no_motion_blur_and_stay_in_range(view):
         torch.testing.assert_close(batch.kernels, batch.kernels.flip(-1, -2))
         middle = batch.kernels.shape[-1] // 2
         assert torch.equal(batch.kernels.amax((1, 2)), batch.kernels[:, middle, middle])
+
+
+def test_blind_batches_with_motion_hold_kernels_that_are_no_gaussians(view):
+    kernels = torch.cat([view("blind_motion", "b").batch(step).kernels for step in range(12)])
+    torch.testing.assert_close(kernels.sum((1, 2)), torch.ones(48))
+    lopsided = (kernels - kernels.flip(-1, -2)).abs().amax((1, 2)) > 1e-3
+    assert 0.05 < lopsided.float().mean() < 0.6
 
 
 def test_generic_batches_show_other_pictures_than_the_faces(view, faces):

@@ -9,6 +9,7 @@ from helpers.toys import RUN, toy_config
 
 from dfpg.core.closure import FOLDER
 from dfpg.core.errors import UserError
+from dfpg.core.schedule import Schedule
 from dfpg.methods.dfpgnet import DFPGNet
 from dfpg.training.fingerprint import fingerprint, training_code
 
@@ -43,12 +44,14 @@ def test_is_64_hexadecimal_digits_and_repeatable(files):
     [
         ("seed", 99),
         ("image_size", 36),
-        ("runs.toy.steps", 10),
+        ("runs.toy.images", 48),
         ("runs.toy.lr", 0.5),
         ("runs.toy.options", {"dropout": 0.1}),
         ("methods.toy", {"dropout": 0.1}),
         ("training.ema", 0.5),
-        ("training.lr_decay", 0.5),
+        ("training.clip", 0.5),
+        ("training.schedule", None),
+        ("runs.toy.schedule", Schedule(shape="cosine")),
         ("training.batch_size", 2),
         ("prior.taps", "released"),
     ],

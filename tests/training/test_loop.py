@@ -4,32 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.toys import Toy, ToyBatches, rows, toy_config, train_toy
+from helpers.toys import Linear, Toy, ToyBatches, rows, toy_config, train_toy
 from safetensors.torch import load, load_file
 from torch import nn
 
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.schedule import Schedule
 from dfpg.methods.base import Phase
 from dfpg.methods.weights import load_weights
-from dfpg.training.loop import learning_rate_factor
 
-
-class Linear(Toy):
-    """Loss w . 1 with plain SGD: every weight is known in closed form."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layer = nn.Conv2d(3, 1, 1, bias=False)
-        nn.init.ones_(layer.weight)
-        self.networks = {"generator": layer}
-        self.rates: list[float] = []
-
-    def optimisers(self, lr, _lr_discriminator):
-        return {"generator": torch.optim.SGD(self.networks["generator"].parameters(), lr)}
-
-    def phases(self, _batch):
-        yield Phase("generator", self.networks["generator"].weight.sum(), {})
+CONSTANT = Schedule(shape="constant")
 
 
 def train_linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **training) -> bytes:
@@ -38,29 +23,36 @@ def train_linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **training) ->
     return train_toy(tmp_path, toy_config(10, {"lr": 0.1}, **training), validation=None)
 
 
-def test_learning_rate_rises_linearly_to_its_decay(config):
-    training = config.training.model_copy(update={"warmup": 4, "lr_decay": 0.5, "decay_every": 6})
-    factors = [learning_rate_factor(training, step) for step in (0, 1, 3, 4, 5, 6, 12)]
-    assert factors == [0.25, 0.5, 1, 1, 1, 0.5, 0.25]
-    at_once = training.model_copy(update={"warmup": 0})
-    assert learning_rate_factor(at_once, 0) == 1
-
-
-def test_learning_rate_decays_in_closed_form(tmp_path, monkeypatch):
+def test_learning_rate_follows_the_schedule(tmp_path, monkeypatch):
+    halved = Schedule(shape="exponential", factor=0.5, times=5)
     weights, history = train_linear(
-        tmp_path, monkeypatch, lr_decay=0.5, decay_every=3, ema=0.0, validate_every=1
+        tmp_path, monkeypatch, schedule=halved, ema=0.0, validate_every=1
     )
-    rates = [0.1 * 0.5 ** (step // 3) for step in range(10)]
+    rates = [0.1 * 0.5 ** (step // 2) for step in range(10)]
     assert [float(row["lr"]) for row in rows(history)] == pytest.approx(rates)
     # d(loss)/dw = 1, so w falls by the learning rate of every step.
     assert load(weights)["weight"].flatten().tolist() == pytest.approx([1 - sum(rates)] * 3)
 
 
 def test_moving_average_has_its_closed_form(tmp_path, monkeypatch):
-    weights, _ = train_linear(tmp_path, monkeypatch, lr_decay=1.0, ema=0.8)
-    # w_k = 1 - 0.1 k; a_n = 0.8^n w_0 + sum_k 0.2 * 0.8^(n - k) w_k
-    expected = 0.8**10 + sum(0.2 * 0.8 ** (10 - k) * (1 - 0.1 * k) for k in range(1, 11))
-    assert load(weights)["weight"].flatten().tolist() == pytest.approx([expected] * 3)
+    weights, _ = train_linear(tmp_path, monkeypatch, schedule=CONSTANT, ema=0.4)
+    # w_k = 1 - 0.1 k; the newest has the share max(0.6, 10 / (k + 9)): 1 at first, 0.6 from k = 8
+    expected = 1.0
+    for k in range(1, 11):
+        share = max(0.6, 10 / (k + 9))
+        expected += share * (1 - 0.1 * k - expected)
+    assert load(weights)["weight"].flatten().tolist() == pytest.approx([expected] * 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("clip", [None, 0.5, 100.0])
+def test_gradients_are_clipped_and_recorded_as_they_were(tmp_path, monkeypatch, clip):
+    weights, history = train_linear(tmp_path, monkeypatch, schedule=CONSTANT, ema=0.0, clip=clip)
+    # The gradient is (1, 1, 1), of norm sqrt 3.
+    length = 3**0.5
+    step = 0.1 * min(1.0, (clip or length) / length)
+    expected = pytest.approx([1 - 10 * step] * 3, abs=1e-6)
+    assert load(weights)["weight"].flatten().tolist() == expected
+    assert float(rows(history)[-1]["gradient_generator"]) == pytest.approx(length, rel=1e-5)
 
 
 def test_history_holds_the_means_since_the_last_row(tmp_path):
@@ -110,10 +102,22 @@ class Alternating(Linear):
         yield Phase("generator", (d * g).sum(), {})
 
 
+def test_the_discriminators_gradient_is_not_clipped(tmp_path, monkeypatch):
+    method = Alternating()
+    monkeypatch.setattr("helpers.toys.Toy", lambda: method)
+    config = toy_config(
+        1, {"lr": 0.1, "lr_discriminator": 0.03}, schedule=CONSTANT, ema=0.0, clip=0.1
+    )
+    weights, _ = train_toy(tmp_path, config, validation=None)
+    assert method.networks["discriminator"].weight.flatten().tolist() == pytest.approx([0.97] * 3)
+    expected = 1 - 0.1 * 0.1 / 3**0.5
+    assert load(weights)["weight"].flatten().tolist() == pytest.approx([expected] * 3)
+
+
 def test_phases_alternate_and_do_not_leak_gradients(tmp_path, monkeypatch):
     method = Alternating()
     monkeypatch.setattr("helpers.toys.Toy", lambda: method)
-    config = toy_config(5, {"lr": 0.1, "lr_discriminator": 0.03}, lr_decay=1.0, ema=0.0)
+    config = toy_config(5, {"lr": 0.1, "lr_discriminator": 0.03}, schedule=CONSTANT, ema=0.0)
     weights, _ = train_toy(tmp_path, config, validation=None)
     d = [1 - 0.03 * k for k in range(1, 6)]  # the gradient that d g leaves in d counts for nothing
     expected = 1 - 0.1 * sum(d)
@@ -134,7 +138,7 @@ def test_bf16_trains_close_to_fp32_and_keeps_fp32_weights(tmp_path):
 
 
 def test_training_improves_on_its_start_and_the_weights_load(tmp_path):
-    config = toy_config(200, lr_decay=1.0)
+    config = toy_config(200, schedule=CONSTANT)
     _, history = train_toy(tmp_path, config)
     assert float(rows(history)[-1]["validation_gain"]) > float(rows(history)[0]["validation_gain"])
     assert load_weights(tmp_path / "toy.safetensors", Toy()).steps == 200
@@ -176,7 +180,7 @@ def test_nan_stops_with_the_batch_saved_and_no_later_checkpoint(tmp_path, poison
     batch = load_file(saved)
     assert batch["blurred"].isnan().sum() == 1
     assert torch.equal(batch["sharp"], ToyBatches().batch(poison).sharp)
-    assert len(list((tmp_path / "scratch").glob("checkpoint-*"))) == min(poison, 2)
+    assert len(list((tmp_path / "scratch").glob("checkpoint-*"))) == min(1 + poison, 2)
     assert (tmp_path / "toy.csv").read_text() == "earlier"
     # With the cause removed the run goes on as if nothing had happened.
     assert train_toy(tmp_path, config) == train_toy(tmp_path / "whole", config)
@@ -203,4 +207,4 @@ def test_networks_are_channels_last_in_training(tmp_path):
         return {}
 
     train_toy(tmp_path, toy_config(1), validation=look)
-    assert layouts == [True]
+    assert layouts == [True, True]  # at the start and at the end

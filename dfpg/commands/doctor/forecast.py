@@ -148,7 +148,7 @@ def forecast_profile(
     }
     mean = fmean(per_image.values()) if per_image else 0.0
     recorded = {
-        name: per_image.get(name, mean) * run.steps * config.training.batch_size
+        name: per_image.get(name, mean) * run.images
         for name, run in config.runs.items()
         if run.weights is None
     }

@@ -19,7 +19,7 @@ MAX_ANXIETY = 0.012
 MAX_CENTRIPETAL = 0.7
 MAX_GAUSSIAN = 10.0
 MAX_BIG_SHAKE = 0.2
-LEAST_FILL = 0.5  # share of the nominal size that a trajectory's larger side takes at least
+LEAST_FILL = 0.55  # share of the nominal size that a trajectory's larger side takes at least
 ROUND = 256  # trajectories at once: fixed, so that a longer bank begins with the shorter one
 
 

@@ -23,6 +23,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.listing import composed
 from dfpg.core.progress import Progress
+from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import FRAMINGS, INDEX, LANDMARK_COLUMNS
 from dfpg.data.faces.source import SPLITS, choose
 
@@ -84,7 +85,7 @@ def _prepare(config: Config, names: list[str], out: Path) -> dict[str, Any]:
         frames, embeddings = {}, {}
         for name, source in sources.items():
             if source.remark:
-                print(f"{name}: {source.remark}")
+                say(f"{name}: {source.remark}")
             chosen = choose(source.index, config.faces[name].train)
             frames[name] = frame_faces(name, source, chosen, Path(scratch))
             embeddings[name] = embed_faces(name, frames[name], embedder)

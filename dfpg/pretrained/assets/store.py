@@ -19,6 +19,7 @@ import platformdirs
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write
 from dfpg.core.markdown import markdown_table
+from dfpg.core.terminal import say
 from dfpg.pretrained.assets.archives import read_members
 from dfpg.pretrained.assets.download import Archive, download, matches
 from dfpg.pretrained.assets.table import ASSETS, Asset
@@ -138,9 +139,9 @@ def fetch(names: Sequence[str] | None = None) -> None:
     by_archive: dict[Archive, list[Asset]] = {}
     for asset in map(_known, names):
         if _first_changed(asset, FOLDER) is None:
-            print(f"{asset.name}: present, SHA-256 as pinned", flush=True)
+            say(f"{asset.name}: present, SHA-256 as pinned")
         elif _copy_own(asset):
-            print(f"{asset.name}: copied from {_own_copy(asset)}", flush=True)
+            say(f"{asset.name}: copied from {_own_copy(asset)}")
         else:
             by_archive.setdefault(asset.archive, []).append(asset)
     for archive, assets in by_archive.items():
@@ -179,7 +180,7 @@ def _keep(asset: Asset) -> None:
     try:
         _copy(asset, FOLDER, cache)
     except (OSError, UserError) as error:
-        print(f"{asset.name}: not kept for other projects: {error}", flush=True)
+        say(f"{asset.name}: not kept for other projects: {error}")
 
 
 def _first_changed(asset: Asset, folder: Path) -> Path | None:
@@ -192,9 +193,9 @@ def _first_changed(asset: Asset, folder: Path) -> Path | None:
 def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
     for own in _own_folders():
         if matches(own / archive.filename, archive.size, archive.sha256):
-            print(f"{archive.filename}: taken from {own}", flush=True)
+            say(f"{archive.filename}: taken from {own}")
             return own / archive.filename
-    print(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB", flush=True)
+    say(f"{archive.filename}: fetching {archive.size / 1e6:.1f} MB")
     start = time.monotonic()
     try:
         path = download(archive, temporary)
@@ -202,7 +203,7 @@ def _obtain(archive: Archive, asset: Asset, temporary: Path) -> Path:
         raise UserError(
             f"asset {asset.name} is missing and {error}; {_offline_advice(asset)}"
         ) from error
-    print(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s", flush=True)
+    say(f"{archive.filename}: verified, {time.monotonic() - start:.1f} s")
     return path
 
 
@@ -220,7 +221,7 @@ def _unpack(asset: Asset, archive: Path) -> None:
             stream.write(data)
         total += len(data)
     seconds = time.monotonic() - start
-    print(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s", flush=True)
+    say(f"{asset.name}: unpacked {total / 1e6:.1f} MB, {seconds:.1f} s")
 
 
 def licences() -> list[Licence]:

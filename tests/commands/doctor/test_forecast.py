@@ -40,7 +40,7 @@ def small(config, **runs):
 
 
 def test_a_forecast_is_the_record_times_the_slowdown(embedded):
-    long = embedded.runs["b1"].model_copy(update={"steps": 1000})
+    long = embedded.runs["b1"].model_copy(update={"images": 8000})
     part = small(embedded, b1=long, b5=embedded.runs["b5"])
     record = {
         ("embedded", "b1"): RecordedTime(3200, 64.0),
@@ -163,7 +163,7 @@ def test_profiles_come_in_order_and_equal_networks_are_timed_once(monkeypatch):
 def test_timed_steps_are_real_ones(embedded):
     threads = torch.get_num_threads()
     timed = time_run(embedded, "b1", RecordedTime(8, 2.0), budget=0.0)
-    assert (timed.steps, timed.images, timed.image_size) == (1, 8, 64)
+    assert (timed.steps, timed.images, timed.image_size) == (1, 4, 64)
     assert timed.slowdown == pytest.approx(timed.seconds / 2.0)
     assert torch.get_num_threads() == threads
 

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from dfpg.data.blur.blind import (
-    NOISE,
-    QUALITY,
-    REDUCTION,
-    SIGMA,
+    LI2020,
+    MOTION_KERNELS,
+    UNCOMPRESSED,
+    WANG2021,
     Degradation,
     degrade,
     draw_degradation,
     gaussians,
     jpeg,
+    motion_kernels,
 )
 
 
@@ -39,23 +40,90 @@ def unharmed(side):
     )
 
 
-def test_draws_lie_in_the_papers_ranges():
-    drawn = draw_degradation(np.random.default_rng(0), 400, 128)
-    assert drawn.sides.min() >= 128 / REDUCTION[1] - 1
-    assert drawn.sides.max() <= 128 / REDUCTION[0] + 1
-    assert drawn.sides.min() < 20 < 150 < drawn.sides.max()
-    for values, (low, high) in ((drawn.noise, NOISE), (drawn.quality, QUALITY)):
+def drawn_of(recipe, count, side, seed=0):
+    return draw_degradation(np.random.default_rng(seed), recipe, count, side, 0)
+
+
+@pytest.mark.parametrize("recipe", [WANG2021, LI2020])
+def test_draws_lie_in_the_recipes_ranges(recipe):
+    drawn = drawn_of(recipe, 300, 64)
+    assert 16 <= drawn.sides.min() < 18
+    assert drawn.sides.max() <= max(64, 64 / recipe.reduction[0]) + 1
+    noise, quality = drawn.noise[drawn.noise > 0], drawn.quality[drawn.quality != UNCOMPRESSED]
+    for values, (low, high) in ((noise, recipe.noise), (quality, recipe.quality)):
         assert low <= values.min() < low + 0.05 * (high - low)
         assert high - 0.05 * (high - low) < values.max() <= high
-    assert drawn.kernels.shape == (400, 11, 11)
     np.testing.assert_allclose(drawn.kernels.sum((1, 2)), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("side", [32, 64, 128, 512])
+def is_delta(kernels):
+    middle = kernels.shape[-1] // 2
+    return kernels[:, middle, middle] == 1
+
+
+def test_shares_of_the_steps_are_dfdnets():
+    count, wide = 1500, dataclasses.replace(LI2020, sigma=(8.0, 9.0))  # at 64 px above 1 px
+    drawn = drawn_of(wide, count, 64)
+    bank = motion_kernels(0, 64, drawn.kernels.shape[-1])
+    moved = np.array([(kernel == bank).all((1, 2)).any() for kernel in drawn.kernels])
+    found = {
+        "blurred": 1 - is_delta(drawn.kernels).mean(),
+        "motion": moved.mean(),
+        "reduced": (drawn.sides != 64).mean(),
+        "noisy": (drawn.noise > 0).mean(),
+        "compressed": (drawn.quality != UNCOMPRESSED).mean(),
+    }
+    wanted = {"blurred": 0.9, "motion": 0.315, "reduced": 0.95, "noisy": 0.9, "compressed": 0.6}
+    for name, share in wanted.items():
+        error = (share * (1 - share) / count) ** 0.5
+        assert found[name] == pytest.approx(share, abs=4 * error), name
+
+
+def test_gfpgan_touches_every_picture_and_moves_none():
+    drawn = drawn_of(WANG2021, 50, 128)
+    assert (drawn.quality >= 60).all()
+    assert not is_delta(drawn.kernels).all()
+    np.testing.assert_allclose(drawn.kernels, drawn.kernels[:, ::-1, ::-1], atol=1e-6)
+
+
+def test_motion_kernels_are_thirty_two_strokes_of_11_to_35_px():
+    bank = motion_kernels(0, 512, 41)
+    assert bank.shape == (MOTION_KERNELS, 41, 41)
+    np.testing.assert_allclose(bank.sum((1, 2)), 1, atol=1e-5)
+    spans = [
+        max(np.ptp(np.flatnonzero(kernel.sum(axis) > 0)) + 1 for axis in (0, 1)) for kernel in bank
+    ]
+    assert 5 <= min(spans) < 12
+    assert 25 < max(spans) <= 36
+    assert len({kernel.tobytes() for kernel in bank}) == MOTION_KERNELS
+    assert not np.array_equal(bank, motion_kernels(1, 512, 41))
+    small = motion_kernels(0, 64, 7)
+    assert small.shape == (MOTION_KERNELS, 7, 7)
+    for kernel, large in zip(small, bank, strict=True):  # the same strokes at an eighth
+        own, other = (
+            (k.sum(0) * (np.arange(k.shape[-1]) - k.shape[-1] // 2)).sum() for k in (kernel, large)
+        )
+        assert own == pytest.approx(other / 8, abs=0.15)
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
 def test_reduced_pictures_never_get_smaller_than_the_least_side(side):
-    drawn = draw_degradation(np.random.default_rng(1), 20, side)
-    assert drawn.sides.min() >= max(16, side // 8)
-    assert drawn.sides.max() <= drawn.samples.shape[-1]
+    for recipe in (WANG2021, LI2020):
+        drawn = drawn_of(recipe, 20, side, seed=1)
+        assert drawn.sides.min() >= 16
+        assert drawn.sides.max() <= drawn.samples.shape[-1]
+
+
+def test_an_uncompressed_picture_is_not_rounded():
+    image = smooth(64)
+    plain = dataclasses.replace(unharmed(64), quality=np.array([UNCOMPRESSED]))
+    torch.testing.assert_close(degrade(image, plain), image, atol=1e-6, rtol=0)
+
+
+def test_every_recipe_makes_pictures_in_range():
+    images = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0)).mul(2).sub(1)
+    for recipe in (WANG2021, LI2020):
+        assert degrade(images, drawn_of(recipe, 6, 64)).abs().max() <= 1
 
 
 def test_gaussians_have_the_stated_widths_and_direction():
@@ -81,7 +149,7 @@ def test_the_mildest_degradation_leaves_the_picture():
 @pytest.mark.parametrize(
     "change",
     [
-        {"kernels": gaussians(np.full((1, 2), SIGMA[1] / 4), np.zeros(1), 21)},
+        {"kernels": gaussians(np.full((1, 2), WANG2021.sigma[1] / 4), np.zeros(1), 21)},
         {"sides": np.array([16])},
         {"noise": np.array([20], np.float32)},
         {"quality": np.array([5])},

@@ -12,6 +12,7 @@ import typer
 from dfpg.commands.deblur.shipped import WEIGHTS
 from dfpg.core.config import load_config
 from dfpg.core.errors import UserError
+from dfpg.core.terminal import print_error, say
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -38,7 +39,7 @@ def measure(
 
     device = select_device()
     found = measure_gains(load_config(), build_restorer(weights, device), device, celeba)
-    typer.echo(json.dumps(found, indent=2))
+    say(json.dumps(found, indent=2))
 
 
 @app.command()
@@ -49,12 +50,12 @@ def pack(generated: Generated, celeba: CelebA) -> None:
 
     config = load_config()
     training = training_facts(config, generated)
-    typer.echo(pack_weights(config, TRAINED_WEIGHTS, training, celeba, WEIGHTS))
+    say(pack_weights(config, TRAINED_WEIGHTS, training, celeba, WEIGHTS))
 
 
 if __name__ == "__main__":
     try:
         app()
     except UserError as error:
-        print(f"dfpg: {error}", file=sys.stderr)
+        print_error(f"dfpg: {error}")
         sys.exit(error.exit_code)

@@ -11,6 +11,7 @@ from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
+from dfpg.core.schedule import training_steps
 from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import (
     EMBEDDED,
@@ -61,6 +62,7 @@ def train(config: Config, generated: Path) -> None:
         out=TRAINED_WEIGHTS,
         history=ARTIFACTS / "history" / f"{RUN}.csv",
         cost=COST,
+        snapshots=ARTIFACTS / "snapshots" / RUN,
         scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
         validate=make_validation(config, "b", kernels),
     )
@@ -79,7 +81,7 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
     faces = training_faces(generated)
     return {
         "variant": config.runs[RUN].options["variant"],
-        "steps": config.runs[RUN].steps,
+        "steps": training_steps(config, RUN),
         "batch_size": config.training.batch_size,
         "people": len(set(faces.people)),
         "pictures": len(faces.people),

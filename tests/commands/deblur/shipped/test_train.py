@@ -16,6 +16,7 @@ from dfpg.commands.deblur.shipped.train import training_faces
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.profile import resolve_profile
+from dfpg.core.schedule import training_steps
 from dfpg.data.blur.kernels import build_kernels
 from dfpg.data.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces
 from dfpg.methods.weights import read_card
@@ -75,7 +76,7 @@ def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monke
     with pytest.raises(UserError, match=r"dfpg_b\.json: missing: run `make shipped` first"):
         train.training_facts(config, generated)
     train.train(config, generated)
-    steps = config.runs[train.RUN].steps
+    steps = training_steps(config, train.RUN)
     assert read_card(train.TRAINED_WEIGHTS).steps == steps
     assert "prior" in Path("artifacts/history/dfpg_b.csv").read_text().splitlines()[0]
     facts = train.training_facts(config, generated)
