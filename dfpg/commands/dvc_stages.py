@@ -15,11 +15,13 @@ class Stage:
 
     Attributes:
         needs: all stages that it rests on.
+        outputs: what it makes, from the root.
         locked: ``dvc.lock`` says what it made.
         kept: the store has all of that, but what DVC does not keep (``cache: false``).
     """
 
     needs: frozenset[str]
+    outputs: tuple[str, ...]
     locked: bool
     kept: bool
 
@@ -44,6 +46,7 @@ def read_stages(root: Path) -> dict[str, Stage]:
             kept = [out.hash_info for out in stage.outs if out.use_cache]
             found[_name(stage)] = Stage(
                 frozenset(map(_name, networkx.descendants(repo.index.graph, stage))),
+                tuple(out.def_path for out in stage.outs),
                 all(out.hash_info for out in stage.outs),
                 # Of a folder it is enough to ask for its list, which is pushed last.
                 all(one and remote.exists(one.value) for one in kept),

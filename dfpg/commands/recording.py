@@ -52,7 +52,8 @@ def fetch_record(root: Path = Path()) -> str:
         raise UserError(
             f"the record is not whole: of this code, data and {PARAMS} it has {len(trained)} of "
             f"{len(config.runs)} runs ({', '.join(trained)}): `make record` makes what is missing: "
-            + ", ".join(lacking)
+            + ", ".join(lacking[:5])
+            + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         )
     fetch()
     if "Running stage" in dvc(root, "repro"):
@@ -148,17 +149,22 @@ def _enter(config: Config, root: Path, run: str, source: Path | None) -> None:
     here = made_from(config, run, build_method(config, run, prior=None))
     _compare(run, path, here | {"weights": sha256(weights)})
     if source is not None:
-        for name in (
-            f"weights/{run}.safetensors",
-            f"history/{run}.csv",
-            f"cost/{run}.json",
-            f"{MADE_FROM}/{run}.json",
-        ):
-            if not (source / name).is_file():
-                raise UserError(f"{source / name}: missing")
-            with (source / name).open("rb") as old, atomic_write(root / ARTIFACTS / name) as new:
-                shutil.copyfileobj(old, new)
+        made = [Path(path).relative_to(ARTIFACTS) for path in stages[stage].outputs]
+        for name in [*made, Path(MADE_FROM) / f"{run}.json"]:
+            _copy(source / name, root / ARTIFACTS / name)
     dvc(root, "commit", "--quiet", "--force", stage)
+
+
+def _copy(old: Path, new: Path) -> None:
+    """Copy a file or a folder; what was there goes."""
+    if old.is_dir():
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(old, new)
+    elif old.is_file():
+        with old.open("rb") as source, atomic_write(new) as target:
+            shutil.copyfileobj(source, target)
+    else:
+        raise UserError(f"{old}: missing")
 
 
 def _compare(run: str, path: Path, here: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ such entry.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -141,7 +142,11 @@ def drop_unused(root: Path) -> None:
         TemporaryDirectory(prefix="dfpg.") as cache,
         Repo(str(root), config={"cache": {"dir": cache}}) as repo,
     ):
-        repo.gc(workspace=True, cloud=True, force=True)
+        logging.disable(logging.WARNING)  # of every stage that has not run yet
+        try:
+            repo.gc(workspace=True, cloud=True, force=True)
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def pull_hint(run: str, out: Path) -> str | None:

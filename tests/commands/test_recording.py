@@ -37,13 +37,16 @@ stages:
       cmd: >-
         cd artifacts && mkdir -p weights history cost && echo ${item} > weights/${item}.safetensors
         && echo ${item} > history/${item}.csv && echo ${item} > cost/${item}.json
+        && mkdir -p snapshots/${item} && echo ${item} > snapshots/${item}/index.csv
       deps: [artifacts/priors]
       params: [lr]
       outs:
         - artifacts/weights/${item}.safetensors
         - artifacts/history/${item}.csv
         - artifacts/cost/${item}.json
+        - artifacts/snapshots/${item}
 """
+FILES = ("weights/b2.safetensors", "history/b2.csv", "cost/b2.json", "snapshots/b2/index.csv")
 FACTS = {"seed": 0, "inputs": {"vgg16.safetensors": "ab", "b.safetensors": "cd"}}
 
 
@@ -66,7 +69,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def elsewhere(tmp_path: Path) -> Path:
     """A folder that `dfpg train b2 --into` filled on another machine."""
     folder = tmp_path / "elsewhere"
-    for name in ("weights/b2.safetensors", "history/b2.csv", "cost/b2.json"):
+    for name in FILES:
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(f"{name} of another machine")
     (folder / "made_from").mkdir()
@@ -99,18 +102,18 @@ def test_trainings_are_recorded_one_by_one_from_here_and_from_elsewhere(
     dvc(project, "repro", "-q", "train@b1")
     said = add_runs(config, project, ["b1"])
     assert said.splitlines()[:2] == [
-        "on record: 1 of 22 runs: b1",
+        f"on record: 1 of {len(config.runs)} runs: b1",
         "not scored yet: b1: `dfpg graph b1`",
     ]
     second = cloned(project, tmp_path / "second")
     assert executed(dvc(second, "repro", "train@b1")) == set()
     assert executed(dvc(second, "repro", "--dry", "train@b2")) == {"train@b2"}
     said = add_runs(config, second, ["b2"], elsewhere)
-    assert said.startswith("on record: 2 of 22 runs: b1, b2\n")
+    assert said.startswith(f"on record: 2 of {len(config.runs)} runs: b1, b2\n")
     third = cloned(second, tmp_path / "third")
     assert executed(dvc(third, "repro")) == set()
-    weights = Path("weights/b2.safetensors")
-    assert (third / "artifacts" / weights).read_bytes() == (elsewhere / weights).read_bytes()
+    for name in FILES:
+        assert (third / "artifacts" / name).read_bytes() == (elsewhere / name).read_bytes()
     with pytest.raises(UserError, match="b2: trained with this code and these parameters already"):
         add_runs(config, third, ["b2"], elsewhere)
 
