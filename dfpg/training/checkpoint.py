@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dfpg.core.checked import DamagedError, read_checked, write_checked
+from dfpg.core.checked import DamagedError, in_half, read_checked, write_checked
 from dfpg.core.errors import refused
 from dfpg.core.terminal import print_error
 from dfpg.training.ema import newest_share, update_average
 from dfpg.training.guard import Guard
 from dfpg.training.history import History
-from dfpg.training.snapshots import halved
 
 KEPT = 2
 
@@ -53,7 +52,8 @@ class TrainingState:
         if self.course:
             update_average(self.course, generator, newest_share(self.step))
         if self.step in kept:
-            self.snapshots[self.step] = halved(self.course)
+            copy = {name: value.cpu().clone() for name, value in self.course.items()}
+            self.snapshots[self.step] = in_half(copy)
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from dfpg.core.files import write_text
@@ -16,22 +15,11 @@ from dfpg.methods.base import Method
 from dfpg.methods.weights import save_weights
 
 INDEX = "index.csv"
-LARGEST = torch.finfo(torch.float16).max
 
 
 def snapshot_steps(shares: Sequence[float], steps: int) -> set[int]:
     """Steps behind the weights that are kept, of a run of ``steps``: at least one each."""
     return {max(1, round(share * steps)) for share in shares}
-
-
-def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A copy in float16, but for what that cannot hold: integers and values above 65,504."""
-    return {
-        name: value.half().cpu()
-        if value.is_floating_point() and float(value.abs().max()) <= LARGEST
-        else value.cpu().clone()
-        for name, value in state.items()
-    }
 
 
 def write_snapshots(
