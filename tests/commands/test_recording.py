@@ -37,16 +37,14 @@ stages:
       cmd: >-
         cd artifacts && mkdir -p weights history cost && echo ${item} > weights/${item}.safetensors
         && echo ${item} > history/${item}.csv && echo ${item} > cost/${item}.json
-        && mkdir -p snapshots/${item} && echo ${item} > snapshots/${item}/index.csv
       deps: [artifacts/priors]
       params: [lr]
       outs:
         - artifacts/weights/${item}.safetensors
         - artifacts/history/${item}.csv
         - artifacts/cost/${item}.json
-        - artifacts/snapshots/${item}
 """
-FILES = ("weights/b2.safetensors", "history/b2.csv", "cost/b2.json", "snapshots/b2/index.csv")
+FILES = ("weights/b2.safetensors", "history/b2.csv", "cost/b2.json")
 FACTS = {"seed": 0, "inputs": {"vgg16.safetensors": "ab", "b.safetensors": "cd"}}
 
 
