@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.toy_scores import index_rows
+from helpers.toy_scores import PEOPLE, index_rows
 
 from dfpg.commands.rescore import PART, _describe_difference, choose_part, rescore
 from dfpg.core.errors import UserError
@@ -26,8 +26,8 @@ def test_the_part_is_of_every_subset_and_framing_and_the_same_for_everybody(conf
 def test_a_part_of_few_people_is_one_image_of_each(config):
     index = index_rows(config, "a")
     part = choose_part(config, "a", index)
-    assert part.groupby(["subset", "mode"])["person"].nunique().eq(7).all()
-    assert len(part) == 7 * len(part.groupby(["subset", "mode"]))
+    assert part.groupby(["subset", "mode"])["person"].nunique().eq(PEOPLE).all()
+    assert len(part) == PEOPLE * len(part.groupby(["subset", "mode"]))
 
 
 def test_without_a_record_there_is_one_line(config, tmp_path, monkeypatch):

@@ -229,7 +229,7 @@ def test_the_interval_is_over_sharp_images(config, metrics):
     assert "paper Tables 1, 2 and 4" in lines[0][2]
     few = summarise(config, once[:9], psnr)
     assert few.splitlines()[:2] == [
-        "mean over 9 images",
+        "mean over 9 images, without intervals: of 9 sharp images they would say nothing",
         "psnr             23.0000, higher is better",
     ]
 
@@ -237,14 +237,17 @@ def test_the_interval_is_over_sharp_images(config, metrics):
 def test_an_interval_says_nothing_impossible(config, metrics):
     """Case 10: three pairs gave an SSIM in [0.04, 5.86]."""
     ssim = {"ssim_matlab_rgb": metrics["ssim_matlab_rgb"], "lpips_alex": metrics["lpips_alex"]}
-    values = {"ssim_matlab_rgb": [0.99, 0.4, 0.99, 0.98, 0.99], "lpips_alex": [0.0, 0.9, 0, 0, 0]}
-    five = pd.DataFrame({"sharp": list("abcde"), **values})
-    lines = summarise(config, five[:3], ssim).splitlines()
+    values = {
+        "ssim_matlab_rgb": [0.99, 0.4, 0.99, 0.98, 0.99] * 2,
+        "lpips_alex": [0.0, 0.9, 0, 0, 0] * 2,
+    }
+    ten = pd.DataFrame({"sharp": list("abcdefghij"), **values})
+    lines = summarise(config, ten[:3], ssim).splitlines()
     assert lines[0] == (
         "mean over 3 images, without intervals: of 3 sharp images they would say nothing"
     )
     assert lines[1] == "ssim_matlab_rgb  0.7933, higher is better"
-    lines = summarise(config, five, ssim).splitlines()
+    lines = summarise(config, ten, ssim).splitlines()
     assert re.match(r"ssim_matlab_rgb  0\.8700 \[-?[01]\.\d+, 1\.0000\], higher", lines[1])
     assert re.match(r"lpips_alex       0\.1800 \[0\.0000, \d+\.\d+\], lower", lines[3])
 

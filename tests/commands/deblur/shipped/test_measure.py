@@ -28,7 +28,7 @@ class Halfway:
         return blurred * self.share
 
 
-def grey_testset(people: int = 5) -> TestSet:
+def grey_testset(people: int = 10) -> TestSet:
     """Sharp is middle grey (0 on the signed scale, nearly), blurred is 40 levels off."""
     stream = np.random.default_rng(1)
     signs = stream.choice([-1, 1], (people * 2, SIDE, SIDE, 3))
@@ -36,13 +36,14 @@ def grey_testset(people: int = 5) -> TestSet:
     index["subset"] = "ffhq"
     index["person"] = [f"p{image // 2}" for image in range(people * 2)]
     index["sharp"] = index["image"]
+    index["size"], index["kernel"] = 13, index["image"]
     sharp = np.full(signs.shape, 127, np.uint8)
     return TestSet(sharp, (127 + 40 * signs).astype(np.uint8), index)
 
 
 def test_a_model_that_returns_its_input_gains_nothing(config):
     found = score(config, Halfway(1.0), CPU, grey_testset())
-    assert (found.images, found.people) == (10, 5)
+    assert (found.images, found.people) == (20, 10)
     assert found.gain == found.low == found.high == 0
     assert found.blurred == found.restored
 
