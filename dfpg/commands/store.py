@@ -30,8 +30,9 @@ from dfpg.stages.code import describe_code
 STORE = Path("store")
 LIMIT_MB = 100.0  # git keeps every version for ever
 NO_RECORD = (
-    "no record of this version's trainings is in the store: `make smoke` runs everything with tiny "
-    "networks in minutes, `make retrain` trains the runs, `make record` makes a record"
+    "no record of this version's trainings is in the store: `make graph` trains and scores all "
+    "runs here (hours, which `dfpg doctor` estimates; it resumes), `make smoke` runs everything "
+    "with tiny networks in minutes"
 )
 
 

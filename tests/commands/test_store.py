@@ -66,7 +66,7 @@ def test_without_a_record_there_is_one_line(toy):
         store.pull_outputs(toy, [Path("d")])
     assert "\n" not in str(caught.value)
     assert "make smoke" in str(caught.value)
-    assert "make retrain" in str(caught.value)
+    assert "make graph" in str(caught.value)
 
 
 @pytest.mark.parametrize("wanted", ["d", "d/x", "."])
