@@ -62,12 +62,12 @@ def csv_text(kind: type[Record], records: Iterable[Record]) -> str:
     return csv_lines(list(kind.model_fields), (record.model_dump() for record in records))
 
 
-def csv_lines(columns: Sequence[str], lines: Iterable[Mapping[str, str]]) -> str:
+def csv_lines(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
     """CSV of lines whose columns only the data decide; a field that a line lacks is empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: to_cell(cell) for name, cell in line.items()} for line in lines)
+    writer.writerows({name: to_cell(str(cell)) for name, cell in line.items()} for line in lines)
     return stream.getvalue()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 from helpers.toy_scores import write_artifacts
@@ -13,6 +15,7 @@ from dfpg.analysis.agreement import (
 )
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.floor import Floor
+from dfpg.analysis.records import csv_text
 from dfpg.analysis.tables import estimate_columns, table_records
 from dfpg.analysis.tolerances import DETECTION_SHARE, DISTANCE, IMAGE
 from dfpg.analysis.verification import load_observations
@@ -148,3 +151,10 @@ def test_observations_of_other_images_are_refused(config, scores, observations):
     some = observations.rows["sharp"]["image"].tolist()[:-1]
     with pytest.raises(UserError, match="seen in other images"):
         recognition(config, scores, observations, restrict_observations(observations, some))
+
+
+def test_agreement_is_written_with_its_numbers_and_answers(config, scores, observations):
+    records = agreement(config, scores, scores, observations)
+    header, *lines = csv_text(type(records[0]), records).splitlines()
+    found = next(csv.DictReader([header, *lines]))
+    assert (found["images"], found["agrees"]) == ("40", "True")

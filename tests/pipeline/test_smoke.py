@@ -29,7 +29,8 @@ def test_every_table_has_every_row_with_a_value(clone):
         table = pd.read_csv(clone / "results" / f"{name}.csv")
         measured = table[(table["metric"] == metric) & table["value"].notna()]
         assert set(table["row"]) - set(measured["row"]) <= {"shen2020"}, name  # reported only
-        assert (measured["ci_low"] <= measured["ci_high"]).all()
+        known = measured.dropna(subset="ci_low")  # of few people there is no interval
+        assert (known["ci_low"] <= known["ci_high"]).all()
         assert (table["profile"] == "smoke").all()
 
 
@@ -63,7 +64,7 @@ def test_a_learning_rate_retrains_its_run_alone(clone):
 
 def test_experiments_can_be_queued_and_run(clone):
     """Each runs in a folder of its own, which has nothing but what git and DVC give it."""
-    for value in ("0.002", "0.003"):
+    for value in ("0.0002", "0.0003"):
         run(clone, "dvc", "exp", "run", "--queue", "-S", f"runs.b1.lr={value}", "train@b1")
     run(clone, "dvc", "queue", "start", "-j", "1")
     states: list[str] = []
