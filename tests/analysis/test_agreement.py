@@ -153,8 +153,8 @@ def test_observations_of_other_images_are_refused(config, scores, observations):
         recognition(config, scores, observations, restrict_observations(observations, some))
 
 
-def test_agreement_is_written_with_its_numbers_and_answers(config, scores, observations):
+def test_agreement_is_written_with_its_numbers(config, scores, observations):
     records = agreement(config, scores, scores, observations)
     header, *lines = csv_text(type(records[0]), records).splitlines()
     found = next(csv.DictReader([header, *lines]))
-    assert (found["images"], found["agrees"]) == ("40", "True")
+    assert (found["images"], found["outside"]) == ("40", "0")
