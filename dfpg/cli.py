@@ -39,9 +39,9 @@ app.registered_commands += (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from dfpg import __version__
 
-        say(f"dfpg-bench {version('dfpg-bench')}")
+        say(f"dfpg-bench {__version__}")
         raise typer.Exit
 
 
@@ -201,22 +201,6 @@ def doctor(
     else:
         say(render(report))
     raise typer.Exit(0 if report.ready else 1)
-
-
-@app.command()
-def calibrate(
-    weights: Annotated[Path, typer.Argument(help="Folder of DMPHN's six published files.")],
-    images: Annotated[int, typer.Option(help="Images per column; 0.2 s each on a core.")] = 96,
-) -> None:
-    """Score the published DMPHN on protocol B's test set, beside the paper's row of Table 2.
-
-    Says whether test images are as hard as the paper's. Needs no training, and a test set at 128 px
-    of your own photographs: `dvc repro testsets@b` in the profile research.
-    """
-    from dfpg.commands.calibrate import calibrate as compare_with_paper
-    from dfpg.core.config import load_config
-
-    say(compare_with_paper(load_config(), weights, images))
 
 
 @app.command()

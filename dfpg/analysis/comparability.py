@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from dfpg.analysis.estimates import Estimate, subset_names
+from dfpg.analysis.result_records import DeviationRecord, TableRecord
 from dfpg.analysis.training_cost import training_images
 from dfpg.core.config import NOMINAL_SIZES, REFERENCE_SIZE, Config
 from dfpg.core.profile import resolve_profile
-from dfpg.paper.published import MATCH_TOLERANCE, PublishedValue
+from dfpg.paper.published import (
+    ERRATA,
+    MATCH_TOLERANCE,
+    PublishedKey,
+    PublishedValue,
+    published_values,
+)
 from dfpg.paper.tables import MEAN, SURROGATE, TEST_SETS, VGGFACE, Column, Row
 
 MATCHES, WITHIN, DEVIATES = "matches", "within interval", "deviates"
@@ -138,4 +145,31 @@ def _sources(config: Config, column: Column) -> list[tuple[str, str]]:
     subsets = config.protocols[TEST_SETS[column.test_set].protocol].test.subsets
     return [
         (name, subset.source) for name, subset in subsets.items() if column.subset in (name, MEAN)
+    ]
+
+
+def deviation_records(tables: Mapping[str, Sequence[TableRecord]]) -> list[DeviationRecord]:
+    """One record per figure that the paper prints: published, reproduced, verdict, erratum."""
+    found = {
+        PublishedKey(name, record.row, record.protocol, record.subset, record.metric): record
+        for name, records in tables.items()
+        for record in records
+    }
+    return [
+        DeviationRecord(
+            table=key.table,
+            row=key.row,
+            protocol=key.test_set,
+            subset=key.subset,
+            metric=key.metric,
+            published=published.text,
+            value=found[key].value,
+            ci_low=found[key].ci_low,
+            ci_high=found[key].ci_high,
+            deviation=found[key].deviation,
+            verdict=found[key].verdict,
+            reason=found[key].reason,
+            erratum=ERRATA.get(key, ""),
+        )
+        for key, published in published_values().items()
     ]

@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dfpg.analysis.estimates import ColumnEstimates, Estimate
-from dfpg.paper.tables import BASELINES, CLASSICAL, Column
+import pandas as pd
+
+from dfpg.analysis.estimates import ColumnEstimates, Estimate, estimate_column
+from dfpg.core.config import Config
+from dfpg.paper.tables import BASELINES, CLASSICAL, MEAN, TABLES, TEST_SETS, Column
 
 ABOVE, NOT_ABOVE = "above", "not above"
 
@@ -51,3 +54,22 @@ def floor_of(estimates: Iterable[Mapping[Column, ColumnEstimates | None]]) -> Fl
             for key in [(column, run, convention)]
         }
     )
+
+
+def measure_floor(
+    config: Config,
+    scores: pd.DataFrame,
+    estimates: Mapping[str, Mapping[Column, ColumnEstimates | None]],
+) -> Floor:
+    """Which rows are not above the floor, in each column and in the mean of each test set.
+
+    Args:
+        config: the profile.
+        scores: see :func:`dfpg.analysis.estimates.load_scores`.
+        estimates: see :func:`dfpg.analysis.tables.estimate_columns`, by table.
+    """
+    means = {
+        column: estimate_column(config, scores, TABLES[0], column)
+        for column in (Column(test_set, MEAN) for test_set in TEST_SETS)
+    }
+    return floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])

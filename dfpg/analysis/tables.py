@@ -13,6 +13,7 @@ from dfpg.analysis.claim_tests import Evidence
 from dfpg.analysis.comparability import (
     NOT_COMPARABLE,
     comparison_verdict,
+    deviation_records,
     differences_from_paper,
     obstacles,
     printed_variance,
@@ -26,7 +27,7 @@ from dfpg.analysis.estimates import (
     estimate_column,
     load_scores,
 )
-from dfpg.analysis.floor import Floor, floor_of
+from dfpg.analysis.floor import Floor, measure_floor
 from dfpg.analysis.gains import gain_records
 from dfpg.analysis.mechanisms import mechanism_records
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
@@ -69,13 +70,11 @@ from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
-from dfpg.paper.published import ERRATA, PublishedKey, published_values
+from dfpg.paper.published import PublishedKey, published_values
 from dfpg.paper.tables import (
     BASELINES,
     CLASSICAL,
-    MEAN,
     TABLES,
-    TEST_SETS,
     Cell,
     Column,
     Row,
@@ -182,25 +181,6 @@ def estimate_columns(
     return {column: estimate_column(config, scores, table, column) for column in table.columns}
 
 
-def measure_floor(
-    config: Config,
-    scores: pd.DataFrame,
-    estimates: Mapping[str, Mapping[Column, ColumnEstimates | None]],
-) -> Floor:
-    """Which rows are not above the floor, in each column and in the mean of each test set.
-
-    Args:
-        config: the profile.
-        scores: see :func:`dfpg.analysis.estimates.load_scores`.
-        estimates: see :func:`estimate_columns`, by table.
-    """
-    means = {
-        column: estimate_column(config, scores, TABLES[0], column)
-        for column in (Column(test_set, MEAN) for test_set in TEST_SETS)
-    }
-    return floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])
-
-
 def _robustness_scores(config: Config, folder: Path) -> dict[Cell, PairedScores]:
     """The robustness curve, where ``dfpg robustness`` has run."""
     measured = (folder / f"{BASELINE_PART}.csv").exists()
@@ -254,33 +234,6 @@ def metric_values(tables: Mapping[str, Sequence[TableRecord]]) -> dict[str, Any]
                 cells = nested.setdefault(name, {}).setdefault(record.row, {})
                 cells.setdefault(column, {})[record.metric] = round(record.value, 5) + 0.0
     return nested
-
-
-def deviation_records(tables: Mapping[str, Sequence[TableRecord]]) -> list[DeviationRecord]:
-    """One record per figure that the paper prints: published, reproduced, verdict, erratum."""
-    found = {
-        PublishedKey(name, record.row, record.protocol, record.subset, record.metric): record
-        for name, records in tables.items()
-        for record in records
-    }
-    return [
-        DeviationRecord(
-            table=key.table,
-            row=key.row,
-            protocol=key.test_set,
-            subset=key.subset,
-            metric=key.metric,
-            published=published.text,
-            value=found[key].value,
-            ci_low=found[key].ci_low,
-            ci_high=found[key].ci_high,
-            deviation=found[key].deviation,
-            verdict=found[key].verdict,
-            reason=found[key].reason,
-            erratum=ERRATA.get(key, ""),
-        )
-        for key, published in published_values().items()
-    ]
 
 
 def _record(

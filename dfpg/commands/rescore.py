@@ -11,8 +11,6 @@ kernel sizes as evenly as there are.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,11 +29,14 @@ from dfpg.analysis.agreement import (
     score_agreement,
 )
 from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.floor import measure_floor
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import TableRecord
-from dfpg.analysis.tables import estimate_columns, measure_floor, table_records
+from dfpg.analysis.tables import estimate_columns, table_records
 from dfpg.analysis.training_cost import training_remarks
 from dfpg.analysis.verification import load_observations
+from dfpg.commands.cards import FOLDER as CARDS
+from dfpg.commands.cards import card, is_made
 from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.device import select_device
@@ -45,15 +46,15 @@ from dfpg.core.paths import ARTIFACTS, PRIORS, REFERENCES, TESTSETS
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.blur.kernels import build_kernels, load_kernels
-from dfpg.data.faces.dataset import load_faces
 from dfpg.data.stratify import one_per_person
-from dfpg.data.testsets import MANIFEST, TestSet, build_testset, open_testset
+from dfpg.data.testsets import MANIFEST, TestSet, open_testset
 from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
 from dfpg.paper.tables import RECOGNITION, TABLES, evaluation_protocols
 from dfpg.pretrained.vggface import WEIGHTS, load_prior
+from dfpg.stages.testsets import synthesise
 
 OUT = ARTIFACTS / "rescored"
 PART = 16  # images of each subset and framing: two of every nominal kernel size
@@ -127,11 +128,8 @@ def _synthesise(config: Config, full: bool) -> tuple[dict[str, TestSet], list[st
     sets: dict[str, TestSet] = {}
     notes = []
     for name in get_args(ProtocolName):
-        settings = config.protocols[name]
-        used = sorted({subset.source for subset in settings.test.subsets.values()})
-        faces = {source: load_faces(source, "test") for source in used}
-        kernels = load_kernels(OUT / "kernels" / f"{settings.kernels}.safetensors")
-        build_testset(config, name, kernels, faces, OUT / "testsets" / name)
+        kernels = load_kernels(OUT / "kernels" / f"{config.protocols[name].kernels}.safetensors")
+        synthesise(config, name, kernels, OUT / "testsets" / name)
         made, recorded = open_testset(OUT / "testsets" / name), open_testset(TESTSETS / name)
         if not made.index.equals(recorded.index):
             raise UserError(
@@ -161,7 +159,7 @@ def _score(config: Config, sets: Mapping[str, TestSet]) -> None:
     }
     cards = {name: _card(config, name, sets, device) for name in parts}
     waiting = {
-        name: protocols for name, protocols in parts.items() if not _is_made(name, cards[name])
+        name: protocols for name, protocols in parts.items() if not is_made(OUT, name, cards[name])
     }
     total = sum(len(sets[name].index) for names in waiting.values() for name in names)
     if not total:
@@ -179,7 +177,7 @@ def _score(config: Config, sets: Mapping[str, TestSet]) -> None:
                 config, name, restore, chosen, metrics, out, str(device), observe, progress
             )
             observe.write(OUT / "recognition" / f"{name}.csv")
-            write_text(OUT / "cards" / f"{name}.json", cards[name])
+            write_text(OUT / CARDS / f"{name}.json", cards[name])
 
 
 def _card(config: Config, name: str, sets: Mapping[str, TestSet], device: torch.device) -> str:
@@ -201,15 +199,7 @@ def _card(config: Config, name: str, sets: Mapping[str, TestSet], device: torch.
         "device": device.type,
         "torch": torch.__version__,
     }
-    text = json.dumps(facts, sort_keys=True)
-    return json.dumps({"fingerprint": hashlib.sha256(text.encode()).hexdigest()}) + "\n"
-
-
-def _is_made(name: str, card: str) -> bool:
-    try:
-        return (OUT / "cards" / f"{name}.json").read_text() == card
-    except OSError:
-        return False
+    return card(facts)
 
 
 def _compare(config: Config, sets: Mapping[str, TestSet]) -> list[AgreementRecord]:

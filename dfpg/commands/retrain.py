@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -15,6 +13,8 @@ import pandas as pd
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.tolerances import TRAINED
+from dfpg.commands.cards import FOLDER as CARDS
+from dfpg.commands.cards import card, is_made
 from dfpg.commands.doctor.forecast import forecast_trainings
 from dfpg.commands.doctor.report import format_duration
 from dfpg.commands.dvc_calls import DVC
@@ -71,7 +71,7 @@ def retrain(config: Config, runs: Sequence[str], jobs: int, root: Path = Path())
         if driver.run({"shared": [(*DVC, "--wait-for-lock", "repro", *SHARED)]}):
             raise FailedError("retrain: dvc repro failed: see above")
         cards = {run: _card(config, run) for run in chosen}
-        waiting = [run for run in chosen if not _is_made(run, cards[run])]
+        waiting = [run for run in chosen if not is_made(OUT, run, cards[run])]
         say(_forecast(config, waiting, jobs))
         tasks = {
             run: [
@@ -82,7 +82,7 @@ def retrain(config: Config, runs: Sequence[str], jobs: int, root: Path = Path())
         }
         failed = driver.run(tasks, jobs)
         for run in set(waiting) - set(failed):
-            write_text(OUT / "cards" / f"{run}.json", cards[run])
+            write_text(OUT / CARDS / f"{run}.json", cards[run])
     if failed:
         raise FailedError(f"retrain: {', '.join(failed)} failed: see above")
     return compare_gains(chosen)
@@ -174,12 +174,4 @@ def _card(config: Config, run: str) -> str:
         "parameters": config.model_dump(mode="json"),
         "images": [sha256(path) for path in sorted(TESTSETS.glob(f"*/{MANIFEST}"))],
     }
-    text = json.dumps(facts, sort_keys=True)
-    return json.dumps({"fingerprint": hashlib.sha256(text.encode()).hexdigest()}) + "\n"
-
-
-def _is_made(run: str, card: str) -> bool:
-    try:
-        return (OUT / "cards" / f"{run}.json").read_text() == card
-    except OSError:
-        return False
+    return card(facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,3 +57,19 @@ def classical(
     from dfpg.commands.classical import choose_classical
 
     say(choose_classical(take))
+
+
+@studies.command()
+def calibrate(
+    weights: Annotated[Path, typer.Argument(help="Folder of DMPHN's six published files.")],
+    images: Annotated[int, typer.Option(help="Images per column; 0.2 s each on a core.")] = 96,
+) -> None:
+    """Score the published DMPHN on protocol B's test set, beside the paper's row of Table 2.
+
+    Says whether test images are as hard as the paper's. Needs no training, and a test set at 128 px
+    of your own photographs: `dvc repro testsets@b` in the profile research.
+    """
+    from dfpg.commands.calibrate import calibrate as compare_with_paper
+    from dfpg.core.config import load_config
+
+    say(compare_with_paper(load_config(), weights, images))

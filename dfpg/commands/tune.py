@@ -22,6 +22,7 @@ from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.core.profile import resolve_profile
 from dfpg.core.profile_edit import set_values
 from dfpg.core.terminal import say
+from dfpg.training.guard import ExplodedError
 from dfpg.training.trial import finished, stamp_trial
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ def tune(runs: Sequence[str], images: int = IMAGES, take: bool = False) -> str:
             if not finished(varied, run, folder):
                 try:
                     train(run, folder, varied)
-                except UserError as error:  # a rate too high is a result, too: it has no gain
-                    if "exploded" not in str(error):
-                        raise
+                except ExplodedError as error:  # a rate too high is a result, too: it has no gain
                     say(f"{run}, trial {trial.name}: {error}")
                 stamp_trial(varied, run, folder)
     records = tuning_records(config, trained, images)

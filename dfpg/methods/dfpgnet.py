@@ -28,15 +28,7 @@ from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, Re
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
 from dfpg.methods.measures import correlation, cosine
-from dfpg.methods.official import (
-    RES_BLOCK,
-    Rule,
-    check_options,
-    counted,
-    length_in,
-    matched,
-    read_state,
-)
+from dfpg.methods.official import RES_BLOCK, Rule, counted, length_in, load_one_file, read_state
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN
@@ -573,6 +565,4 @@ class DFPGNet(Method):
         Raises:
             UserError: missing, damaged, another layout, or of other options.
         """
-        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
-        check_options(path, self, output="tanh", scale_offset=1)
-        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))
+        load_one_file(self, path, NAMES, ACCEPTED, output="tanh", scale_offset=1)

@@ -25,15 +25,7 @@ from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ResBlock
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
-from dfpg.methods.official import (
-    RES_BLOCK,
-    Rule,
-    check_options,
-    counted,
-    length_in,
-    matched,
-    read_state,
-)
+from dfpg.methods.official import RES_BLOCK, Rule, counted, length_in, load_one_file, read_state
 from dfpg.pretrained.parsing import FOUR, one_hot, to_four
 
 STAGES = 4  # skin, hair, inner parts, the whole image
@@ -334,9 +326,7 @@ class Lee2020(Method):
         Raises:
             UserError: missing, damaged, another layout, or of other options.
         """
-        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
-        check_options(path, self, output="tanh")
-        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))
+        load_one_file(self, path, NAMES, ACCEPTED, output="tanh")
 
 
 def masked(images: Sequence[Tensor], masks: Tensor) -> list[Tensor]:

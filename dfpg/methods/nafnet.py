@@ -24,7 +24,7 @@ from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
-from dfpg.methods.official import Rule, check_options, counted, length_in, matched, read_state
+from dfpg.methods.official import Rule, counted, length_in, load_one_file, read_state
 
 LEVELS = 4
 Blocks = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
@@ -242,9 +242,7 @@ class NAFNet(Method):
         Raises:
             UserError: missing, damaged, another layout, or of other options.
         """
-        generator, state = self.networks["generator"], read_state(path, ACCEPTED)
-        check_options(path, self, pixels="unit")
-        generator.load_state_dict(matched(path, generator, state, NAMES, ACCEPTED))
+        load_one_file(self, path, NAMES, ACCEPTED, pixels="unit")
 
 
 def psnr(restored: Tensor, sharp: Tensor) -> Tensor:

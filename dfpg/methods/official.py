@@ -254,6 +254,26 @@ def matched(
     return found
 
 
+def load_one_file(
+    method: Method, path: Path, rules: Sequence[Rule], accepted: str, **needed: object
+) -> None:
+    """Fill a method's generator from a PyTorch file with its authors' names.
+
+    Args:
+        method: to fill.
+        path: of the file.
+        rules: see :func:`matched`, as ``accepted``.
+        accepted: what the method reads, for messages.
+        needed: options that the authors' code has and the file does not show.
+
+    Raises:
+        UserError: missing, damaged, another layout, or of other options.
+    """
+    generator, state = method.networks["generator"], read_state(path, accepted)
+    check_options(path, method, **needed)
+    generator.load_state_dict(matched(path, generator, state, rules, accepted))
+
+
 def _core(shape: Sequence[int]) -> list[int]:
     """Lengths of the axes between the first and the last one longer than 1."""
     long = [axis for axis, length in enumerate(shape) if length != 1]

@@ -12,15 +12,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.errors import UserError
-from dfpg.core.schedule import training_steps
-from dfpg.core.seeds import derive_seed, generator
-from dfpg.data.augmentation import face_views
+from dfpg.core.seeds import generator
 from dfpg.data.blur.blind import LI2020, WANG2021, degrade, draw_degradation
-from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.faces.generic import generic_pictures
@@ -29,32 +25,13 @@ from dfpg.methods.batch import (
     NO_BLUR,
     BlindBatch,
     LabelledBatch,
-    PairBatch,
     UnpairedBatch,
     contents,
 )
-from dfpg.training.batches import BatchSource, centre_kernels
+from dfpg.training.batches import Labels, Plain, centre_kernels, reseeded
+from dfpg.training.pair_views import FreshPairs, Pairs
 
-Labels = NDArray[np.uint8]
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
-
-
-class Plain(BatchSource):
-    """The batches themselves, and the base of the other views."""
-
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
-        run = config.runs[run_name]
-        super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
-        self.steps = training_steps(config, run_name)
-        self.labels = labels
 
 
 class Labelled(Plain):
@@ -114,73 +91,6 @@ class Growing(Labelled):
         return np.broadcast_to(drawn, self.batch_size).astype(np.int64)
 
 
-class Pairs(Plain):
-    """Two measurements of each face (:class:`PairBatch`), for Xia and Chakrabarti 2019.
-
-    As in the released code there are no others: view, kernels and noise of a face are the same
-    whenever it comes again, in the order of the plain batches.
-    """
-
-    def batch(self, step: int) -> PairBatch:
-        """Batch of ``step``."""
-        rows = self.face_indices(step)
-        sharp = torch.cat([self._view(row) for row in rows.tolist()])
-        first, second = (self._measure(rows, sharp, name) for name in ("first", "second"))
-        faces = torch.from_numpy(rows).to(self.device)
-        return PairBatch(sharp, *first, faces, *second)
-
-    def _view(self, row: int) -> Tensor:
-        picture = self._pictures[row : row + 1].to(self.device)
-        stream = self._face_stream(row, "view")
-        return face_views(
-            picture, self.settings.crop, self.settings.augmentation, self.image_size, stream
-        )
-
-    def _measure(
-        self, rows: NDArray[np.int64], sharp: Tensor, name: str
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Blurred faces [N, 3, H, W], kernels [N, K, K] and sizes [N] of one measurement."""
-        sizes, kernels, noise = [], [], []
-        for row in rows.tolist():
-            stream = self._face_stream(row, name)
-            size = int(stream.choice(self.keys))
-            sizes.append(size)
-            kernels.append(self.kernel(size, stream.random()))
-            noise.append(stream.standard_normal(tuple(sharp.shape[1:]), np.float32))
-        blurring = torch.stack(kernels).to(self.device)
-        drawn = torch.from_numpy(np.stack(noise)).to(self.device)
-        blurred = add_noise(blur(sharp, blurring), drawn, self.settings.noise, white=2)
-        return blurred, blurring, torch.tensor(sizes, device=self.device)
-
-    def _face_stream(self, row: int, name: str) -> np.random.Generator:
-        return generator(self.seed, "pairs", self.protocol, row, name)
-
-
-class FreshPairs(Plain):
-    """The plain batch with a second measurement, both new whenever a face comes again.
-
-    So the released code trains where it sees sharp faces (``variant: supervised``).
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
-        super().__init__(config, run_name, faces, kernels, device, labels)
-        self.second = Plain(_reseeded(config, "second"), run_name, faces, kernels, device)
-
-    def batch(self, step: int) -> PairBatch:
-        """Batch of ``step``."""
-        plain = super().batch(step)
-        blurred, kernels, size = self.second.blur_images(plain.sharp, step)
-        return PairBatch(**contents(plain), blurred2=blurred, kernels2=kernels, size2=size)
-
-
 class Unpaired:
     """Sharp and blurred faces of different people (:class:`UnpairedBatch`), for Lu et al. 2019.
 
@@ -209,7 +119,7 @@ class Unpaired:
         is_sharp = np.array([person in chosen for person in faces.people])
         self._rows = [torch.from_numpy(np.flatnonzero(part)) for part in (is_sharp, ~is_sharp)]
         parts = [_subset(faces, rows.numpy()) for rows in self._rows]
-        other = _reseeded(config, "sharp")
+        other = reseeded(config, "sharp")
         self._sharp = Plain(other, run_name, parts[0], kernels, device, labels)
         self._blurred = Plain(config, run_name, parts[1], kernels, device, labels)
 
@@ -320,11 +230,6 @@ def open_view(
             f"runs.{run_name}: its method asks for batches {name!r}: use {', '.join(VIEWS)}"
         )
     return VIEWS[name](config, run_name, faces, kernels, device, labels)
-
-
-def _reseeded(config: Config, axis: str) -> Config:
-    """The same configuration with streams of its own."""
-    return config.model_copy(update={"seed": derive_seed(config.seed, "view", axis)})
 
 
 def _subset(faces: FaceSet, rows: NDArray[np.int64]) -> FaceSet:

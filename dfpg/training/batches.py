@@ -11,12 +11,15 @@ from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
 from dfpg.core.errors import UserError
-from dfpg.core.seeds import generator
+from dfpg.core.schedule import training_steps
+from dfpg.core.seeds import derive_seed, generator
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank, canvas_size
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.methods.batch import NO_BLUR, Batch
+
+Labels = NDArray[np.uint8]  # parsing maps of the training faces
 
 
 class BatchSource:
@@ -138,3 +141,26 @@ def centre_kernels(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.floa
     """Kernels [N, K, K] in the middle of an odd, larger canvas: [N, canvas, canvas]."""
     margin = (canvas - kernels.shape[-1]) // 2
     return np.pad(kernels, ((0, 0), (margin, margin), (margin, margin)))
+
+
+class Plain(BatchSource):
+    """The batches themselves, and the base of the views of them."""
+
+    def __init__(
+        self,
+        config: Config,
+        run_name: str,
+        faces: FaceSet,
+        kernels: KernelBank,
+        device: torch.device,
+        labels: Labels | None = None,
+    ) -> None:
+        run = config.runs[run_name]
+        super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
+        self.steps = training_steps(config, run_name)
+        self.labels = labels
+
+
+def reseeded(config: Config, axis: str) -> Config:
+    """The same configuration with streams of its own."""
+    return config.model_copy(update={"seed": derive_seed(config.seed, "view", axis)})

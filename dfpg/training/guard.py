@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
+from dfpg.core.errors import UserError
+
 DROP = 3.0  # dB below the best validation gain
 TIMES = 20.0  # a loss over the median of its recent values
 RECENT = 100  # values of a loss whose median is taken
 ENOUGH = 20  # values before a loss is judged
+
+
+class ExplodedError(UserError):
+    """A training exploded a second time."""
 
 
 @dataclass

@@ -35,6 +35,7 @@ from dfpg.training.agreement import together
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import gradient_shares
 from dfpg.training.ema import clone
+from dfpg.training.guard import ExplodedError
 from dfpg.training.imbalance import new_imbalances
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 from dfpg.training.recipe import resolve_recipe
@@ -227,12 +228,12 @@ def go_back(
         A line that says what happened.
 
     Raises:
-        UserError: it is the second time.
+        ExplodedError: it is the second time.
     """
     step, before = state.step, state.guard.exploded_at
     told = f"{run_name}: step {step}: {fault or 'another process found that it explodes'}"
     if before is not None:
-        raise UserError(
+        raise ExplodedError(
             f"{told}; it had exploded at step {before} already and went on at half the rate: "
             f"lower runs.{run_name}.lr, or set training.clip, then run again"
         )
