@@ -96,7 +96,7 @@ def test_a_network_that_is_not_the_recorded_one_is_found(tree):
 
 
 def test_a_learning_rate_retrains_its_run_alone_as_an_experiment(tree):
-    ran = executed(run(tree, "dvc", "exp", "run", "-S", "runs.b1.lr=0.0002"))
+    ran = executed(run(tree, "dvc", "exp", "run", "-S", "runs.b1.lr=0.00005"))
     assert {name for name in ran if name.startswith("train")} == {"train@b1"}
     assert "tables" in ran
     found = json.loads(run(tree, "dvc", "metrics", "diff", "--json"))
