@@ -39,9 +39,9 @@ app.registered_commands += (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from dfpg import __version__
+        from importlib.metadata import version
 
-        say(f"dfpg-bench {__version__}")
+        say(f"dfpg-bench {version('dfpg-bench')}")
         raise typer.Exit
 
 
