@@ -76,7 +76,8 @@ class Method(ABC):
     A subclass sets ``system``, ``contract``, ``Options`` and ``multiple``, and ``recipe`` where its
     paper gives one, and fills ``networks`` in its constructor, which takes its name, validated
     options and a :class:`Setting`. Everything
-    that ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights.
+    that ``restore`` needs is part of ``networks["generator"]``: only that is stored as weights,
+    without its ``encoder``.
     Published weights are read by ``load_official`` where a subclass has one.
     """
 
@@ -86,6 +87,8 @@ class Method(ABC):
     Options: ClassVar[type[Frozen]]
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
+    # The generator's part that is the prior network as it is, if one is: kept once, in its own file.
+    encoder: ClassVar[str | None] = None
     view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
     # Options that weights files of earlier versions do not state, as they were then.
     earlier_options: ClassVar[Mapping[str, Any]] = {}

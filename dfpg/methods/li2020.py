@@ -293,6 +293,7 @@ class Li2020(Method):
     Options = Li2020Options
     options: Li2020Options
     multiple = 1
+    encoder: ClassVar[str | None] = "trunk"
     view: ClassVar[str] = "blind_motion"
     system = System(
         "DFDNet", "Li et al., ECCV", 2020, weights="CC BY-NC-SA 4.0; not read: other networks"
@@ -338,7 +339,6 @@ class Li2020(Method):
             )
         generator = Generator(options, size, setting.seed)
         prior = setting.prior
-        # A weights file brings its own encoder; this one is then only its place.
         generator.attach(prior if isinstance(prior, PriorNetwork) else random_trunk(setting.seed))
         self.networks["generator"] = generator
         if options.objective == "native" and prior is not None:
@@ -351,7 +351,7 @@ class Li2020(Method):
 
     @classmethod
     def needs_prior(cls, _options: Li2020Options) -> bool:
-        """It is the encoder, and part of the stored weights."""
+        """It is the encoder."""
         return True
 
     def optimisers(self, lr: float, lr_discriminator: float) -> dict[str, torch.optim.Optimizer]:

@@ -18,11 +18,12 @@ from dfpg.core.config import (
     validation_message,
 )
 from dfpg.core.errors import UserError, within_memory
+from dfpg.core.paths import PRIORS
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting
 from dfpg.methods.names import check_name
 from dfpg.methods.weights import load_weights, read_card
-from dfpg.pretrained.vggface import prior_taps
+from dfpg.pretrained.vggface import load_prior, prior_taps
 
 NEEDED = ("system", "contract", "Options", "multiple")  # of a method's class
 
@@ -127,11 +128,17 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
     return method
 
 
-def build_restorer(weights: Path, device: torch.device) -> Method:
-    """A trained method from its weights file alone, ready for ``restore``.
+def build_restorer(weights: Path, device: torch.device, priors: Path = PRIORS) -> Method:
+    """A trained method from its weights file, ready for ``restore``.
+
+    Args:
+        weights: what :func:`dfpg.methods.weights.save_weights` wrote.
+        device: where it is to restore.
+        priors: folder of the prior network, which is read if the method has it as its encoder.
 
     Raises:
-        UserError: not readable, not of this suite, or its method or options are unknown here.
+        UserError: not readable, not of this suite, or its method or options are unknown here; or
+            its encoder is missing, or another one than it was trained with.
     """
     card = read_card(weights)
     method_type = method_class(card.method, str(weights))
@@ -140,7 +147,8 @@ def build_restorer(weights: Path, device: torch.device) -> Method:
         options = method_type.Options.model_validate(stated)
     except ValidationError as error:
         raise UserError(validation_message(weights, error)) from error
-    setting = Setting(card.image_size, 0, prior=None, prior_taps=(), prior_input="canonical")
+    prior = None if method_type.encoder is None else load_prior(priors)
+    setting = Setting(card.image_size, 0, prior=prior, prior_taps=(), prior_input="canonical")
     method = _construct(card.method, options, setting)
     load_weights(weights, method)
     return method.to(device).train(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ class WeightsCard:
     ``official`` is the SHA-256 of the published file or folder that the weights come from
     (``dfpg.methods.official.digest``), None where they were trained here. ``exploded_at`` is the
     step from which the training went back to its last checkpoint, to go on at half the rate.
+    ``encoder`` is the SHA-256 of the prior network's values where the method has it as a part: that
+    is not in the file.
     """
 
     method: str
@@ -29,6 +32,7 @@ class WeightsCard:
     steps: int
     official: str | None = None
     exploded_at: int | None = None
+    encoder: str | None = None
 
 
 def save_weights(
@@ -63,6 +67,9 @@ def save_weights(
     }
     if exploded_at is not None:
         card["exploded_at"] = exploded_at
+    if method.encoder is not None:
+        card["encoder"] = _digest(_encoder(state, method))
+        state = {name: value for name, value in state.items() if not _of_encoder(name, method)}
     stored = state if official else in_half(state)
     write_checked(path, stored, card)  # it keeps the order of the options: networks are built in it
 
@@ -91,7 +98,7 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
 
     Raises:
         UserError: as :func:`read_card`; or the file holds another method or other layers, or
-            values that are not finite.
+            values that are not finite, or was trained with another encoder than the method has.
     """
     card = read_card(path)
     if card.method != method.name:
@@ -102,6 +109,14 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
         raise UserError(f"{path}: damaged weights ({error}); train the run again") from error
     network = method.networks["generator"]
     expected = network.state_dict()
+    if method.encoder is not None:
+        encoder = _encoder(expected, method)
+        if card.encoder != _digest(encoder):
+            raise UserError(
+                f"{path}: trained with another prior network than the one here: take both from one "
+                "record, or train the run again"
+            )
+        state |= encoder
     for name in sorted(expected.keys() | state.keys()):
         if name not in state or name not in expected:
             where = "missing from" if name not in state else "unexpected in"
@@ -113,3 +128,19 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
             raise UserError(f"{path}: {name} is not finite; train the run again")
     network.load_state_dict(state)
     return card
+
+
+def _of_encoder(name: str, method: Method) -> bool:
+    return method.encoder is not None and name.startswith(f"{method.encoder}.")
+
+
+def _encoder(state: Mapping[str, Tensor], method: Method) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if _of_encoder(name, method)}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the tensors' values in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

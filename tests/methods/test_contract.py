@@ -14,12 +14,15 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from dfpg.core.checked import write_checked
 from dfpg.core.device import process_group
 from dfpg.data.blur.degrade import blur
-from dfpg.methods.base import Method, Setting
+from dfpg.methods.base import Method, PriorFeatures, Setting
+from dfpg.methods.li2020 import random_trunk
 from dfpg.methods.names import method_names
 from dfpg.methods.registry import build_restorer, method_class
 from dfpg.methods.weights import load_weights, save_weights
+from dfpg.pretrained.vggface import WEIGHTS
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import discriminator_auc, gradient_shares, mechanism_figures
 
@@ -104,7 +107,11 @@ def training_batch(method: Method, count: int) -> AnyBatch:
 
 
 def build(
-    name: str, changes: dict[str, Any] | None = None, seed: int = 0, size: int = SIDE
+    name: str,
+    changes: dict[str, Any] | None = None,
+    seed: int = 0,
+    size: int = SIDE,
+    prior: PriorFeatures | None = None,
 ) -> Method:
     """A method at its small options plus ``changes``."""
     method = method_class(name)
@@ -112,7 +119,7 @@ def build(
     taps = ("relu1_2", "relu2_2", "relu3_3")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return method(name, options, Setting(size, seed, AnyTap(), taps, "canonical"))
+        return method(name, options, Setting(size, seed, prior or AnyTap(), taps, "canonical"))
 
 
 def psnr(images: Tensor, sharp: Tensor) -> float:
@@ -217,13 +224,16 @@ def test_gradient_reaches_every_trainable_parameter_within_three_steps(name: str
 def test_stored_weights_restore_exactly_as_the_method_that_wrote_them(
     name: str, tmp_path: Path
 ) -> None:
-    method, other = build(name, seed=1).train(), build(name, seed=2)
+    prior = random_trunk(3) if method_class(name).encoder is not None else None
+    method, other = build(name, seed=1, prior=prior).train(), build(name, seed=2, prior=prior)
     train(method, training_batch(method, 2), method.optimisers(1e-3, 1e-3), 1)
     for value in method.networks["generator"].state_dict().values():
         value.copy_(value.half() if value.is_floating_point() else value)  # as files keep them
     save_weights(tmp_path / "w.safetensors", method, steps=1)
     load_weights(tmp_path / "w.safetensors", other)
-    alone = build_restorer(tmp_path / "w.safetensors", torch.device("cpu"))
+    if prior is not None:  # the encoder has a file of its own
+        write_checked(tmp_path / WEIGHTS, prior.state(), {})
+    alone = build_restorer(tmp_path / "w.safetensors", torch.device("cpu"), tmp_path)
     expected = method.restore(pictures(2, 6))
     assert torch.equal(other.restore(pictures(2, 6)), expected)
     torch.testing.assert_close(alone.restore(pictures(2, 6)), expected)  # channels_last

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from helpers.steps import step, train
 from pydantic import ValidationError
+from safetensors.torch import load_file
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.errors import UserError
@@ -202,13 +203,19 @@ def test_the_encoder_is_the_prior_network_itself_and_never_trained(
     assert all(torch.equal(value, before[key]) for key, value in trunk.state().items())
 
 
-def test_weights_bring_their_encoder_and_dictionaries(make: Make, tmp_path: Path) -> None:
-    method = make().train()
+def test_weights_bring_their_dictionaries_and_name_their_encoder(
+    make: Make, trunk: PriorNetwork, tmp_path: Path
+) -> None:
+    method, path = make().train(), tmp_path / "w.safetensors"
     step(method, Pair(), method.optimisers(1e-2, 1e-2))
-    save_weights(tmp_path / "w.safetensors", method, 1)
+    save_weights(path, method, 1)
+    assert not [name for name in load_file(path) if name.startswith("trunk")]
     other = make(inference=True)
     assert set(other.networks) == {"generator"}
-    load_weights(tmp_path / "w.safetensors", other)
+    with pytest.raises(UserError, match="another prior network"):
+        load_weights(path, other)
+    cast(Any, other.networks["generator"]).attach(trunk)
+    load_weights(path, other)
     load_weights(tmp_path / "w.safetensors", method)  # as they are stored
     assert torch.equal(other.restore(Pair().blurred), method.restore(Pair().blurred))
 
