@@ -79,14 +79,13 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     return folder, {command: run(folder, command) for command in commands.splitlines()}
 
 
-def test_the_methods_row_is_in_table_2_with_intervals(outputs):
+def test_the_methods_row_is_in_table_2(outputs):
     folder, _ = outputs
     table = pd.read_csv(folder / "artifacts" / "try" / "table2.csv")
     rows = table[(table["row"] == "residual") & (table["metric"] == "psnr")]
     assert len(rows) == 6
     assert rows["value"].between(5, 60).all()
-    assert (rows["ci_low"] <= rows["value"]).all()
-    assert (rows["value"] <= rows["ci_high"]).all()
+    assert rows["ci_low"].isna().all()  # as the page says: too few people
     assert set(rows["fidelity"]) == {"reimplementation"}
 
 
