@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from dfpg.commands import tune as module
-from dfpg.commands.tune import COMMON, TRIALS, paper_rates, trial_config, trials_of, tune
+from dfpg.commands.tune import (
+    ALONE,
+    TRIALS,
+    WITH_DISCRIMINATOR,
+    paper_rates,
+    trial_config,
+    trials_of,
+    tune,
+)
 from dfpg.core.config import Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import use_profile
@@ -45,9 +53,10 @@ def test_every_run_has_as_many_trials_and_they_differ_in_rates_and_length_alone(
     for run in (*RUNS, "xia2019", "yasarla2020"):
         trials = trials_of(config, run)
         assert len(trials) == len(set(trials)) == TRIALS
-        assert trials[: len(COMMON)] == COMMON
-    varied = trial_config(config, "dfpg_b", COMMON[1], 40)
-    assert varied.runs["dfpg_b"].lr == pytest.approx(1e-4 / 3)  # the paper's 1e-4, not 5e-4
+        assert trials == (WITH_DISCRIMINATOR if run in ("dfpg_b", "yasarla2020") else ALONE)
+    varied = trial_config(config, "dfpg_b", WITH_DISCRIMINATOR[1], 40)
+    assert varied.runs["dfpg_b"].lr == pytest.approx(1e-4 / 3)  # the paper's 1e-4, not 1e-3
+    assert varied.runs["dfpg_b"].lr_discriminator == pytest.approx(1e-5 / 3)  # the same ratio
     assert varied.runs["dfpg_b"].images == 40
     same = {"runs": config.runs}
     assert varied.model_copy(update=same) == config
