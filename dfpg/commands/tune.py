@@ -1,8 +1,9 @@
 """Equal tuning: as many trials of the learning rates for every run, at one short budget.
 
-Every run gets ``TRIALS`` trials around its paper's rates. With a discriminator, three of them keep
-the paper's ratio of the two rates, and two change it. A method without one spends on its one rate
-what the others spend on two. A trial is scored by what the run gains over the
+Every run gets ``TRIALS`` trials around its paper's rates: a third of them, as they are, three and
+nine times them, and a fifth one, with a third of the discriminator's rate alone, or a ninth of the
+only rate. The ablation's runs take what was best for the whole network: like the paper's, they
+differ in the network and in nothing else. A trial is scored by what the run gains over the
 blurred images on validation people with kernels that no training uses.
 """
 
@@ -33,6 +34,7 @@ FOLDER = ARTIFACTS / "tuning"
 SHEET = "tuning.csv"
 IMAGES = 1600  # of a trial: half of an embedded run
 PAPER = "paper"  # profile with the papers' own rates
+WHOLE = "dfpg_b"  # the ablation's last row
 
 
 class Trial(NamedTuple):
@@ -48,15 +50,15 @@ WITH_DISCRIMINATOR = (
     PAPERS,
     Trial("third", 1 / 3, 1 / 3),
     Trial("triple", 3, 3),
+    Trial("ninefold", 9, 9),
     Trial("d_third", 1, 1 / 3),
-    Trial("d_triple", 1, 3),
 )
 ALONE = (
     PAPERS,
     Trial("third", 1 / 3, 1),
     Trial("triple", 3, 1),
-    Trial("ninth", 1 / 9, 1),
     Trial("ninefold", 9, 1),
+    Trial("ninth", 1 / 9, 1),
 )
 TRIALS = 5
 
@@ -182,13 +184,22 @@ def _take(config: Config, runs: Sequence[str], images: int) -> str:
     """Write the winners' rates into ``params.yaml`` and its profile."""
     winners = {
         record.run: record
-        for record in tuning_records(config, runs, images)
+        for record in tuning_records(config, list(config.runs), images)
         if record.chosen == "yes"
     }
-    if missing := [run for run in runs if run not in winners]:
+    deciding = {run: _decider(config, run) for run in runs}
+    if missing := [run for run in deciding.values() if run not in winners]:
         raise UserError(f"{missing[0]}: not all {TRIALS} trials are there: run `dfpg tune` first")
     changes: dict[tuple[str, ...], float] = {}
-    for run, record in winners.items():
+    for run, decider in deciding.items():
+        record = winners[decider]
         changes["runs", run, "lr"] = record.lr
         changes["runs", run, "lr_discriminator"] = record.lr_discriminator
     return set_values(changes)
+
+
+def _decider(config: Config, run: str) -> str:
+    """The run whose best trial decides: of the ablation that of the whole network."""
+    own, whole = config.runs[run], config.runs.get(WHOLE)
+    same = whole is not None and (own.method, own.protocol) == (whole.method, whole.protocol)
+    return WHOLE if same else run
