@@ -98,7 +98,8 @@ def test_winners_go_into_the_parameters_by_one_command(monkeypatch):
     assert written["runs", "nafnet", "lr"] == pytest.approx(3e-3)
 
 
-def test_the_ablation_takes_the_whole_networks_rates(project, monkeypatch):
+@pytest.mark.usefixtures("project")
+def test_the_ablation_takes_the_whole_networks_rates(monkeypatch):
     tune(["b4"], images=40)
     with pytest.raises(UserError, match="dfpg_b: not all 5 trials are there"):
         tune(["b4"], images=40, take=True)
