@@ -17,7 +17,7 @@ from dfpg.analysis.verdicts import CONSISTENT, INCONSISTENT, REFUTED, SUPPORTED
 
 FOLDER = "metrics"
 QUOTED = ("psnr", "ssim", "lpips", "detection_pct", "verification_strict_acc_pct")
-HELD, REVERSED, LEFT_OPEN = "claims_supported", "claims_refuted", "claims_left_open"
+HELD, REVERSED, LEFT_OPEN = "supported", "refuted", "left_open"
 COUNTED = {SUPPORTED: HELD, CONSISTENT: HELD, REFUTED: REVERSED, INCONSISTENT: REVERSED}
 
 

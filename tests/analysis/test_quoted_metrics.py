@@ -65,9 +65,7 @@ def test_verdicts_are_counted_once_each(results):
     claims = [r["verdict"] for r in read_rows(results / "claims.csv")]
     found = values(results)["claims"]
     assert sum(found.values()) == len(claims)
-    assert found["claims_supported"] == claims.count("supported") + claims.count(
-        "consistent with it"
-    )
+    assert found["supported"] == claims.count("supported") + claims.count("consistent with it")
 
 
 def test_a_run_that_is_no_more_loses_its_file(results, artifacts, config, tmp_path):
