@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from dfpg.analysis.floor import Floor, measure_floor
 from dfpg.analysis.gains import gain_records
 from dfpg.analysis.mechanisms import mechanism_records
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
+from dfpg.analysis.quoted_metrics import FOLDER as METRICS
+from dfpg.analysis.quoted_metrics import quoted_metrics
 from dfpg.analysis.ranks import order_records, rank_records
 from dfpg.analysis.recognition import estimate_table3
 from dfpg.analysis.records import csv_text, json_text
@@ -97,8 +99,8 @@ def build_tables(
     """Write the results of all runs whose per-image CSV exists.
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
-    ``metrics.json`` (their finite values), ``deviations.csv`` (one record per figure of the paper),
-    ``gains.csv`` (every row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
+    ``metrics`` (:mod:`dfpg.analysis.quoted_metrics`), ``deviations.csv`` (one record per figure of
+    the paper), ``gains.csv`` (each row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
     (:mod:`dfpg.analysis.verdicts`), ``mechanisms.csv``, ``ranks.csv`` and ``order.csv``
     (:mod:`dfpg.analysis.ranks`), ``training.csv``, ``prior.json``; of verification
     ``verification.csv``, ``roc.csv``, ``embedder.json`` and ``verification_histogram.csv``.
@@ -147,7 +149,6 @@ def build_tables(
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
-        "metrics.json": json_text(metric_values(tables)),
         "deviations.csv": csv_text(DeviationRecord, deviation_records(tables)),
         "gains.csv": csv_text(GainRecord, gains),
         "claims.csv": csv_text(ClaimRecord, claims),
@@ -164,8 +165,13 @@ def build_tables(
             HistogramRecord, histogram_records(observations, people)
         ),
     } | {name: json_text(card) for name, card in cards.items()}
+    metrics = quoted_metrics(tables, claims)
+    files |= {name: json_text(values) for name, values in metrics.items()}
     for name, text in files.items():
         write_text(out / name, text)
+    for path in (out / METRICS).rglob("*.json"):  # of runs that are no more
+        if path.relative_to(out).as_posix() not in metrics:
+            path.unlink()
 
 
 def estimate_columns(
@@ -219,21 +225,6 @@ def table_records(
         for column in table.columns
         for metric in table.conventions
     ]
-
-
-def metric_values(tables: Mapping[str, Sequence[TableRecord]]) -> dict[str, Any]:
-    """Finite values as table -> row -> protocol/subset -> metric, for ``dvc metrics diff``.
-
-    They have as many decimals as in the tables.
-    """
-    nested: dict[str, Any] = {}
-    for name, records in tables.items():
-        for record in records:
-            if math.isfinite(record.value):
-                column = f"{record.protocol}/{record.subset}"
-                cells = nested.setdefault(name, {}).setdefault(record.row, {})
-                cells.setdefault(column, {})[record.metric] = round(record.value, 5) + 0.0
-    return nested
 
 
 def _record(

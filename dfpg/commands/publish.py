@@ -39,8 +39,10 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
     """
     results = root / "results"
     target = results / name
-    if not FOLDER_NAME.fullmatch(name) or name == "plots":
-        raise UserError(f"publish {name!r}: use lower-case letters, digits, - and _, not `plots`")
+    if not FOLDER_NAME.fullmatch(name) or name in ("plots", "metrics"):
+        raise UserError(
+            f"publish {name!r}: use lower-case letters, digits, - and _, not `plots` or `metrics`"
+        )
     if target.exists() and not force:
         raise UserError(f"{target}: is there already: choose another name, or add --force")
     files = _files(config, root)

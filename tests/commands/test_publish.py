@@ -64,7 +64,7 @@ def test_records_do_not_become_part_of_later_records(config, project):
     assert relative(project / "results" / "second") == relative(project / "results" / "first")
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "plots", "-x", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "plots", "metrics", "-x", ".hidden"])
 def test_names_that_are_no_folder_names_are_refused(config, project, name):
     before = relative(project)
     with pytest.raises(UserError, match="lower-case letters"):
