@@ -2,7 +2,9 @@
 
 Every run gets ``TRIALS`` trials around its paper's rates: a third of them, as they are, three and
 nine times them, and a fifth one, with a third of the discriminator's rate alone, or a ninth of the
-only rate. The ablation's runs take what was best for the whole network: like the paper's, they
+only rate. Chosen is the highest rate whose gain lies within a standard error of the best one: a
+trial is short, and a longer training whose rate falls towards its end can use more. The ablation's
+runs take what was best for the whole network: like the paper's, they
 differ in the network and in nothing else. A trial is scored by what the run gains over the
 blurred images on validation people with kernels that no training uses.
 """
@@ -10,7 +12,7 @@ blurred images on validation people with kernels that no training uses.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dfpg.analysis.records import csv_text
@@ -145,9 +147,7 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
             if finished(varied, run, folder):
                 found[trial] = training_records(varied, folder)[0]
-        gains = {trial: record.validation_gain for trial, record in found.items()}
-        gains = {trial: gain for trial, gain in gains.items() if math.isfinite(gain)}
-        best = max(gains, key=gains.__getitem__, default=None)
+        best = _choose(found)
         for trial, record in found.items():
             varied_run = trial_config(config, run, trial, images).runs[run]
             chosen = trial == best and len(found) == TRIALS
@@ -168,6 +168,19 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
                 )
             )
     return records
+
+
+def _choose(found: Mapping[Trial, TrainingRecord]) -> Trial | None:
+    """The trial of the highest rates within a standard error of the best; None without a gain."""
+    gains = {
+        trial: record for trial, record in found.items() if math.isfinite(record.validation_gain)
+    }
+    if not gains:
+        return None
+    best = max(gains.values(), key=lambda record: record.validation_gain)
+    least = best.validation_gain - best.validation_gain_se
+    near = [trial for trial, record in gains.items() if record.validation_gain >= least]
+    return max(near, key=lambda trial: (trial.generator, trial.discriminator))
 
 
 def _at_edge(trials: Sequence[Trial], trial: Trial) -> bool:
