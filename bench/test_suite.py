@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -19,26 +19,32 @@ from bench.measure import Timing
 from dfpg.data.testsets import TestSet
 from dfpg.evaluation.score import score_testsets
 from dfpg.methods.names import method_names
-from dfpg.metrics.registry import build_metrics
+from dfpg.metrics.bands import score_in_bands
+from dfpg.metrics.common import Metric
+from dfpg.metrics.registry import build_metric, build_metrics
+from dfpg.metrics.remembered import remember
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
 IMAGES = 32  # of the test set that is evaluated: one batch
 FACES = 4  # their sharp faces
+MANY_FACES = 20  # of so many images as the embedded profile's test set of protocol B has
 ON_CPU = (("embedded", 64),)
+LARGE = 512  # px, side of an image that no batch takes
+RESCORING = 12.0  # seconds of timed rounds
 EVERYWHERE = (*ON_CPU, ("paper", 128))
 
 
-def small_testset(size: int) -> TestSet:
-    """``IMAGES`` blurred images of ``FACES`` faces."""
+def small_testset(size: int, faces: int = FACES) -> TestSet:
+    """``IMAGES`` blurred images of so many faces."""
     sharp, blurred = (f(size).permute(0, 2, 3, 1).numpy() for f in (sharp_faces, blurred_faces))
     keys = ["image", "subset", "mode", "person", "face", "sharp", "kernel", "size"]
     rows = [
         (image, "celeba", "center", f"p{face}", f"p{face}.png", face, image, 13)
         for image in range(IMAGES)
-        for face in [image % FACES]
+        for face in [image % faces]
     ]
     index = pd.DataFrame(rows, columns=keys)
-    return TestSet(sharp[:FACES], blurred[index["sharp"].to_numpy()], index)
+    return TestSet(sharp[:faces], blurred[index["sharp"].to_numpy()], index)
 
 
 @pytest.mark.parametrize(("name", "size"), EVERYWHERE)
@@ -68,6 +74,59 @@ def test_evaluation(
     assert len(scores) == IMAGES
     assert scores[list(metrics)].notna().all(axis=None)
     record(timing, subject=f"dfpgnet_{name}", image_size=size, batch=IMAGES)
+
+
+@pytest.mark.parametrize("variant", ["first", "further"])
+def test_rescoring(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict[str, Timing]],
+    device: torch.device,
+    tmp_path: Path,
+    variant: str,
+) -> None:
+    """The first run of a rescoring computes the sharp faces' features, the further ones have them.
+
+    ``dfpg evaluate`` scores one run, as the first.
+    """
+    config = profile("embedded", 64)
+    restore = untrained(config, "dfpgnet").to(device).train(False).restore
+    own = build_metrics(config, prior_network(device), device)
+    kept, sets = remember(own), {"b": small_testset(64, MANY_FACES)}
+
+    def scored(metrics: Mapping[str, Metric], out: Path) -> str:
+        score_testsets(config, "dfpg_b", restore, sets, metrics, out, str(device))
+        return out.read_text(encoding="utf-8")
+
+    timings = in_turn(
+        "rescoring",
+        lambda: {
+            "first": lambda: scored(own, tmp_path / "first.csv"),
+            "further": lambda: scored(kept, tmp_path / "further.csv"),
+        },
+        RESCORING,
+    )
+    assert timings["first"].result == timings["further"].result
+    record(timings[variant], subject=f"run {variant}", image_size=64, batch=IMAGES)
+
+
+@pytest.mark.parametrize("variant", ["whole", "bands"])
+def test_large_image(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict[str, Timing]],
+    device: torch.device,
+    variant: str,
+) -> None:
+    metric = build_metric("lpips_vgg", device)
+    sharp, blurred = (f(LARGE)[:1].to(device) for f in (sharp_faces, blurred_faces))
+    timings = in_turn(
+        "large image",
+        lambda: {
+            "bands": lambda: score_in_bands(metric, blurred, sharp).item(),
+            "whole": lambda: metric.score(blurred, metric.features(sharp)).item(),
+        },
+    )
+    assert timings["bands"].result == pytest.approx(timings["whole"].result, rel=1e-5)
+    record(timings[variant], subject="lpips_vgg", variant=variant, image_size=LARGE, batch=1)
 
 
 @pytest.mark.parametrize("name", ["embedded", "paper"])

@@ -121,6 +121,9 @@ def export_testset(
 @app.command()
 def sheet(
     out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are put to its name.")],
+    runs: Annotated[
+        list[str] | None, typer.Option("--run", help="Only this run; give it several times.")
+    ] = None,
     blurred: Annotated[
         Path | None,
         typer.Option(help="Folder of really blurred faces to draw instead, into one PNG."),
@@ -138,7 +141,7 @@ def sheet(
     from dfpg.commands.sheet import sheet as sheet_command
 
     if blurred is None:
-        say(sheet_command(out))
+        say(sheet_command(out, runs or []))
     else:
         say(real_blur(blurred, out, beside or []))
 

@@ -29,11 +29,18 @@ def test_every_link_leads_to_a_file():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_page_of_commands_has_every_one() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
+    assert known - set(re.findall(r"`dfpg ([a-z-]+)", page)) == set()
+
+
 @pytest.mark.parametrize(
     "page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 )
 def test_every_command_shown_exists(page):
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     known |= {group.name for group in app.registered_groups}
-    shown = set(re.findall(r"`dfpg ([a-z]+)", (ROOT / page).read_text()))
+    shown = set(re.findall(r"`dfpg ([a-z-]+)", (ROOT / page).read_text()))
     assert shown <= known

@@ -52,6 +52,7 @@ from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
+from dfpg.metrics.remembered import remember
 from dfpg.paper.tables import RECOGNITION, TABLES, evaluation_protocols
 from dfpg.pretrained.vggface import WEIGHTS, load_prior
 from dfpg.stages.testsets import synthesise
@@ -165,13 +166,13 @@ def _score(config: Config, sets: Mapping[str, TestSet]) -> None:
     if not total:
         return
     shutil.copytree(REFERENCES, OUT / "references", dirs_exist_ok=True)
-    metrics = build_metrics(config, load_prior(PRIORS), device)
+    metrics = remember(build_metrics(config, load_prior(PRIORS), device))
+    observe = build_recogniser(config)
     with torch.inference_mode(), Progress("rescore", total, "image") as progress:
         for name, protocols in waiting.items():
             path = ARTIFACTS / "weights" / f"{name}.safetensors"
             restore = None if name == BASELINES_PART else load_restore(config, path, device)
             chosen = {protocol: sets[protocol] for protocol in protocols}
-            observe = build_recogniser(config)
             out = OUT / "per_image" / f"{name}.csv"
             score_testsets(
                 config, name, restore, chosen, metrics, out, str(device), observe, progress

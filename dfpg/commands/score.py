@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dfpg.analysis.metric_ranges import clip_values
 from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, make_stratum, mean_interval
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dfpg.metrics.common import Metric
     from dfpg.pretrained.vggface import PriorNetwork
 
-BATCH_PIXELS = 32 * 128 * 128  # bounds memory: 32 images at 128 px, one from 725 px on
+BATCH_PIXELS = 16 * 128 * 128  # bounds memory: 16 images at 128 px, one from 363 px on
 PRIORS = Path("artifacts/priors")
 Size = tuple[int, int]  # height, width in px
 
@@ -133,28 +134,40 @@ def score_pairs(
 ) -> pd.DataFrame:
     """File names and scores of every pair, six decimals, rows in the order of ``pairs``.
 
-    Images of one size are scored in batches of at most ``evaluation.batch_size``.
+    Images of one size are scored in batches of at most ``evaluation.batch_size``; one that is too
+    large for a batch in parts, by :mod:`dfpg.metrics.bands`.
     """
     import torch
 
     from dfpg.evaluation.score import score_images
+    from dfpg.metrics.bands import score_in_bands
 
     def load(paths: Sequence[Path]) -> torch.Tensor:
         images = np.stack([read_image(path) for path in paths])
         return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+
+    def alone(batch: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+        own, other = (load([path]) for path in pairs[batch[0]])
+        return {
+            name: score_in_bands(metric, own, other).cpu().numpy()
+            for name, metric in metrics.items()
+        }
+
+    def together(batch: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+        faces = list(dict.fromkeys(pairs[row].sharp for row in batch))
+        face_of = torch.tensor([faces.index(pairs[row].sharp) for row in batch])
+        restored = {"": load([pairs[row].restored for row in batch])}
+        return score_images(restored, load(faces), face_of.to(device), metrics)[""]
 
     frames = []
     with Progress("score", len(pairs), "image") as progress, torch.inference_mode():
         for size in sorted(set(sizes)):
             rows = [row for row, found in enumerate(sizes) if found == size]
             step = min(config.evaluation.batch_size, max(1, BATCH_PIXELS // (size[0] * size[1])))
+            scored = alone if step == 1 else together
             for start in range(0, len(rows), step):
                 batch = rows[start : start + step]
-                faces = list(dict.fromkeys(pairs[row].sharp for row in batch))
-                face_of = torch.tensor([faces.index(pairs[row].sharp) for row in batch])
-                restored = {"": load([pairs[row].restored for row in batch])}
-                found = score_images(restored, load(faces), face_of.to(device), metrics)[""]
-                frames.append(pd.DataFrame(found, index=batch))
+                frames.append(pd.DataFrame(scored(batch), index=batch))
                 progress.advance(len(batch))
     names = pd.DataFrame(
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dfpg.core.config import load_config
@@ -11,11 +12,11 @@ from dfpg.report.real_blur import real_blur_sheet
 from dfpg.report.sheet import draw, restored_examples
 
 
-def sheet(out: Path) -> str:
-    """Restored test faces of every run that has weights, one PNG per protocol; says where."""
+def sheet(out: Path, runs: Sequence[str] = ()) -> str:
+    """Restored test faces of some runs, or of all that have weights: a PNG per protocol; where."""
     config = load_config()
     lines = []
-    for name, chosen, shown in restored_examples(config):
+    for name, chosen, shown in restored_examples(config, runs):
         subsets = config.protocols[name].test.subsets.values()
         sources = sorted({subset.source for subset in subsets})
         title = (

@@ -1,14 +1,18 @@
 """Equal tuning: as many trials of the learning rates for every run, at one short budget.
 
-Every run gets ``TRIALS`` trials around its paper's rates. A method without a discriminator spends
-on its one rate what the others spend on two. A trial is scored by what the run gains over the
+Every run gets ``TRIALS`` trials around its paper's rates: a third of them, as they are, three and
+nine times them, and a fifth one, with a third of the discriminator's rate alone, or a ninth of the
+only rate. Chosen is the highest rate whose gain lies within a standard error of the best one: a
+trial is short, and a longer training whose rate falls towards its end can use more. The ablation's
+runs take what was best for the whole network: like the paper's, they
+differ in the network and in nothing else. A trial is scored by what the run gains over the
 blurred images on validation people with kernels that no training uses.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dfpg.analysis.records import csv_text
@@ -32,6 +36,7 @@ FOLDER = ARTIFACTS / "tuning"
 SHEET = "tuning.csv"
 IMAGES = 1600  # of a trial: half of an embedded run
 PAPER = "paper"  # profile with the papers' own rates
+WHOLE = "dfpg_b"  # the ablation's last row
 
 
 class Trial(NamedTuple):
@@ -42,9 +47,21 @@ class Trial(NamedTuple):
     discriminator: float
 
 
-COMMON = (Trial("paper", 1, 1), Trial("third", 1 / 3, 1), Trial("triple", 3, 1))
-WITH_DISCRIMINATOR = (*COMMON, Trial("d_third", 1, 1 / 3), Trial("d_triple", 1, 3))
-ALONE = (*COMMON, Trial("ninth", 1 / 9, 1), Trial("ninefold", 9, 1))
+PAPERS = Trial("paper", 1, 1)
+WITH_DISCRIMINATOR = (
+    PAPERS,
+    Trial("third", 1 / 3, 1 / 3),
+    Trial("triple", 3, 3),
+    Trial("ninefold", 9, 9),
+    Trial("d_third", 1, 1 / 3),
+)
+ALONE = (
+    PAPERS,
+    Trial("third", 1 / 3, 1),
+    Trial("triple", 3, 1),
+    Trial("ninefold", 9, 1),
+    Trial("ninth", 1 / 9, 1),
+)
 TRIALS = 5
 
 
@@ -130,9 +147,7 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
             if finished(varied, run, folder):
                 found[trial] = training_records(varied, folder)[0]
-        gains = {trial: record.validation_gain for trial, record in found.items()}
-        gains = {trial: gain for trial, gain in gains.items() if math.isfinite(gain)}
-        best = max(gains, key=gains.__getitem__, default=None)
+        best = _choose(found)
         for trial, record in found.items():
             varied_run = trial_config(config, run, trial, images).runs[run]
             chosen = trial == best and len(found) == TRIALS
@@ -155,6 +170,19 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
     return records
 
 
+def _choose(found: Mapping[Trial, TrainingRecord]) -> Trial | None:
+    """The trial of the highest rates within a standard error of the best; None without a gain."""
+    gains = {
+        trial: record for trial, record in found.items() if math.isfinite(record.validation_gain)
+    }
+    if not gains:
+        return None
+    best = max(gains.values(), key=lambda record: record.validation_gain)
+    least = best.validation_gain - best.validation_gain_se
+    near = [trial for trial, record in gains.items() if record.validation_gain >= least]
+    return max(near, key=lambda trial: (trial.generator, trial.discriminator))
+
+
 def _at_edge(trials: Sequence[Trial], trial: Trial) -> bool:
     """Whether a better rate may lie beyond the trials: the factor is other than 1 and extreme."""
     for rate in ("generator", "discriminator"):
@@ -169,13 +197,22 @@ def _take(config: Config, runs: Sequence[str], images: int) -> str:
     """Write the winners' rates into ``params.yaml`` and its profile."""
     winners = {
         record.run: record
-        for record in tuning_records(config, runs, images)
+        for record in tuning_records(config, list(config.runs), images)
         if record.chosen == "yes"
     }
-    if missing := [run for run in runs if run not in winners]:
+    deciding = {run: _decider(config, run) for run in runs}
+    if missing := [run for run in deciding.values() if run not in winners]:
         raise UserError(f"{missing[0]}: not all {TRIALS} trials are there: run `dfpg tune` first")
     changes: dict[tuple[str, ...], float] = {}
-    for run, record in winners.items():
+    for run, decider in deciding.items():
+        record = winners[decider]
         changes["runs", run, "lr"] = record.lr
         changes["runs", run, "lr_discriminator"] = record.lr_discriminator
     return set_values(changes)
+
+
+def _decider(config: Config, run: str) -> str:
+    """The run whose best trial decides: of the ablation that of the whole network."""
+    own, whole = config.runs[run], config.runs.get(WHOLE)
+    same = whole is not None and (own.method, own.protocol) == (whole.method, whole.protocol)
+    return WHOLE if same else run

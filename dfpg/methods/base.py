@@ -87,7 +87,7 @@ class Method(ABC):
     Options: ClassVar[type[Frozen]]
     options: Frozen
     multiple: ClassVar[int]  # H and W that the generator takes are multiples of this, px
-    # The generator's part that is the prior network as it is, if one is: kept once, in its own file.
+    # Part of the generator that is the prior network as it is: that has a file of its own.
     encoder: ClassVar[str | None] = None
     view: ClassVar[str] = "plain"  # its training batches, see dfpg.training.batch_views
     # Options that weights files of earlier versions do not state, as they were then.

@@ -59,6 +59,12 @@ def build_network(trunk: Trunk, path: Path, device: torch.device | str = "cpu") 
     return network.eval().to(device=device, memory_format=torch.channels_last)
 
 
+def unit_length(level: Tensor) -> Tensor:
+    """Features [N, C, h, w] divided by their length over the channels, as the package does it."""
+    normalised: Tensor = import_lpips().normalize_tensor(level)
+    return normalised
+
+
 @dataclass(frozen=True)
 class Lpips:
     """One convention of LPIPS.
@@ -76,16 +82,21 @@ class Lpips:
     unscaled: bool = False
     higher_is_better: bool = False
 
-    def features(self, sharp: Tensor) -> Features:
-        """Five maps per image, each of unit length over its channels at every position."""
-        values = check_images(sharp, self.name, LEAST_SIZE).to(torch.float32)
+    def trunk_input(self, images: Tensor) -> Tensor:
+        """What the trunk is fed, float32 [N, 3, H, W], channels last."""
+        values = check_images(images, self.name, LEAST_SIZE).to(torch.float32)
         if not self.unscaled:
             values = values / 127.5 - 1
-        values = values.contiguous(memory_format=torch.channels_last)
-        normalise = import_lpips().normalize_tensor
+        scaled: Tensor = self.network.scaling_layer(
+            values.contiguous(memory_format=torch.channels_last)
+        )
+        return scaled
+
+    def features(self, sharp: Tensor) -> Features:
+        """Five maps per image, each of unit length over its channels at every position."""
         with torch.inference_mode(), full_precision():
-            maps = self.network.net(self.network.scaling_layer(values))
-            return tuple(normalise(level) for level in maps)
+            maps = self.network.net(self.trunk_input(sharp))
+            return tuple(unit_length(level) for level in maps)
 
     def score(self, restored: Tensor, features: Features) -> Tensor:
         """LPIPS, float64 [N], 0 for identical images."""

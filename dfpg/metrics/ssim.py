@@ -91,6 +91,10 @@ class Ssim:
 
     def score(self, restored: Tensor, features: Features) -> Tensor:
         """SSIM, float64 [N] in [-1, 1]: the map's mean over all positions and channels."""
+        return self.map(restored, features).mean(dim=(1, 2, 3))
+
+    def map(self, restored: Tensor, features: Features) -> Tensor:
+        """SSIM at every position, float64 [N, 3, h, w]; as large as the image for "replicate"."""
         y, mean_y, square_y = features
         check_match(check_images(restored, self.name), y.shape, self.name)
         x = restored.to(torch.float64)
@@ -100,7 +104,7 @@ class Ssim:
         means, powers = mean_x * mean_y, mean_x.square() + mean_y.square()
         numerator = (2 * means + C1) * (2 * scale * (product - means) + C2)
         denominator = (powers + C1) * (scale * (square_x + square_y - powers) + C2)
-        return (numerator / denominator).mean(dim=(1, 2, 3))
+        return numerator / denominator
 
 
 SSIM_MATLAB_RGB = Ssim(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
-from dfpg.analysis.result_records import TableRecord, TrainingRecord
+from dfpg.analysis.result_records import ClaimRecord, TableRecord, TrainingRecord
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
@@ -17,12 +17,23 @@ from dfpg.report.table_layout import BELOW_FLOOR
 
 
 def show_tables(results: Path = RESULTS) -> str:
-    """All tables of a results folder.
+    """The claims and all tables of a results folder.
 
     Raises:
-        UserError: a table, or ``training.csv``, is missing or damaged.
+        UserError: a table, ``claims.csv`` or ``training.csv`` is missing or damaged.
     """
-    return "\n\n".join(render_tables(results).values())
+    return "\n\n".join([render_claims(results), *render_tables(results).values()])
+
+
+def render_claims(results: Path) -> str:
+    """What the paper claims, what became of each claim here, and why.
+
+    Raises:
+        UserError: ``claims.csv`` is missing or damaged.
+    """
+    records = read_records(ClaimRecord, results / "claims.csv")
+    lines = [[record.meaning, record.verdict, record.reason] for record in records]
+    return markdown_table(["the paper claims", "here", "why"], lines)
 
 
 def render_tables(results: Path) -> dict[str, str]:

@@ -142,14 +142,21 @@ def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def restored_examples(
-    config: Config,
+    config: Config, runs: Sequence[str] = ()
 ) -> Iterator[tuple[ProtocolName, list[Example], list[SheetColumn]]]:
-    """Per protocol the images that a rule chooses, blurred, restored by every run, and sharp.
+    """Per protocol the images that a rule chooses, blurred, restored by the runs, and sharp.
+
+    Args:
+        config: of ``params.yaml``.
+        runs: keys of ``runs``, in the order of the columns; none: all that have weights.
 
     Raises:
-        UserError: no run has weights.
+        UserError: an unknown run, or no run has weights.
     """
-    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in config.runs}
+    for run in runs:
+        if run not in config.runs:
+            raise UserError(f"{run}: no such run: choose of {', '.join(config.runs)}")
+    weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in runs or config.runs}
     weights = {run: path for run, path in weights.items() if path.exists()}
     if not weights:
         raise UserError(f"{ARTIFACTS / 'weights'}: no weights of any run; train one first")

@@ -216,6 +216,17 @@ def test_images_of_several_sizes_keep_their_own_scores(config, metrics, tmp_path
     assert len(set(alone)) == 3
 
 
+def test_an_image_too_large_for_a_batch_scores_as_it_does_in_one(
+    config, metrics, folders, monkeypatch
+):
+    pairs = match_images(*folders).pairs
+    together = score_pairs(config, pairs, image_sizes(pairs), metrics)
+    monkeypatch.setattr("dfpg.commands.score.BATCH_PIXELS", SIDE * SIDE)
+    pd.testing.assert_frame_equal(
+        score_pairs(config, pairs, image_sizes(pairs), metrics), together, rtol=1e-5, atol=2e-6
+    )
+
+
 def test_the_interval_is_over_sharp_images(config, metrics):
     """Repeating every image four times adds no certainty."""
     psnr = {"psnr": metrics["psnr"]}

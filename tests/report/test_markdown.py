@@ -7,8 +7,9 @@ from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
+from dfpg.core.markdown import escape
 from dfpg.paper.tables import TABLES
-from dfpg.report.markdown import render_table, render_tables, show_tables
+from dfpg.report.markdown import render_claims, render_table, render_tables, show_tables
 from dfpg.report.table_layout import BELOW_FLOOR
 
 SECONDS = {"b4": 1234.5}
@@ -32,6 +33,15 @@ def test_a_cell_has_value_interval_and_published_value(made):
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
     assert len(lines) == 2 + 12
+
+
+def test_every_claim_has_its_verdict_and_the_reason(made):
+    lines = render_claims(made / "results").splitlines()[2:]
+    rows = read_rows(made / "results" / "claims.csv")
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        assert f"| {row['verdict']} |" in line
+        assert escape(row["meaning"]) in line
 
 
 def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):
@@ -60,12 +70,13 @@ def test_notes_of_approximations_are_shown(made):
 def test_the_tables_of_a_folder_are_shown_one_after_another(made):
     tables = render_tables(made / "results")
     assert list(tables) == [table.name for table in TABLES]
-    assert show_tables(made / "results") == "\n\n".join(tables.values())
+    claims = render_claims(made / "results")
+    assert show_tables(made / "results") == "\n\n".join([claims, *tables.values()])
     assert " images, 12 s |" in tables["table4"]  # b1, from training.csv
 
 
 def test_without_results_one_line_says_so(tmp_path):
-    with pytest.raises(UserError, match=r"training\.csv: cannot be read; run `dvc repro` first"):
+    with pytest.raises(UserError, match=r"claims\.csv: cannot be read; run `dvc repro` first"):
         show_tables(tmp_path)
 
 

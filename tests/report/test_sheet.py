@@ -135,6 +135,10 @@ def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config
         assert len(chosen) == rows
         sheet = read_image(project / "sheets" / f"restored_{protocol}.png")
         assert sheet.shape[1] == LABELS + 4 * (128 + GAP)
+    sheet_command(project / "one.png", ["b1"])
+    assert read_image(project / "one_b.png").shape[1] == LABELS + 3 * (128 + GAP)
+    with pytest.raises(UserError, match="b9: no such run: choose of"):
+        sheet_command(project / "one.png", ["b9"])
 
 
 def test_without_weights_the_sheet_is_refused(project):

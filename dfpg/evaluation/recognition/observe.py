@@ -70,8 +70,12 @@ class Recogniser:
         self._frames.append(frame.assign(**dict(zip(RECOGNITION_COLUMNS, columns.T, strict=True))))
 
     def write(self, path: Path) -> None:
-        """Write all rows; the header alone where no image belonged to Table 3's test set."""
+        """Write all rows and forget them, so that the next run can be observed.
+
+        The header alone where no image belonged to Table 3's test set.
+        """
         write_recognition(self._frames, path)
+        self._frames = []
 
     def _observe(self, image: NDArray[np.uint8], person: str, sharp: int) -> Values:
         """Values of ``RECOGNITION_COLUMNS``; NaN where there is none."""

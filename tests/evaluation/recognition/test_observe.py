@@ -154,6 +154,14 @@ def test_a_run_outside_protocol_a_writes_the_header_alone(references, tmp_path):
     assert read_recognition(tmp_path / "b1.csv").empty
 
 
+def test_the_next_run_begins_with_no_rows_of_the_last(references, tmp_path):
+    recogniser = Recogniser(Hog(), Scrfd(), Embedder(), references)
+    for run in ("first", "second"):
+        recogniser("a", run, Set.index, np.stack([picture(30)] * 5))
+        recogniser.write(tmp_path / f"{run}.csv")
+        assert set(read_recognition(tmp_path / f"{run}.csv")["method"]) == {run}
+
+
 def test_table_3_is_the_celeba_slot_of_protocol_a_in_the_centre():
     assert table3_rows(Set.index)["image"].tolist() == [0, 1, 3, 4]
 
