@@ -100,7 +100,7 @@ def published_ablation_chart(metric: str) -> Markup:
 
 
 def _label_models(axes: Axes, names: Sequence[str], metric: str) -> None:
-    axes.set_xticks(range(len(names)), [name.upper() for name in names])
+    axes.set_xticks(range(len(names)), [name.upper().replace("_", "\n") for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel(HEADINGS[metric])
     axes.margins(y=0.15)

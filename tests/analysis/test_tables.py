@@ -25,6 +25,7 @@ CSVS = (
     "gains",
     "claims",
     "claim_tests",
+    "main",
     "mechanisms",
     "ranks",
     "order",
@@ -96,7 +97,7 @@ def test_every_row_of_the_paper_is_there_and_none_is_without_value_or_reason(res
         assert len(keys) == len(set(keys))
 
 
-def test_a_row_whose_run_does_not_exist_is_reported_only(results):
+def test_a_row_whose_run_does_not_exist_is_reported_only(config, results):
     row = pick_row(results / "table2.csv", row="xia2019", subset="ffhq", metric="psnr",
                test_set="mspl_center")  # fmt: skip
     assert row["value"] == row["ci_low"] == row["n_people"] == row["source"] == ""
@@ -104,7 +105,7 @@ def test_a_row_whose_run_does_not_exist_is_reported_only(results):
     assert row["fidelity"] == "reported only"
     assert (row["verdict"], row["reason"]) == (
         "not comparable",
-        f"not run; weights: {PUBLISHED['xia2019'].files}",
+        f"not in profile {config.profile}; weights: {PUBLISHED['xia2019'].files}",
     )
     shen = pick_row(results / "table1.csv", row="shen2020", subset="helen", metric="psnr")
     assert shen["reason"].startswith("reported only")

@@ -126,10 +126,12 @@ def test_verdicts_are_counted_as_in_the_csv(parsed, made):
     rows = {squeezed(r[0]): r for r in parsed.tables["Published figures by verdict"][1:]}
     heads = [squeezed(cell) for cell in parsed.tables["Published figures by verdict"][0]]
     for table in TABLES:
-        own = [r["verdict"] for r in deviations if r["table"] == table.name]
-        row = rows[table.name.replace("table", "Table ")]
+        own = [r["verdict"] if r["value"] else "" for r in deviations if r["table"] == table.name]
+        place = heads.index(table.name.replace("table", "Table "))
         for verdict in ("matches", "within interval", "deviates", "not comparable"):
-            assert int(row[heads.index(verdict)]) == own.count(verdict)
+            assert int(rows[verdict][place]) == own.count(verdict)
+        assert int(rows["no value here"][place]) == own.count("")
+    assert int(rows["no value here"][heads.index("Table 1")]) == 4  # of shen2020, in PSNR and SSIM
 
 
 def test_claims_and_groups_are_shown_and_no_text_becomes_markup(text, parsed, made):
