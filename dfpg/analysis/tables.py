@@ -263,7 +263,7 @@ def _record(
     return TableRecord(
         row=row.key,
         run=row.run or "",
-        protocol=column.test_set,
+        test_set=column.test_set,
         subset=column.subset,
         metric=metric,
         convention=convention,

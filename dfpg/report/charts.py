@@ -47,7 +47,7 @@ def column_points(records: Sequence[TableRecord], column: Column, metric: str) -
             record.ci_high if math.isfinite(record.ci_high) else record.value,
         )
         for record in records
-        if (record.protocol, record.subset, record.metric) == (*column, metric)
+        if (record.test_set, record.subset, record.metric) == (*column, metric)
         and math.isfinite(record.value)
     ]
 

@@ -165,7 +165,7 @@ def _weakest(record: ClaimRecord) -> str:
     metric = record.weakest_metric
     return (
         f"{record.weakest_better} over {record.weakest_worse}, "
-        f"{record.weakest_protocol} {record.weakest_subset} {metric}: "
+        f"{record.weakest_test_set} {record.weakest_subset} {metric}: "
         + value_with_interval(record.effect, record.ci_low, record.ci_high, DECIMALS[metric] + 1)
     )
 

@@ -69,4 +69,4 @@ def _wide(records: Sequence[TableRecord]) -> str:
 
 
 def _column(record: TableRecord) -> str:
-    return f"{record.protocol}_{record.subset}_{record.metric}"
+    return f"{record.test_set}_{record.subset}_{record.metric}"
