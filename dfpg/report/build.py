@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from dfpg.report import chart_selection, curves
 from dfpg.report.answers import answers, main_tables, scope, summary
 from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
 from dfpg.report.page import numbered_items, render_page
+from dfpg.report.plot_files import write_plots
 from dfpg.report.result_files import write_result_files
 from dfpg.report.study_charts import budget_charts, read_study, reading_charts
 from dfpg.report.table_layout import BELOW_FLOOR, lay_out
@@ -55,8 +57,8 @@ ERRATA = Path("docs/paper_errata.md")
 def build_report(config: Config, artifacts: Path, results: Path, root: Path = Path()) -> None:
     """Write the page and the tables.
 
-    The artifacts get ``report/report.html``, the results ``tables.md``, ``tables.tex``,
-    ``kernel_sizes.csv`` and ``plots/table1.csv`` ... ``table4.csv``.
+    The artifacts get ``report/report.html`` and the SVG files ``plots``, the results
+    ``tables.md``, ``tables.tex`` and ``kernel_sizes.csv``.
 
     Args:
         config: the profile.
@@ -129,6 +131,9 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "errata": numbered_items(_text(root / ERRATA)),
     }
     write_text(artifacts / "report" / "report.html", render_page(context))
+    shown = [*context["forests"].values(), context["ablation"]]
+    shown += [found["gain"] for found in context["training"].values() if found]
+    write_plots(artifacts / "plots", chain.from_iterable(shown))
 
 
 def _text(path: Path) -> str:

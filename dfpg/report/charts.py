@@ -76,9 +76,9 @@ def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Marku
         for place, point in enumerate(found):
             _draw_interval(axes, (place, point.value), point, style_of(config, point.run), "y")
         _label_models(axes, [point.row for point in found], metric)
-        axes.set_title("this run", loc="left", fontweight="bold")
+        axes.set_title("measured here", loc="left", fontweight="bold")
 
-    words = f"Ablation, this run: {HEADINGS[metric]} with intervals. {_in_words(found)}"
+    words = f"Ablation, measured here: {HEADINGS[metric]} with intervals. {_in_words(found)}"
     return draw_chart(f"ablation-{metric}", words, draw)
 
 
