@@ -114,7 +114,7 @@ def _detector() -> CanvasDetector:
 def _boxed(pixels: Pixels, boxes: list[NDArray[np.float32]]) -> Image.Image:
     """The photograph with a rectangle about every face."""
     image = Image.fromarray(pixels)
-    pen, line = ImageDraw.Draw(image), max(1, image.width // 300)
+    pen, line = ImageDraw.Draw(image), max(3, image.width // 200)
     for box in boxes:
         pen.rectangle([float(value) for value in box], outline=BOX, width=line)
     return image
