@@ -18,11 +18,11 @@ from dfpg.analysis.records import Fixed5, Record, Shortest
 from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tolerances import DETECTION_SHARE, DISTANCE, IMAGE, RELATIVE, ROUNDING
 from dfpg.analysis.verification import Observations
-from dfpg.core.config import Config
+from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import markdown_table
 from dfpg.evaluation.per_image import KEYS
-from dfpg.paper.tables import DECIMALS, HEADINGS, TEST_SETS, Table, table_rows
+from dfpg.paper.tables import DECIMALS, HEADINGS, TEST_IMAGES, TEST_SETS, Table, table_rows
 
 Floats = NDArray[np.float64]
 HERE = " here"  # suffix of columns
@@ -54,10 +54,12 @@ class AgreementRecord(Record):
         return self.outside <= self.allowed
 
 
-def restrict_scores(scores: pd.DataFrame, images: Mapping[str, Sequence[int]]) -> pd.DataFrame:
+def restrict_scores(
+    scores: pd.DataFrame, images: Mapping[ProtocolName, Sequence[int]]
+) -> pd.DataFrame:
     """Scores of some images: their numbers by protocol."""
     kept = [
-        scores[(scores["protocol"] == protocol) & scores["image"].isin(numbers)]
+        scores[(scores["test_set"] == TEST_IMAGES[protocol]) & scores["image"].isin(numbers)]
         for protocol, numbers in images.items()
     ]
     return pd.concat(kept, ignore_index=True)
@@ -204,7 +206,7 @@ def _of_table(config: Config, table: Table, frame: pd.DataFrame) -> pd.Series[bo
     for column in table.columns:
         test_set = TEST_SETS[column.test_set]
         found |= (
-            (frame["protocol"] == test_set.protocol)
+            (frame["test_set"] == test_set.images)
             & (frame["mode"] == test_set.mode)
             & frame["subset"].isin(subset_names(config, column))
         )

@@ -151,7 +151,7 @@ def _sources(config: Config, column: Column) -> list[tuple[str, str]]:
 def deviation_records(tables: Mapping[str, Sequence[TableRecord]]) -> list[DeviationRecord]:
     """One record per figure that the paper prints: published, reproduced, verdict, erratum."""
     found = {
-        PublishedKey(name, record.row, record.protocol, record.subset, record.metric): record
+        PublishedKey(name, record.row, record.test_set, record.subset, record.metric): record
         for name, records in tables.items()
         for record in records
     }
@@ -159,7 +159,7 @@ def deviation_records(tables: Mapping[str, Sequence[TableRecord]]) -> list[Devia
         DeviationRecord(
             table=key.table,
             row=key.row,
-            protocol=key.test_set,
+            test_set=key.test_set,
             subset=key.subset,
             metric=key.metric,
             published=published.text,

@@ -30,6 +30,7 @@ from dfpg.paper.tables import (
     TEST_SETS,
     UNTRAINED_FILES,
     Column,
+    PaperTestSet,
     Table,
 )
 
@@ -182,10 +183,8 @@ def subset_scores(
     absent = [name for name in conventions if name not in scores.columns]
     if absent:
         raise UserError(f"per-image CSVs: no column {absent[0]!r}; run evaluate again")
-    protocol, mode, _ = TEST_SETS[test_set]
-    rows = scores[
-        (scores["protocol"] == protocol) & (scores["mode"] == mode) & (scores["subset"] == subset)
-    ].sort_values("image")
+    rows = select_test_set(scores, TEST_SETS[test_set])
+    rows = rows[rows["subset"] == subset].sort_values("image")
     by_method = {str(name): part for name, part in rows.groupby("method", sort=False)}
     methods = tuple(sorted(by_method, key=lambda name: (name not in BASELINES, name)))
     if not methods:
@@ -206,6 +205,11 @@ def subset_scores(
     return SubsetScores(
         values, methods, tuple(first["person"].tolist()), tuple(kernel_names(first))
     )
+
+
+def select_test_set(scores: pd.DataFrame, test_set: PaperTestSet) -> pd.DataFrame:
+    """Rows of the scores that are of one test set of the paper."""
+    return scores[(scores["test_set"] == test_set.images) & (scores["mode"] == test_set.mode)]
 
 
 def kernel_names(rows: pd.DataFrame) -> list[str]:

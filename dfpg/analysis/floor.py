@@ -68,8 +68,18 @@ def measure_floor(
         scores: see :func:`dfpg.analysis.estimates.load_scores`.
         estimates: see :func:`dfpg.analysis.tables.estimate_columns`, by table.
     """
-    means = {
+    means = mean_estimates(config, scores)
+    return floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])
+
+
+def mean_estimates(config: Config, scores: pd.DataFrame) -> dict[Column, ColumnEstimates | None]:
+    """Estimates of the mean over each test set's subsets, in the conventions of Table 1.
+
+    Args:
+        config: the profile.
+        scores: see :func:`dfpg.analysis.estimates.load_scores`.
+    """
+    return {
         column: estimate_column(config, scores, TABLES[0], column)
         for column in (Column(test_set, MEAN) for test_set in TEST_SETS)
     }
-    return floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])

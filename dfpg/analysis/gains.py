@@ -31,7 +31,7 @@ def gain_records(
                         table=table.name,
                         row=row.key,
                         run=key[0],
-                        protocol=column.test_set,
+                        test_set=column.test_set,
                         subset=column.subset,
                         metric=metric,
                         convention=convention,

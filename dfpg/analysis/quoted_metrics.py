@@ -39,7 +39,7 @@ def quoted_metrics(
         subsets: dict[tuple[str, str], list[float]] = {}
         for record in records:
             if record.metric in QUOTED and math.isfinite(record.value):
-                path = f"{FOLDER}/{record.protocol}/{record.run}.json"
+                path = f"{FOLDER}/{record.test_set}/{record.run}.json"
                 subsets.setdefault((path, record.metric), []).append(record.value)
         for (path, metric), values in subsets.items():
             # Table 4 repeats rows of Table 2: the same mean.

@@ -45,7 +45,7 @@ def rank_records(config: Config, paired_scores: Mapping[Cell, PairedScores]) -> 
             records.append(
                 RankRecord(
                     table=cell.table,
-                    protocol=cell.column.test_set,
+                    test_set=cell.column.test_set,
                     subset=cell.column.subset,
                     metric=cell.metric,
                     convention=paired.convention,
@@ -88,7 +88,7 @@ def order_records(config: Config, paired_scores: Mapping[Cell, PairedScores]) ->
         records.append(
             OrderRecord(
                 table=cell.table,
-                protocol=cell.column.test_set,
+                test_set=cell.column.test_set,
                 subset=cell.column.subset,
                 metric=cell.metric,
                 convention=paired.convention,

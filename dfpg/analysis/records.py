@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 from dfpg.core.config import validation_message
 from dfpg.core.csv_files import from_cell, to_cell
 from dfpg.core.errors import UserError
+from dfpg.core.renamed import absent_column
 
 
 def _parse_float(field: object) -> object:
@@ -85,7 +86,7 @@ def read_records(kind: type[R], path: Path) -> list[R]:
     required = (name for name, field in kind.model_fields.items() if field.is_required())
     absent = [name for name in required if name not in columns]
     if absent:
-        raise UserError(f"{path}: no column {absent[0]!r}; run `dvc repro` again")
+        raise UserError(f"{path}: {absent_column(absent[0], columns)}; run `dvc repro` again")
     records = []
     for number, line in enumerate(lines, 2):
         fields = {name: line.get(name) for name in kind.model_fields}

@@ -1,6 +1,6 @@
 """Columns of the CSV files in ``results/``: one record type per file.
 
-In every file ``protocol`` names a test set of the paper (``shen``, ``mspl_center``,
+In every file ``test_set`` names a test set of the paper (``shen``, ``mspl_center``,
 ``mspl_random``), ``subset`` a subset of it or ``mean``, and ``n_people`` counts the units that the
 interval or test draws. Intervals (``ci_low`` to ``ci_high``, and the like) have the level of the
 profile.
@@ -27,7 +27,7 @@ class TableRecord(Record):
 
     row: str  # key of the row, as in the paper's tables
     run: str  # run, baseline or submission that fills it; empty where nothing can
-    protocol: str
+    test_set: str
     subset: str
     metric: str  # psnr (dB) | ssim | d_vgg | lpips | *_pct (percent)
     convention: str  # per-image column that the metric stands for
@@ -54,7 +54,7 @@ class DeviationRecord(Record):
 
     table: str
     row: str
-    protocol: str
+    test_set: str
     subset: str
     metric: str
     published: str
@@ -73,7 +73,7 @@ class GainRecord(Record):
     table: str
     row: str
     run: str
-    protocol: str
+    test_set: str
     subset: str
     metric: str
     convention: str
@@ -92,7 +92,7 @@ class ClaimTestRecord(Record):
 
     claim: str
     table: str
-    protocol: str
+    test_set: str
     subset: str
     against: str  # where a change starts; empty where values are compared
     metric: str
@@ -136,7 +136,7 @@ class ClaimRecord(Record):
     caution: str  # what the test does not see
     data: str  # how the data differ from the paper's
     weakest_table: str = ""
-    weakest_protocol: str = ""
+    weakest_test_set: str = ""
     weakest_subset: str = ""
     weakest_against: str = ""
     weakest_metric: str = ""
@@ -163,7 +163,7 @@ class RankRecord(Record):
     """``ranks.csv``: rank of one trained row in a column and metric, 1 for the best."""
 
     table: str
-    protocol: str
+    test_set: str
     subset: str
     metric: str
     convention: str
@@ -183,7 +183,7 @@ class OrderRecord(Record):
     """``order.csv``: Spearman correlation of the order of the rows with the paper's."""
 
     table: str
-    protocol: str
+    test_set: str
     subset: str
     metric: str
     convention: str
@@ -252,7 +252,7 @@ class HistogramRecord(Record):
 class RobustnessRecord(Record):
     """``robustness.csv``: one run on faces moved by one amount; see dfpg.analysis.robustness."""
 
-    protocol: str
+    test_set: str
     run: str
     transformation: str
     amount: Shortest
@@ -298,7 +298,7 @@ class SeedRecord(Record):
     table: str
     row: str
     run: str
-    protocol: str
+    test_set: str
     subset: str
     metric: str
     convention: str

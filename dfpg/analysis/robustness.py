@@ -58,14 +58,10 @@ def read_curve(config: Config, folder: Path) -> dict[str, CurveScores]:
         raise UserError(f"{folder}: no robustness scores; run `dfpg robustness` first")
     table = load_scores(config, folder)
     found = {}
-    for protocol in sorted(set(table["protocol"])):
-        name = next(
-            name
-            for name, test_set in TEST_SETS.items()
-            if (test_set.protocol, test_set.mode) == (protocol, "center")
-        )
-        rows = table[(table["protocol"] == protocol) & (table["method"] != SHARP)]
-        found[name] = _scores(folder, rows)
+    for name, test_set in TEST_SETS.items():
+        rows = table[(table["test_set"] == test_set.images) & (table["method"] != SHARP)]
+        if test_set.mode == "center" and len(rows):
+            found[name] = _scores(folder, rows)
     return found
 
 
@@ -113,7 +109,7 @@ def pair_curve_scores(config: Config, curve: dict[str, CurveScores]) -> dict[Cel
 
 
 def _scores(folder: Path, rows: pd.DataFrame) -> CurveScores:
-    """Rows of one protocol as an array; every method must have every move of the same people."""
+    """Rows of one test set as an array; every method must have every move of the same people."""
     methods = tuple(dict.fromkeys(rows["method"]))
     people = tuple(sorted(set(rows["person"])))
     modes = [move.mode for move in MOVES]
@@ -152,7 +148,7 @@ def _records(
             for number, (metric, convention) in enumerate(CONVENTIONS.items()):
                 cell = cells[place, move, number]
                 yield RobustnessRecord(
-                    protocol=test_set,
+                    test_set=test_set,
                     run=name,
                     transformation=transformation,
                     amount=amount,

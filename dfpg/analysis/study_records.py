@@ -67,7 +67,7 @@ class BudgetRecord(Record):
     """``budget.csv``: one comparison of a claim after so many images; see dfpg.commands.budget."""
 
     claim: str
-    protocol: str
+    test_set: str
     subset: str
     metric: str
     better: str

@@ -23,7 +23,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import read_json, sha256
 from dfpg.evaluation.per_image import KEYS, read_per_image, read_recognition
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD, PAIRS, table3_rows
-from dfpg.paper.tables import RECOGNITION, Row, Table
+from dfpg.paper.tables import RECOGNITION, TEST_IMAGES, Row, Table
 
 FOLDER = Path("submissions")
 PER_IMAGE, OBSERVED, CARD = "per_image.csv", "recognition.csv", "card.json"
@@ -112,7 +112,7 @@ def _load(config: Config, folder: Path, artifacts: Path, baselines: pd.DataFrame
         raise UserError(f"{folder}: {card.name} is a run of params.yaml: rename the submission")
     scores = _read(read_per_image, folder / PER_IMAGE, card.name)
     blurred = baselines[
-        (baselines["method"] == "blurred") & (baselines["protocol"] == card.protocol)
+        (baselines["method"] == "blurred") & (baselines["test_set"] == TEST_IMAGES[card.protocol])
     ]
     if not _same_testset(scores, blurred, card):
         reason = f"submitted for another test set (profile {card.profile}): submit it again"

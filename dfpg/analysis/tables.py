@@ -27,8 +27,9 @@ from dfpg.analysis.estimates import (
     estimate_column,
     load_scores,
 )
-from dfpg.analysis.floor import Floor, measure_floor
+from dfpg.analysis.floor import Floor, mean_estimates, measure_floor
 from dfpg.analysis.gains import gain_records
+from dfpg.analysis.main_table import MainRecord, main_records
 from dfpg.analysis.mechanisms import mechanism_records
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.quoted_metrics import FOLDER as METRICS
@@ -99,6 +100,7 @@ def build_tables(
     """Write the results of all runs whose per-image CSV exists.
 
     Writes ``table1.csv`` ... ``table4.csv`` (one record per row, column group and metric),
+    ``main.csv`` (:mod:`dfpg.analysis.main_table`),
     ``metrics`` (:mod:`dfpg.analysis.quoted_metrics`), ``deviations.csv`` (one record per figure of
     the paper), ``gains.csv`` (each row against ``blurred``), ``claims.csv`` and ``claim_tests.csv``
     (:mod:`dfpg.analysis.verdicts`), ``mechanisms.csv``, ``ranks.csv`` and ``order.csv``
@@ -149,6 +151,9 @@ def build_tables(
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
+        "main.csv": csv_text(
+            MainRecord, main_records(config, layout, mean_estimates(config, scores), floor)
+        ),
         "deviations.csv": csv_text(DeviationRecord, deviation_records(tables)),
         "gains.csv": csv_text(GainRecord, gains),
         "claims.csv": csv_text(ClaimRecord, claims),
@@ -258,7 +263,7 @@ def _record(
     return TableRecord(
         row=row.key,
         run=row.run or "",
-        protocol=column.test_set,
+        test_set=column.test_set,
         subset=column.subset,
         metric=metric,
         convention=convention,
@@ -299,5 +304,5 @@ def _missing_reason(
             return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
     if row.run not in (*config.runs, *BASELINES, *CLASSICAL):
-        return row.missing
+        return row.missing.replace("not run", f"not in profile {config.profile}", 1)
     return "no such test images in this profile" if found is None else "not evaluated on them"

@@ -43,7 +43,7 @@ VERDICTS = (SUPPORTED, CONSISTENT, REFUTED, INCONSISTENT, TOO_SMALL, UNDECIDED, 
 # Fields of a test's record that a claim's record repeats for its weakest comparison.
 COMPARED = (
     "table",
-    "protocol",
+    "test_set",
     "subset",
     "against",
     "metric",
@@ -162,7 +162,7 @@ def _test_record(config: Config, claim: Claim, outcome: ComparisonOutcome) -> Cl
     return ClaimTestRecord(
         claim=claim.key,
         table=cell.table,
-        protocol=cell.column.test_set,
+        test_set=cell.column.test_set,
         subset=cell.column.subset,
         against=_against(cell, comparison.against),
         metric=cell.metric,

@@ -62,7 +62,7 @@ def budget_records(config: Config, effects: Sequence[tuple[int, Effect]]) -> lis
     return [
         BudgetRecord(
             claim=effect.claim.key,
-            protocol=cell.column.test_set,
+            test_set=cell.column.test_set,
             subset=cell.column.subset,
             metric=cell.metric,
             better=outcome.comparison.better,

@@ -97,7 +97,7 @@ def compare(
 def _read_table(path: Path) -> dict[tuple[str, str, str], TableRecord]:
     """Records of a table by (row, test set/subset, metric)."""
     return {
-        (record.row, f"{record.protocol}/{record.subset}", record.metric): record
+        (record.row, f"{record.test_set}/{record.subset}", record.metric): record
         for record in read_records(TableRecord, path)
     }
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dfpg.analysis.claim_tests import ComparisonOutcome, Evidence, run_tests
 from dfpg.analysis.paired_scores import pair_image_scores
-from dfpg.core.config import Config
+from dfpg.core.config import Config, ProtocolName
 from dfpg.core.paths import TESTSETS
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.paper.claims import CLAIMS, Claim
@@ -55,7 +55,7 @@ def score_weights(config: Config, run: str, weights: Path, out: Path) -> None:
     from dfpg.metrics.ssim import SSIM_MATLAB_RGB
 
     device = select_device()
-    sets: dict[str, TestSet] = {
+    sets: dict[ProtocolName, TestSet] = {
         name: open_testset(TESTSETS / name) for name in evaluation_protocols(config, run)
     }
     metrics: dict[str, Metric] = {"psnr": Psnr(), SSIM_MATLAB_RGB.name: SSIM_MATLAB_RGB}

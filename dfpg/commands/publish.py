@@ -39,10 +39,8 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
     """
     results = root / "results"
     target = results / name
-    if not FOLDER_NAME.fullmatch(name) or name in ("plots", "metrics"):
-        raise UserError(
-            f"publish {name!r}: use lower-case letters, digits, - and _, not `plots` or `metrics`"
-        )
+    if not FOLDER_NAME.fullmatch(name) or name == "metrics":
+        raise UserError(f"publish {name!r}: use lower-case letters, digits, - and _, not `metrics`")
     if target.exists() and not force:
         raise UserError(f"{target}: is there already: choose another name, or add --force")
     files = _files(config, root)

@@ -123,10 +123,10 @@ def _check_record(config: Config) -> None:
         raise UserError(f"{absent[0]}: not here: `dvc pull` brings the record, if there is one")
 
 
-def _synthesise(config: Config, full: bool) -> tuple[dict[str, TestSet], list[str]]:
+def _synthesise(config: Config, full: bool) -> tuple[dict[ProtocolName, TestSet], list[str]]:
     """Test sets made here, all or part of their images; and how they differ from the recorded."""
     build_kernels(config, OUT / "kernels")
-    sets: dict[str, TestSet] = {}
+    sets: dict[ProtocolName, TestSet] = {}
     notes = []
     for name in get_args(ProtocolName):
         kernels = load_kernels(OUT / "kernels" / f"{config.protocols[name].kernels}.safetensors")
@@ -152,7 +152,7 @@ def _describe_difference(made: TestSet, recorded: TestSet) -> str:
     return f"{count} of {values} values differ from the record, by at most {largest} of 255"
 
 
-def _score(config: Config, sets: Mapping[str, TestSet]) -> None:
+def _score(config: Config, sets: Mapping[ProtocolName, TestSet]) -> None:
     """Scores and observations of the baselines and of every run, but for those that are there."""
     device = select_device()
     parts = {BASELINES_PART: tuple(sets)} | {
@@ -181,7 +181,9 @@ def _score(config: Config, sets: Mapping[str, TestSet]) -> None:
             write_text(OUT / CARDS / f"{name}.json", cards[name])
 
 
-def _card(config: Config, name: str, sets: Mapping[str, TestSet], device: torch.device) -> str:
+def _card(
+    config: Config, name: str, sets: Mapping[ProtocolName, TestSet], device: torch.device
+) -> str:
     """A hash of all that a part's scores depend on."""
     methods = [] if name == BASELINES_PART else [f"dfpg.methods.{config.runs[name].method}"]
     weights = ARTIFACTS / "weights" / f"{name}.safetensors"
@@ -203,7 +205,7 @@ def _card(config: Config, name: str, sets: Mapping[str, TestSet], device: torch.
     return card(facts)
 
 
-def _compare(config: Config, sets: Mapping[str, TestSet]) -> list[AgreementRecord]:
+def _compare(config: Config, sets: Mapping[ProtocolName, TestSet]) -> list[AgreementRecord]:
     """Compare image by image; writes the tables of both."""
     images = {name: testset.index["image"].tolist() for name, testset in sets.items()}
     scores = {

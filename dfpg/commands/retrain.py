@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dfpg.analysis.estimates import select_test_set
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.tolerances import TRAINED
@@ -129,12 +130,12 @@ def compare_gains(runs: Sequence[str]) -> Retrained:
 
 def _gains(scores: pd.DataFrame, blurred: pd.DataFrame) -> dict[str, float]:
     """Mean gain by test set."""
-    keys = ["protocol", "image"]
+    keys = ["test_set", "image"]
     both = scores.merge(blurred[[*keys, "psnr"]], on=keys, suffixes=("", " blurred"))
     gain = both["psnr"] - both["psnr blurred"]
     found = {}
     for name, test_set in TEST_SETS.items():
-        chosen = gain[(both["protocol"] == test_set.protocol) & (both["mode"] == test_set.mode)]
+        chosen = gain.loc[select_test_set(both, test_set).index]
         if len(chosen):
             found[name] = float(chosen.mean())
     return found

@@ -140,7 +140,7 @@ def _check(seeds: Sequence[SeedRun]) -> None:
 def _have_same_images(seeds: Sequence[SeedRun]) -> bool:
     """Whether all folders hold the same blurred images: their scores say so, too."""
     blurred = [
-        one.scores[one.scores["method"] == "blurred"].sort_values(["protocol", "image"])
+        one.scores[one.scores["method"] == "blurred"].sort_values(["test_set", "image"])
         for one in seeds
     ]
     tables = [rows[[*SAME, "psnr"]].reset_index(drop=True) for rows in blurred]
@@ -181,7 +181,7 @@ def _records(
             table=table.name,
             row=row,
             run=run,
-            protocol=column.test_set,
+            test_set=column.test_set,
             subset=column.subset,
             metric=metric,
             convention=convention,

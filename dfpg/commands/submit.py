@@ -25,7 +25,14 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, read_json, write_text
 from dfpg.core.listing import composed, list_images
 from dfpg.evaluation.per_image import KEYS, read_per_image
-from dfpg.paper.tables import BASELINES, CLASSICAL, RECOGNITION, TABLES, UNTRAINED_FILES
+from dfpg.paper.tables import (
+    BASELINES,
+    CLASSICAL,
+    RECOGNITION,
+    TABLES,
+    TEST_IMAGES,
+    UNTRAINED_FILES,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +95,7 @@ def submit(name: str, restored: Path, protocol: str, paper: str, by: str, force:
     mean = f"{finite.mean():.2f} dB" if len(finite) else "infinite"
     others = f" over {len(finite)}, {equal} equal to their sharp images" if equal else ""
     return (
-        f"{target}: {len(images)} images of test set {chosen}, PSNR {mean}{others} "
+        f"{target}: {len(images)} images of test set {TEST_IMAGES[chosen]}, PSNR {mean}{others} "
         f"(blurred: {card.blurred['psnr']:.2f} dB); `dvc repro tables` adds the row"
     )
 
@@ -153,14 +160,14 @@ def read_submission(testset: TestSet, protocol: ProtocolName, restored: Path) ->
     return images
 
 
-def blurred_means(path: Path, protocol: str) -> dict[str, float]:
+def blurred_means(path: Path, protocol: ProtocolName) -> dict[str, float]:
     """Mean of every metric over the protocol's blurred images.
 
     Raises:
         UserError: the stage ``baselines`` has not run.
     """
     scores = read_per_image(path)
-    rows = scores[(scores["method"] == "blurred") & (scores["protocol"] == protocol)]
+    rows = scores[(scores["method"] == "blurred") & (scores["test_set"] == TEST_IMAGES[protocol])]
     means = rows.drop(columns=list(KEYS)).mean().round(6)
     return {str(name): float(value) for name, value in means.items()}
 
@@ -181,7 +188,7 @@ def _store(config: Config, card: SubmissionCard, restored: TestSet, target: Path
     metrics = build_metrics(config, load_prior(PRIORS), device)
     recogniser = build_recogniser(config) if card.pairs else None
     with atomic_folder(target) as new:
-        sets: dict[str, TestSet] = {card.protocol: restored}
+        sets: dict[ProtocolName, TestSet] = {card.protocol: restored}
         scores = new / PER_IMAGE
         score_testsets(config, card.name, identity, sets, metrics, scores, str(device), recogniser)
         if recogniser is not None:

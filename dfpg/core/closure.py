@@ -28,6 +28,7 @@ CHECKS = frozenset(
         "dfpg.core.params_data",
         "dfpg.core.params_runs",
         "dfpg.core.progress",  # shows how far work is
+        "dfpg.core.renamed",  # words of a refusal
         "dfpg.core.terminal",  # what a terminal can show
     }
 )

@@ -11,9 +11,10 @@ import pandas as pd
 from dfpg.core.csv_files import from_csv, to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.renamed import absent_column
 
-# `image` numbers the images of one protocol's test set: the same number is the same image.
-KEYS = ("method", "protocol", "image", "mode", "subset", "person", "face", "kernel", "size")
+# `image` numbers the images of one test set: the same number is the same image.
+KEYS = ("method", "test_set", "image", "mode", "subset", "person", "face", "kernel", "size")
 # Of `recognition`, empty where nothing was found: largest face of dlib's HOG detector and best of
 # SCRFD (score; box and five points in px), and the squared L2 distances, 0 to 4, of the unit
 # embedding to the references, aligned by the points found in the image or in the sharp one.
@@ -28,12 +29,12 @@ RECOGNITION_COLUMNS = (
 
 
 def write_per_image(scores: pd.DataFrame, path: Path) -> None:
-    """Write keys and metric columns, sorted by method, protocol and image, six decimals.
+    """Write keys and metric columns, sorted by method, test set and image, six decimals.
 
     PSNR of an image that equals the sharp one is written as ``inf``.
     """
     metrics = [name for name in scores.columns if name not in KEYS]
-    rows = scores[[*KEYS, *metrics]].sort_values(["method", "protocol", "image"])
+    rows = scores[[*KEYS, *metrics]].sort_values(["method", "test_set", "image"])
     rows[metrics] = np.round(rows[metrics].to_numpy(dtype=np.float64), 6) + 0.0  # no "-0.000000"
     write_text(path, to_csv(rows, index=False, float_format="%.6f"))
 
@@ -42,7 +43,7 @@ def write_recognition(frames: Sequence[pd.DataFrame], path: Path) -> None:
     """Write keys and ``RECOGNITION_COLUMNS``, sorted, six significant digits, empty for NaN."""
     columns = [*KEYS, *RECOGNITION_COLUMNS]
     rows = pd.concat([pd.DataFrame(columns=columns), *frames]) if not frames else pd.concat(frames)
-    rows = rows[columns].sort_values(["method", "protocol", "image"])
+    rows = rows[columns].sort_values(["method", "test_set", "image"])
     write_text(path, to_csv(rows, index=False, float_format="%.6g"))
 
 
@@ -92,5 +93,6 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: not a per-image CSV; run the evaluate stage again") from error
     absent = [name for name in KEYS if name not in scores.columns]
     if absent:
-        raise UserError(f"{path}: no column {absent[0]!r}; run the evaluate stage again")
+        lack = absent_column(absent[0], scores.columns)
+        raise UserError(f"{path}: {lack}; run the evaluate stage again")
     return scores

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.progress import Progress
 from dfpg.evaluation.per_image import write_per_image
-from dfpg.paper.tables import BASELINES
+from dfpg.paper.tables import BASELINES, TEST_IMAGES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,7 @@ class Observe(Protocol):
     """Sees every image that is scored (:class:`dfpg.evaluation.recognition.observe.Recogniser`)."""
 
     def __call__(
-        self, protocol: str, method: str, rows: pd.DataFrame, images: NDArray[np.uint8], /
+        self, protocol: ProtocolName, method: str, rows: pd.DataFrame, images: NDArray[np.uint8], /
     ) -> None:
         """Take a batch of one method: rows of the index, RGB uint8 [N, H, W, 3]."""
         ...
@@ -59,7 +59,7 @@ def score_testsets(
     config: Config,
     name: str,
     restore: Restore | RestoreRows | None,
-    testsets: Mapping[str, TestSet],
+    testsets: Mapping[ProtocolName, TestSet],
     metrics: Mapping[str, Metric],
     out: Path,
     device: str = "cpu",
@@ -76,7 +76,7 @@ def score_testsets(
         name: run name, written into the column ``method``.
         restore: the method, or the classical rows; ``None`` writes the two baselines instead,
             ``sharp`` (restored = sharp) and ``blurred`` (restored = blurred).
-        testsets: by protocol ("a", "b").
+        testsets: by protocol; the column ``test_set`` names them as ``TEST_IMAGES`` does.
         metrics: column name -> metric.
         out: the CSV.
         device: where the metrics and the method run.
@@ -103,7 +103,9 @@ def score_testsets(
                 ).items():
                     if observe is not None:
                         observe(protocol, method, batch, images.permute(0, 2, 3, 1).cpu().numpy())
-                    keys = batch.drop(columns="sharp").assign(method=method, protocol=protocol)
+                    keys = batch.drop(columns="sharp").assign(
+                        method=method, test_set=TEST_IMAGES[protocol]
+                    )
                     frames.append(keys.assign(**scores))
                 bar.advance(len(batch))
     write_per_image(pd.concat(frames, ignore_index=True), out)
@@ -113,7 +115,7 @@ def score_testsets(
 def _score_batch(
     name: str,
     restore: Restore | RestoreRows | None,
-    protocol: str,
+    protocol: ProtocolName,
     testset: TestSet,
     batch: pd.DataFrame,
     metrics: Mapping[str, Metric],

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from dfpg.core.config import NOMINAL_SIZES, ProtocolName
+from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
+from dfpg.paper.tables import TestImages
 
 REMEDY = "run the evaluate stage again"
 # Metrics by the beginning of their column's name: lowest and highest value of 8-bit images. One
@@ -25,7 +26,7 @@ MODE = r"^(center|random|[a-z]+ -?\d+(\.\d+)?)$"  # of the test sets, or a move:
 TEXT = pa.Column(str, pa.Check.str_length(1, 1000, error="is empty or too long"))
 KEYS = {
     "method": TEXT,
-    "protocol": pa.Column(str, pa.Check.isin(get_args(ProtocolName), error="is no protocol")),
+    "test_set": pa.Column(str, pa.Check.isin(get_args(TestImages), error="is no test set")),
     "image": pa.Column(int, pa.Check.in_range(0, 10**9, error="is no number of an image")),
     "mode": pa.Column(str, pa.Check.str_matches(MODE, error="is no mode or move of a face")),
     "subset": TEXT,
@@ -102,7 +103,7 @@ def _check(frame: pd.DataFrame, columns: dict[str, pa.Column], path: Path) -> pd
         checked: pd.DataFrame = schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
         raise UserError(f"{path}: {_what(error.failure_cases)}; {REMEDY}") from error
-    twice = checked.duplicated(["method", "protocol", "mode", "image"])
+    twice = checked.duplicated(["method", "test_set", "mode", "image"])
     if twice.any():
         raise UserError(f"{path}: row {_row(twice)}: its image is there twice; {REMEDY}")
     return checked

@@ -82,7 +82,7 @@ def published_values() -> MappingProxyType[PublishedKey, PublishedValue]:
                     found[key] = PublishedValue(line[metric])
             else:
                 key = PublishedKey(
-                    table, line["method"], line["protocol"], line["subset"], line["metric"]
+                    table, line["method"], line["test_set"], line["subset"], line["metric"]
                 )
                 found[key] = PublishedValue(line["value"])
     return MappingProxyType(found)

@@ -53,12 +53,23 @@ HEADINGS = {
 }
 
 
+# Test images by the training protocol that they are made for, as the column ``test_set`` of scores
+# names them. The paper reports MSPL's by mode, as two test sets: ``TEST_SETS``.
+TestImages = Literal["shen", "mspl"]
+TEST_IMAGES: dict[ProtocolName, TestImages] = {"a": "shen", "b": "mspl"}
+
+
 class PaperTestSet(NamedTuple):
     """One test set of the paper: protocol of its images, framing of its faces, and its name."""
 
     protocol: ProtocolName
     mode: str
     title: str
+
+    @property
+    def images(self) -> TestImages:
+        """Value of the column ``test_set`` in files of scores."""
+        return TEST_IMAGES[self.protocol]
 
 
 TEST_SETS = {

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from dfpg.analysis.comparability import DEVIATES, MATCHES, NOT_COMPARABLE, WITHIN
 from dfpg.analysis.estimates import load_scores
+from dfpg.analysis.main_table import MainRecord
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import (
     ClaimRecord,
@@ -31,14 +33,17 @@ from dfpg.core.files import write_text
 from dfpg.paper.tables import TABLES, TEST_SETS
 from dfpg.pretrained.assets.store import licences
 from dfpg.report import chart_selection, curves
+from dfpg.report.answers import answers, main_tables, scope, summary
 from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
 from dfpg.report.page import numbered_items, render_page
+from dfpg.report.plot_files import write_plots
 from dfpg.report.result_files import write_result_files
 from dfpg.report.study_charts import budget_charts, read_study, reading_charts
-from dfpg.report.table_layout import lay_out
+from dfpg.report.table_layout import BELOW_FLOOR, lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
 
-VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE)
+NO_VALUE_HERE = "no value here"
+VERDICTS = (MATCHES, WITHIN, DEVIATES, NOT_COMPARABLE, NO_VALUE_HERE)
 # Heading and decimals of the measures in verification.csv.
 MEASURES = {
     "accuracy_pct": ("accuracy (%)", 2),
@@ -52,8 +57,8 @@ ERRATA = Path("docs/paper_errata.md")
 def build_report(config: Config, artifacts: Path, results: Path, root: Path = Path()) -> None:
     """Write the page and the tables.
 
-    The artifacts get ``report/report.html``, the results ``tables.md``, ``tables.tex``,
-    ``kernel_sizes.csv`` and ``plots/table1.csv`` ... ``table4.csv``.
+    The artifacts get ``report/report.html`` and the SVG files ``plots``, the results
+    ``tables.md``, ``tables.tex`` and ``kernel_sizes.csv``.
 
     Args:
         config: the profile.
@@ -77,14 +82,24 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     costs = read_records(CostRecord, counted) if counted.exists() else []
     roc = read_records(RocRecord, results / "roc.csv")
     row_runs = {record.row: record.run for record in tables["table3"]}
+    claims = read_records(ClaimRecord, results / "claims.csv")
     context: dict[str, Any] = {
         "facts": run_facts(config, results, trained),
         "profile": config.profile,
+        "dagger": BELOW_FLOOR,
+        "test_sets": {
+            protocol: " and ".join(t.title for t in TEST_SETS.values() if t.protocol == protocol)
+            for protocol in config.protocols
+        },
         "level": f"{100 * config.statistics.level:g} %",
         "tables": laid_out,
         "verdicts": _verdicts(read_records(DeviationRecord, results / "deviations.csv")),
         "verdict_names": VERDICTS,
-        "claims": claim_lines(read_records(ClaimRecord, results / "claims.csv")),
+        "summary": summary(claims),
+        "scope": scope(config, sorted({line.images for line in trained if line.images})),
+        "answers": answers(claims),
+        "main": main_tables(read_records(MainRecord, results / "main.csv")),
+        "claims": claim_lines(claims),
         "readings": reading_charts(
             read_study(ReadingRecord, results / "readings.csv", config.profile)
         ),
@@ -116,6 +131,9 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "errata": numbered_items(_text(root / ERRATA)),
     }
     write_text(artifacts / "report" / "report.html", render_page(context))
+    shown = [*context["forests"].values(), context["ablation"]]
+    shown += [found["gain"] for found in context["training"].values() if found]
+    write_plots(artifacts / "plots", chain.from_iterable(shown))
 
 
 def _text(path: Path) -> str:
@@ -129,7 +147,8 @@ def _verdicts(deviations: Sequence[DeviationRecord]) -> dict[str, Counter[str]]:
     """How many published figures of each table got which verdict."""
     found = {table.name: Counter[str]() for table in TABLES}
     for record in deviations:
-        found[record.table][record.verdict or "no value here"] += 1
+        measured = math.isfinite(record.value) and record.verdict
+        found[record.table][record.verdict if measured else NO_VALUE_HERE] += 1
     return {
         name.replace("table", "Table\N{NO-BREAK SPACE}"): counts for name, counts in found.items()
     }

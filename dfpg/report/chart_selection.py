@@ -129,7 +129,7 @@ def rankings(ranks: Sequence[RankRecord]) -> dict[str, list[RankLine]]:
         if record.metric == leading[record.table]:
             subset = SUBSET_TITLES.get(record.subset, record.subset)
             number = record.table.removeprefix("table")
-            heading = f"Table {number}, {TEST_SETS[record.protocol].title}, {subset}"
+            heading = f"Table {number}, {TEST_SETS[record.test_set].title}, {subset}"
             line = RankLine(
                 record.rank,
                 record.row,

@@ -47,7 +47,7 @@ def column_points(records: Sequence[TableRecord], column: Column, metric: str) -
             record.ci_high if math.isfinite(record.ci_high) else record.value,
         )
         for record in records
-        if (record.protocol, record.subset, record.metric) == (*column, metric)
+        if (record.test_set, record.subset, record.metric) == (*column, metric)
         and math.isfinite(record.value)
     ]
 
@@ -76,9 +76,9 @@ def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Marku
         for place, point in enumerate(found):
             _draw_interval(axes, (place, point.value), point, style_of(config, point.run), "y")
         _label_models(axes, [point.row for point in found], metric)
-        axes.set_title("this run", loc="left", fontweight="bold")
+        axes.set_title("measured here", loc="left", fontweight="bold")
 
-    words = f"Ablation, this run: {HEADINGS[metric]} with intervals. {_in_words(found)}"
+    words = f"Ablation, measured here: {HEADINGS[metric]} with intervals. {_in_words(found)}"
     return draw_chart(f"ablation-{metric}", words, draw)
 
 
@@ -100,7 +100,7 @@ def published_ablation_chart(metric: str) -> Markup:
 
 
 def _label_models(axes: Axes, names: Sequence[str], metric: str) -> None:
-    axes.set_xticks(range(len(names)), [name.upper() for name in names])
+    axes.set_xticks(range(len(names)), [name.upper().replace("_", "\n") for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel(HEADINGS[metric])
     axes.margins(y=0.15)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from dfpg.analysis.estimates import IMAGE, kernel_names
+from dfpg.analysis.estimates import IMAGE, kernel_names, select_test_set
 from dfpg.analysis.metric_ranges import clip_values
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
@@ -120,8 +120,8 @@ def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSize
         scores: see :func:`dfpg.analysis.estimates.load_scores`.
     """
     records = []
-    for test_set, (protocol, mode, _) in TEST_SETS.items():
-        part = scores[(scores["protocol"] == protocol) & (scores["mode"] == mode)]
+    for test_set, paper in TEST_SETS.items():
+        part = select_test_set(scores, paper)
         for size, rows in part.groupby("size", sort=True):
             table = rows.pivot(index=IMAGE, columns="method", values="psnr")
             names = [name for name in table.columns if name != "sharp"]  # its PSNR is infinite

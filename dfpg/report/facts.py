@@ -80,7 +80,7 @@ def run_facts(
         ("profile", config.profile),
         ("image size", f"{config.image_size} px"),
         ("seed", str(config.seed)),
-        *((f"test images, protocol {name}", _slots(config, name)) for name in config.protocols),
+        *((f"test images, {_titles(name)}", _slots(config, name)) for name in config.protocols),
         ("prior network and d_VGG", prior_network(config)),
         ("runs", str(len(config.runs))),
         ("training images of a run", _range(given)),
@@ -103,6 +103,10 @@ def _environment(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: damaged; run `dfpg environment` again") from error
     return found if isinstance(found, dict) else {}
+
+
+def _titles(protocol: str) -> str:
+    return " and ".join(own.title for own in TEST_SETS.values() if own.protocol == protocol)
 
 
 def _slots(config: Config, protocol: str) -> str:
@@ -165,7 +169,7 @@ def _weakest(record: ClaimRecord) -> str:
     metric = record.weakest_metric
     return (
         f"{record.weakest_better} over {record.weakest_worse}, "
-        f"{record.weakest_protocol} {record.weakest_subset} {metric}: "
+        f"{record.weakest_test_set} {record.weakest_subset} {metric}: "
         + value_with_interval(record.effect, record.ci_low, record.ci_high, DECIMALS[metric] + 1)
     )
 

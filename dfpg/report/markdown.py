@@ -67,18 +67,18 @@ def render_table(table: Table, records: Sequence[TableRecord], seconds: Mapping[
     parts = [f"**{table.title}** (value [interval] (published value))"]
     if any(record.floor == NOT_ABOVE for record in records):
         parts.append(f"{BELOW_FLOOR}: does not beat both the blurred images and {FLOOR}, a filter")
-    for column in dict.fromkeys((record.protocol, record.subset) for record in records):
-        own = [record for record in records if (record.protocol, record.subset) == column]
+    for column in dict.fromkeys((record.test_set, record.subset) for record in records):
+        own = [record for record in records if (record.test_set, record.subset) == column]
         parts.append(_group(*column, own, seconds))
     return "\n\n".join(parts) + "\n"
 
 
 def _group(
-    protocol: str, subset: str, records: Sequence[TableRecord], seconds: Mapping[str, float]
+    test_set: str, subset: str, records: Sequence[TableRecord], seconds: Mapping[str, float]
 ) -> str:
     rows = {row: list(cells) for row, cells in groupby(records, lambda record: record.row)}
     sources = {record.source for record in records} - {""}
-    title = f"{TEST_SETS[protocol].title}, {'; '.join(sorted(sources)) or subset}"
+    title = f"{TEST_SETS[test_set].title}, {'; '.join(sorted(sources)) or subset}"
     headings = [HEADINGS[cell.metric] for cell in next(iter(rows.values()))]
     lines = []
     for name, cells in rows.items():

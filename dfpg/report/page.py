@@ -21,7 +21,8 @@ def render_page(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"slug": slug, "breakable": breakable}
+    filters = (slug, breakable, first_of, capitalised)
+    environment.filters |= {function.__name__: function for function in filters}
     return environment.get_template(TEMPLATE).render(**context)
 
 
@@ -35,9 +36,21 @@ def breakable(name: str) -> Markup:
     return Markup("_<wbr>").join(name.split("_"))
 
 
+def capitalised(text: str) -> str:
+    """A text that starts with a capital; the rest is as it was."""
+    return text[:1].upper() + text[1:]
+
+
+def first_of(text: str, count: bool = True) -> str:
+    """The first of several parts between semicolons, and on request how many more there are."""
+    first, *others = text.split("; ")
+    return f"{first}, and {len(others)} more" if others and count else first
+
+
 def numbered_items(markdown: str) -> list[Markup]:
-    """The items of a numbered Markdown list, their code spans kept."""
-    items = re.split(r"^\d+\. ", markdown, flags=re.MULTILINE)[1:]
+    """The items of a numbered Markdown list, their code spans kept, of links the text alone."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    items = re.split(r"^\d+\. ", plain, flags=re.MULTILINE)[1:]
     return [
         Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(" ".join(item.split()))))
         for item in items

@@ -1,14 +1,13 @@
-"""What ``results/`` gets from the stage ``report``: tables for papers, READMEs and DVC's plots."""
+"""What ``results/`` gets from the stage ``report``: tables for papers and READMEs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from dfpg.analysis.records import csv_lines, csv_text, read_records
+from dfpg.analysis.records import csv_text, read_records
 from dfpg.analysis.result_records import (
     KernelSizeRecord,
     RankRecord,
@@ -27,7 +26,7 @@ from dfpg.report.table_layout import lay_out
 def write_result_files(
     config: Config, scores: pd.DataFrame, results: Path
 ) -> list[KernelSizeRecord]:
-    """Write ``kernel_sizes.csv``, ``tables.md``, ``tables.tex`` and ``plots/table*.csv``.
+    """Write ``kernel_sizes.csv``, ``tables.md`` and ``tables.tex``.
 
     Args:
         config: the profile.
@@ -48,25 +47,8 @@ def write_result_files(
     ranks = read_records(RankRecord, results / "ranks.csv")
     sizes = kernel_size_records(config, scores)
     write_text(results / "kernel_sizes.csv", csv_text(KernelSizeRecord, sizes))
-    for name, records in tables.items():
-        write_text(results / "plots" / f"{name}.csv", _wide(records))
     parts = [render_table(table, tables[table.name], seconds) for table in TABLES]
     write_text(results / "tables.md", "\n".join(parts))
     laid_out = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
     write_text(results / "tables.tex", latex_tables(laid_out))
     return sizes
-
-
-def _wide(records: Sequence[TableRecord]) -> str:
-    """CSV for DVC's plots: a line per row with a value, a column per column group and metric."""
-    columns = {"row": None} | {_column(record): None for record in records}
-    lines: dict[str, dict[str, str]] = {}
-    for record in records:
-        if math.isfinite(record.value):
-            line = lines.setdefault(record.row, {"row": record.row})
-            line[_column(record)] = record.model_dump(include={"value"})["value"]
-    return csv_lines(list(columns), lines.values())
-
-
-def _column(record: TableRecord) -> str:
-    return f"{record.protocol}_{record.subset}_{record.metric}"

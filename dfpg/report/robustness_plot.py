@@ -36,7 +36,7 @@ def draw_robustness(config: Config, records: Sequence[RobustnessRecord], path: P
     from matplotlib.figure import Figure
 
     chosen = [r for r in records if r.metric == "psnr" and r.run not in BASELINES]
-    test_sets = list(dict.fromkeys(record.protocol for record in chosen))
+    test_sets = list(dict.fromkeys(record.test_set for record in chosen))
     transformations = list(dict.fromkeys(record.transformation for record in chosen))
     with plot_settings():
         figure = Figure(figsize=(10.5, 3.6 * len(test_sets) + 0.3))
@@ -46,7 +46,7 @@ def draw_robustness(config: Config, records: Sequence[RobustnessRecord], path: P
                 points = [
                     r
                     for r in chosen
-                    if (r.protocol, r.transformation) == (test_set, transformation)
+                    if (r.test_set, r.transformation) == (test_set, transformation)
                 ]
                 _draw(axes, config, points)
             line[0].set_ylabel("PSNR gain over the blurred input (dB)")

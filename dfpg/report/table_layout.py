@@ -120,7 +120,7 @@ def lay_out(
     marks = CellMarks(_best(records), letters)
     for test_set, columns in groupby(table.columns, key=lambda column: column.test_set):
         subsets = [column.subset for column in columns]
-        own = [record for record in records if record.protocol == test_set]
+        own = [record for record in records if record.test_set == test_set]
         keys = dict.fromkeys(record.row for record in own)
         lines = [
             _line(table, [r for r in own if r.row == key], subsets, marks, seconds, notes)
@@ -142,7 +142,7 @@ def _group(records: Sequence[TableRecord], subset: str) -> str:
 
 
 def _place(record: TableRecord | RankRecord) -> Place:
-    return record.row, record.protocol, record.subset, record.metric
+    return record.row, record.test_set, record.subset, record.metric
 
 
 def _best(records: Sequence[TableRecord]) -> set[Place]:
@@ -151,7 +151,7 @@ def _best(records: Sequence[TableRecord]) -> set[Place]:
     for record in records:
         if record.run in (*BASELINES, *CLASSICAL) or not math.isfinite(record.value):
             continue
-        column = (record.protocol, record.subset, record.metric)
+        column = (record.test_set, record.subset, record.metric)
         sign = 1 if HIGHER_IS_BETTER[record.metric] else -1
         candidate = (sign * record.value, record.row)
         if column not in found or candidate[0] > found[column][0]:

@@ -32,7 +32,7 @@ def classical() -> None:
     device = select_device()
     metrics = build_metrics(config, load_prior(PRIORS), device)
     protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
-    sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
+    sets: dict[ProtocolName, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     kernels = {
         name: load_kernels(KERNELS / f"{config.protocols[name].kernels}.safetensors")
         for name in protocols

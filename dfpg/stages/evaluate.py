@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dfpg.core.config import PARAMS, load_config
+from dfpg.core.config import PARAMS, ProtocolName, load_config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.paths import ARTIFACTS, PRIORS, TESTSETS
@@ -38,7 +38,7 @@ def evaluate(run: str, folder: Path = ARTIFACTS) -> None:
     restore = load_restore(config, folder / "weights" / f"{run}.safetensors", device)
     metrics = build_metrics(config, load_prior(PRIORS), device)
     protocols = evaluation_protocols(config, run)
-    sets: dict[str, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
+    sets: dict[ProtocolName, TestSet] = {name: open_testset(TESTSETS / name) for name in protocols}
     recogniser = build_recogniser(config)
     out = folder / "per_image" / f"{run}.csv"
     with torch.inference_mode():

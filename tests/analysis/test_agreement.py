@@ -52,7 +52,7 @@ def agreement(config, scores, here, observations):
 
 def moved(scores, run, column, by, images=1):
     here = scores.copy()
-    rows = here.index[(here["method"] == run) & (here["protocol"] == "a")][:images]
+    rows = here.index[(here["method"] == run) & (here["test_set"] == "shen")][:images]
     here.loc[rows, column] += by
     return here
 
@@ -67,7 +67,7 @@ def test_equal_scores_agree_to_the_last_image(config, scores, observations):
 @pytest.mark.parametrize("metric", ["psnr", "ssim", "lpips", "d_vgg"])
 def test_one_image_beyond_the_tolerance_is_found(config, scores, observations, metric):
     column = TABLE1.conventions[metric]
-    first = scores[(scores["method"] == "dfpg_a") & (scores["protocol"] == "a")][column].iloc[0]
+    first = scores[(scores["method"] == "dfpg_a") & (scores["test_set"] == "shen")][column].iloc[0]
     unit = first if metric == "d_vgg" else 1.0
     within = moved(scores, "dfpg_a", column, 0.9 * IMAGE[metric] * unit)
     beyond = moved(scores, "dfpg_a", column, 1.1 * IMAGE[metric] * unit)
@@ -80,7 +80,7 @@ def test_one_image_beyond_the_tolerance_is_found(config, scores, observations, m
 
 def test_errors_that_cancel_in_the_mean_are_found(config, scores, observations):
     here = moved(scores, "dfpg_a", "psnr", 1.0)
-    rows = here.index[(here["method"] == "dfpg_a") & (here["protocol"] == "a")]
+    rows = here.index[(here["method"] == "dfpg_a") & (here["test_set"] == "shen")]
     here.loc[rows[1], "psnr"] -= 1.0
     bad = [r for r in agreement(config, scores, here, observations) if not r.agrees]
     assert [r.outside for r in bad] == [2]
@@ -103,7 +103,7 @@ def test_other_images_are_refused(config, scores, observations):
 def test_a_part_is_compared_with_the_same_part(config, scores, observations):
     images = {"a": [0, 5, 21], "b": [1]}
     part = restrict_scores(scores, images)
-    assert set(part["image"][part["protocol"] == "a"]) == {0, 5, 21}
+    assert set(part["image"][part["test_set"] == "shen"]) == {0, 5, 21}
     assert {r.images for r in agreement(config, part, part, observations)} == {3}
 
 

@@ -96,7 +96,7 @@ def test_claims_compare_what_the_paper_compares():
 def person_means(artifacts: Path, run: str, mode: str, subset: str, metric: str) -> pd.Series:
     scores = pd.read_csv(artifacts / "per_image" / f"{run}.csv")
     rows = scores[(scores["mode"] == mode) & (scores["subset"] == subset)]
-    rows = rows[rows["protocol"] == ("a" if subset == "helen" else "b")]
+    rows = rows[rows["test_set"] == ("shen" if subset == "helen" else "mspl")]
     return rows.groupby("person")[metric].sum() / (IMAGES / PEOPLE)
 
 

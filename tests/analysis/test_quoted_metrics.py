@@ -35,7 +35,7 @@ def test_a_file_holds_the_mean_over_the_subsets(results, name, table, row):
     own = [
         r
         for r in read_rows(results / f"{table}.csv")
-        if (r["row"], r["protocol"]) == (row, name.split("/")[0]) and r["metric"] in METRICS
+        if (r["row"], r["test_set"]) == (row, name.split("/")[0]) and r["metric"] in METRICS
     ]
     found = values(results)[name]
     for metric in {r["metric"] for r in own}:

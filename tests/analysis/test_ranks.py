@@ -119,7 +119,7 @@ def test_files_rank_what_the_tables_show(config, tmp_path):
     def read(name):
         return list(csv.DictReader((tmp_path / name).read_text().splitlines()))
 
-    where = {"protocol": "mspl_center", "subset": "ffhq", "metric": "lpips"}
+    where = {"test_set": "mspl_center", "subset": "ffhq", "metric": "lpips"}
     shown = {
         row["row"]: float(row["value"])
         for row in read("table2.csv")

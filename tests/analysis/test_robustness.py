@@ -36,9 +36,9 @@ def records(config, folder):
     return curve_records(config, read_curve(config, folder), folder)
 
 
-def one(records, run, protocol, move, metric):
-    names = ("run", "protocol", "transformation", "amount", "metric")
-    wanted = (run, protocol, *move, metric)
+def one(records, run, test_set, move, metric):
+    names = ("run", "test_set", "transformation", "amount", "metric")
+    wanted = (run, test_set, *move, metric)
     found = [
         record for record in records if tuple(getattr(record, name) for name in names) == wanted
     ]
@@ -52,7 +52,7 @@ def test_every_run_has_every_amount_and_the_one_that_moves_nothing(config, recor
             own = [
                 r.amount
                 for r in records
-                if (r.run, r.protocol, r.transformation, r.metric)
+                if (r.run, r.test_set, r.transformation, r.metric)
                 == (run, "mspl_center", name, "psnr")
             ]
             assert own == sorted((PLAIN[name], *amounts))
@@ -66,7 +66,7 @@ def test_numbers_are_those_of_a_plain_computation(folder, records):
     blurred = blurred[blurred["method"] == "blurred"]
 
     def by_person(table, mode):
-        chosen = table[(table["protocol"] == "a") & (table["mode"] == mode)]
+        chosen = table[(table["test_set"] == "shen") & (table["mode"] == mode)]
         return chosen.set_index("person")["psnr"]
 
     moved, still, base = (
@@ -176,7 +176,9 @@ def test_the_effect_is_the_mean_change_over_the_amounts(config, folder):
     changes = []
     for run in ("dfpg_a", "shen2018"):
         rows = read_per_image(folder / f"{run}.csv")
-        table = rows[rows["protocol"] == "a"].pivot(index="person", columns="mode", values="psnr")
+        table = rows[rows["test_set"] == "shen"].pivot(
+            index="person", columns="mode", values="psnr"
+        )
         turns = [f"rotation {amount:g}" for amount in AMOUNTS["rotation"]]
         changes.append(table[turns].mean(axis=1) - table[STILL.mode])
     comparison = next(

@@ -25,6 +25,7 @@ CSVS = (
     "gains",
     "claims",
     "claim_tests",
+    "main",
     "mechanisms",
     "ranks",
     "order",
@@ -57,10 +58,10 @@ def results(config: Config, artifacts: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def test_table_2_value_is_the_mean_of_its_images(artifacts, results):
-    where = {"protocol": "mspl_random", "subset": "ffhq"}
+    where = {"test_set": "mspl_random", "subset": "ffhq"}
     conventions = {"psnr": "psnr", "ssim": "ssim_matlab_rgb", "lpips": "lpips_vgg"}
     for metric, convention in conventions.items():
-        expected = mean_of_images(artifacts, "dfpg_b", "b", "random", "ffhq", convention)
+        expected = mean_of_images(artifacts, "dfpg_b", "mspl", "random", "ffhq", convention)
         row = pick_row(results / "table2.csv", row="dfpg_b", metric=metric, **where)
         assert float(row["value"]) == pytest.approx(expected, abs=6e-6)
         assert row["convention"] == convention
@@ -69,14 +70,14 @@ def test_table_2_value_is_the_mean_of_its_images(artifacts, results):
 
 
 def test_table_1_takes_the_alexnet_lpips(artifacts, results):
-    expected = mean_of_images(artifacts, "dfpg_a", "a", "center", "helen", "lpips_alex")
+    expected = mean_of_images(artifacts, "dfpg_a", "shen", "center", "helen", "lpips_alex")
     row = pick_row(results / "table1.csv", row="dfpg_a", subset="helen", metric="lpips")
     assert float(row["value"]) == pytest.approx(expected, abs=6e-6)
 
 
 def test_table_4_is_the_mean_of_three_subset_means_and_b6_is_dfpg_b(artifacts, results):
     expected = statistics.fmean(
-        mean_of_images(artifacts, "dfpg_b", "b", "center", subset, "psnr")
+        mean_of_images(artifacts, "dfpg_b", "mspl", "center", subset, "psnr")
         for subset in ("celeba", "celeba_hq", "ffhq")
     )
     row = pick_row(results / "table4.csv", row="b6", metric="psnr")
@@ -92,19 +93,19 @@ def test_every_row_of_the_paper_is_there_and_none_is_without_value_or_reason(res
         printed = {key.row for key in published_values() if key.table == name}
         assert printed <= {row["row"] for row in rows}
         assert all(bool(row["value"]) or bool(row["reason"]) for row in rows)
-        keys = [(row["row"], row["protocol"], row["subset"], row["metric"]) for row in rows]
+        keys = [(row["row"], row["test_set"], row["subset"], row["metric"]) for row in rows]
         assert len(keys) == len(set(keys))
 
 
-def test_a_row_whose_run_does_not_exist_is_reported_only(results):
+def test_a_row_whose_run_does_not_exist_is_reported_only(config, results):
     row = pick_row(results / "table2.csv", row="xia2019", subset="ffhq", metric="psnr",
-               protocol="mspl_center")  # fmt: skip
+               test_set="mspl_center")  # fmt: skip
     assert row["value"] == row["ci_low"] == row["n_people"] == row["source"] == ""
     assert row["published"] == "24.66"
     assert row["fidelity"] == "reported only"
     assert (row["verdict"], row["reason"]) == (
         "not comparable",
-        f"not run; weights: {PUBLISHED['xia2019'].files}",
+        f"not in profile {config.profile}; weights: {PUBLISHED['xia2019'].files}",
     )
     shen = pick_row(results / "table1.csv", row="shen2020", subset="helen", metric="psnr")
     assert shen["reason"].startswith("reported only")

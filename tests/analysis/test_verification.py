@@ -38,7 +38,7 @@ def rows_with(people: list[str], positive, negative) -> pd.DataFrame:
     lost = np.isnan(positive)
     rows = pd.DataFrame(
         {
-            "protocol": "a",
+            "test_set": "shen",
             "image": np.arange(len(people)),
             "mode": "center",
             "subset": "celeba",

@@ -52,10 +52,10 @@ def test_results_follow_from_scores_to_the_byte_and_what_differs_is_named(
     assert all(path.read_bytes() == content for path, content in before.items())
     table = Path("results/table1.csv")
     table.write_text(table.read_text().replace("0", "1", 1))
-    Path("results/plots/table4.csv").unlink()
+    Path("results/metrics/claims.json").unlink()
     found = analyse(quick)
-    assert found.differing == ("plots/table4.csv", "table1.csv")
+    assert found.differing == ("metrics/claims.json", "table1.csv")
     assert str(found).splitlines()[:2] == [
-        "differs: results/plots/table4.csv",
+        "differs: results/metrics/claims.json",
         "differs: results/table1.csv",
     ]

@@ -16,7 +16,7 @@ TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
 
 @pytest.fixture
 def project(config: Config, tmp_path: Path) -> Path:
-    for folder in ("results/plots", "artifacts/history", "artifacts/cost", "artifacts/per_image"):
+    for folder in ("results/metrics", "artifacts/history", "artifacts/cost", "artifacts/per_image"):
         (tmp_path / folder).mkdir(parents=True)
     for name in TABLES:
         (tmp_path / "results" / name).write_text(f"row\n{name}\n")
@@ -64,7 +64,7 @@ def test_records_do_not_become_part_of_later_records(config, project):
     assert relative(project / "results" / "second") == relative(project / "results" / "first")
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "plots", "metrics", "-x", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "metrics", "-x", ".hidden"])
 def test_names_that_are_no_folder_names_are_refused(config, project, name):
     before = relative(project)
     with pytest.raises(UserError, match="lower-case letters"):

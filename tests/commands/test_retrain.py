@@ -17,7 +17,7 @@ def seeds(**deviations: float) -> str:
     """``results/seeds.csv`` with a standard deviation of the PSNR for some runs."""
     records = [
         SeedRecord(
-            table="table4", row=run, run=run, protocol="mspl_center", subset="mean",
+            table="table4", row=run, run=run, test_set="mspl_center", subset="mean",
             metric="psnr", convention="psnr", value=24.0, ci_low=23.0, ci_high=25.0,
             seed_sd=deviation, gain=0.5, gain_low=0.4, gain_high=0.6, gain_over="blurred",
             n_images=60, n_people=7, n_seeds=3, seeds="0 1 2", test_images="same", profile="smoke",

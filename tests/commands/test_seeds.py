@@ -51,7 +51,7 @@ def folders(made, tmp_path):
 
 
 def read(path):
-    names = ("table", "row", "protocol", "subset", "metric")
+    names = ("table", "row", "test_set", "subset", "metric")
     return {
         tuple(record[name] for name in names): record
         for record in csv.DictReader(path.read_text().splitlines())

@@ -22,6 +22,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import open_testset
+from dfpg.paper.tables import TEST_IMAGES
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.stages.baselines import baselines as baselines_stage
 from dfpg.stages.kernels import kernels as kernels_stage
@@ -70,7 +71,7 @@ def send(restored: str | Path, protocol: str = "a", name: str = "mynet", force: 
 
 def rows(path: str | Path, method: str, protocol: str) -> list[list[str]]:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    frame = frame[(frame["method"] == method) & (frame["protocol"] == protocol)]
+    frame = frame[(frame["method"] == method) & (frame["test_set"] == TEST_IMAGES[protocol])]
     assert len(frame)
     return frame.drop(columns="method").to_numpy().tolist()
 

@@ -24,6 +24,7 @@ HARMLESS = {"grimp", "packaging", "pydantic", "pydantic_core", "ruamel", "tqdm"}
 # Places and bounds; a function's result is what it was given, a line of text, or a refusal.
 VALUES = {"PARAMS", "MAX_SIDE"}
 FUNCTIONS = {
+    "absent_column",
     "accept_any_text",
     "closure",
     "digest",

@@ -13,6 +13,7 @@ from dfpg.core.errors import UserError
 from dfpg.data import testsets
 from dfpg.evaluation.per_image import KEYS, read_per_image
 from dfpg.evaluation.score import score_testsets
+from dfpg.paper.tables import TEST_IMAGES
 
 SIDE = 8
 PAIRS = ((0, 0), (2, 1), (1, 0), (0, 3), (2, 2))  # (row of sharp, kernel) of each image
@@ -88,7 +89,7 @@ def test_each_image_is_scored_against_its_own_face_in_sorted_rows(config, testse
             expected_psnr(testset, image, restored), abs=0.05
         )
         assert float(row["mean"]) == pytest.approx(restored.mean(), abs=0.05)
-        assert (row["method"], row["protocol"]) == ("b1", "b")
+        assert (row["method"], row["test_set"]) == ("b1", "mspl")
         assert (row["person"], int(row["kernel"])) == (f"p{PAIRS[image][0]}", PAIRS[image][1])
 
 
@@ -96,8 +97,13 @@ def test_baselines_are_two_rows_per_image_and_sharp_is_infinite(config, testset,
     out = tmp_path / "baselines.csv"
     score_testsets(config, "baselines", None, {"b": testset, "a": testset}, {"psnr": Psnr()}, out)
     rows = rows_of(out)
-    keys = [(row["method"], row["protocol"], int(row["image"])) for row in rows]
-    assert keys == [(m, p, i) for m in ("blurred", "sharp") for p in "ab" for i in range(5)]
+    keys = [(row["method"], row["test_set"], int(row["image"])) for row in rows]
+    assert keys == [
+        (method, test_set, image)
+        for method in ("blurred", "sharp")
+        for test_set in ("mspl", "shen")
+        for image in range(5)
+    ]
     assert {row["psnr"] for row in rows if row["method"] == "sharp"} == {"inf"}
     blurred = [row for row in rows if row["method"] == "blurred"]
     for row in blurred:
@@ -172,14 +178,14 @@ def test_the_observer_sees_what_is_scored(config, testset, tmp_path):
 
     def observe(protocol, method, rows, images):
         for image, pixels in zip(rows["image"], images, strict=True):
-            seen.append((protocol, method, image, pixels.mean()))
+            seen.append((TEST_IMAGES[protocol], method, image, pixels.mean()))
 
     out = tmp_path / "baselines.csv"
     score_testsets(
         config, "baselines", None, {"b": testset}, {"mean": Mean()}, out, observe=observe
     )
     scored = [
-        (row["protocol"], row["method"], int(row["image"]), pytest.approx(float(row["mean"])))
+        (row["test_set"], row["method"], int(row["image"]), pytest.approx(float(row["mean"])))
         for row in rows_of(out)
     ]
     assert sorted(seen) == scored

@@ -13,7 +13,7 @@ from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.evaluation.per_image import write_per_image
 from dfpg.evaluation.robustness.moves import MOVES, Move
-from dfpg.paper.tables import evaluation_protocols
+from dfpg.paper.tables import TEST_IMAGES, evaluation_protocols
 
 PEOPLE = 12
 Gain = Callable[[str, Move], float]  # run and move -> dB above blurred
@@ -32,7 +32,7 @@ def part(method: str, protocols: tuple[str, ...], gain: float | Callable[[Move],
                 pd.DataFrame(
                     {
                         "method": method,
-                        "protocol": protocol,
+                        "test_set": TEST_IMAGES[protocol],
                         "image": np.arange(PEOPLE) + number * PEOPLE,
                         "mode": move.mode,
                         "subset": "celeba",

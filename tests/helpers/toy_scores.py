@@ -24,7 +24,7 @@ from dfpg.evaluation.per_image import (
 )
 from dfpg.evaluation.recognition.pairs import Pair, write_pairs
 from dfpg.evaluation.recognition.references import table3_rows
-from dfpg.paper.tables import CLASSICAL, RECOGNITION, TEST_SETS, evaluation_protocols
+from dfpg.paper.tables import CLASSICAL, RECOGNITION, TEST_IMAGES, evaluation_protocols
 
 METRICS = (
     "psnr",
@@ -67,7 +67,8 @@ def scores_of(config: Config, method: str, protocols: tuple[str, ...], lift: flo
             values[name] = level + scale * (values[name] + lift * (1 if good else -1))
             if method == "sharp":
                 values[name] = np.inf if name == "psnr" else float(good)
-        frames.append(pd.concat([rows.assign(method=method, protocol=protocol), values], axis=1))
+        keys = rows.assign(method=method, test_set=TEST_IMAGES[protocol])
+        frames.append(pd.concat([keys, values], axis=1))
     return pd.concat(frames)[[*KEYS, *METRICS]]
 
 
@@ -90,12 +91,13 @@ def recognition_of(
     found = [n for n in RECOGNITION_COLUMNS if n.startswith(("dlib_hog", "scrfd", "detected"))]
     values.loc[hidden, found] = np.nan
     values.loc[hidden, "scrfd_faces"] = 0
-    return pd.concat([rows.assign(method=method, protocol=RECOGNITION.protocol), values], axis=1)
+    keys = rows.assign(method=method, test_set=TEST_IMAGES[RECOGNITION.protocol])
+    return pd.concat([keys, values], axis=1)
 
 
 def write_recognition_artifacts(config: Config, folder: Path) -> None:
     """Recognition CSVs of the baselines and every run, the pairs and the embedder's card."""
-    both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
+    both = tuple(TEST_IMAGES)
     baselines = [
         recognition_of(config, name, both, lost) for name, lost in (("sharp", 0), ("blurred", 0.3))
     ]
@@ -113,7 +115,7 @@ def write_recognition_artifacts(config: Config, folder: Path) -> None:
 
 def write_artifacts(config: Config, folder: Path) -> Path:
     """Write all CSVs of the baselines and every run, both cards, one history and one cost."""
-    both = tuple(sorted({test_set.protocol for test_set in TEST_SETS.values()}))
+    both = tuple(TEST_IMAGES)
     baselines = [scores_of(config, name, both, 0.0) for name in ("sharp", "blurred")]
     write_per_image(pd.concat(baselines), folder / "per_image" / "baselines.csv")
     filters = [
@@ -140,9 +142,9 @@ def write_artifacts(config: Config, folder: Path) -> Path:
 def write_submission(config: Config, artifacts: Path, folder: Path, protocol: str = "a") -> Path:
     """Submit the blurred images of a protocol as ``mynet``."""
     scores = read_per_image(artifacts / "per_image" / "baselines.csv")
-    rows = scores[(scores["method"] == "blurred") & (scores["protocol"] == protocol)]
+    rows = scores[(scores["method"] == "blurred") & (scores["test_set"] == TEST_IMAGES[protocol])]
     seen = read_recognition(artifacts / "recognition" / "baselines.csv")
-    own = seen[(seen["method"] == "blurred") & (seen["protocol"] == protocol)]
+    own = seen[(seen["method"] == "blurred") & (seen["test_set"] == TEST_IMAGES[protocol])]
     pairs, embedder = reference_hashes(artifacts / "references")
     means = rows.drop(columns=list(KEYS)).mean().to_dict()
     card = SubmissionCard(
@@ -157,10 +159,10 @@ def write_submission(config: Config, artifacts: Path, folder: Path, protocol: st
 
 
 def mean_of_images(
-    artifacts: Path, method: str, protocol: str, mode: str, subset: str, name: str
+    artifacts: Path, method: str, test_set: str, mode: str, subset: str, name: str
 ) -> float:
     """Mean over images with plain Python, from the CSV that holds the method."""
     run = "baselines" if method in ("sharp", "blurred") else method
-    wanted = {"method": method, "protocol": protocol, "mode": mode, "subset": subset}
+    wanted = {"method": method, "test_set": test_set, "mode": mode, "subset": subset}
     rows = read_rows(artifacts / "per_image" / f"{run}.csv")
     return statistics.fmean(float(row[name]) for row in rows if wanted.items() <= row.items())

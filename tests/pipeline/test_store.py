@@ -97,7 +97,8 @@ def test_a_learning_rate_retrains_its_run_alone_as_an_experiment(tree):
     found = json.loads(run(tree, "dvc", "metrics", "diff", "--json"))
     assert {Path(name).stem for name in found} - {"claims"} == {"b1"}
     run(tree, "dvc", "plots", "show", "--out", "plots")
-    assert (tree / "plots" / "index.html").is_file()
+    page = (tree / "plots" / "index.html").read_text()
+    assert "training-b-b1.svg" in page
     shutil.rmtree(tree / "plots")
 
 

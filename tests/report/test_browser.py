@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,25 @@ from dfpg.paper.tables import TABLES
 
 pytestmark = pytest.mark.browser
 
+PHONE = 390, 844  # px
+# Colours by what has them: of the page, its texts, and black strokes and texts of the charts.
+SHADES = """
+const colour = (query, name) => getComputedStyle(document.querySelector(query))[name];
+return {
+  paper: colour("body", "backgroundColor"), "text of the page": colour("p", "color"),
+  "soft text": colour(".notes", "color"), "text of links": colour("nav a", "color"),
+  "text of charts": colour(".charts svg text", "fill"),
+  strokes: colour('.charts path[style*="stroke: #000000"]', "stroke"),
+};
+"""
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance, 0 to 1 (WCAG 2), of a CSS colour ``rgb(r, g, b)``."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
@@ -27,6 +47,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def opened(browser: webdriver.Chrome, page: Path) -> webdriver.Chrome:
     resize(browser, 1280)
     browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
     return browser
 
 
@@ -46,7 +67,7 @@ def test_every_row_of_every_table_is_seen(opened, made):
 def test_verdicts_are_words_on_a_colour(opened):
     chips = opened.find_elements(By.CSS_SELECTOR, ".results .verdict")
     assert chips
-    assert all(chip.text.startswith("not comparable") for chip in chips)
+    assert all(chip.text.startswith(("not comparable", "no value here")) for chip in chips)
     colours = {
         name: opened.find_element(By.CSS_SELECTOR, f".v-{name}").value_of_css_property(
             "background-color"
@@ -70,6 +91,42 @@ def test_pictures_and_charts_are_drawn(opened):
 def test_the_page_itself_never_scrolls_sideways(opened, width):
     resize(opened, width)
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_folded_it_is_twelve_screens_of_a_phone_and_starts_with_the_answer(browser, page):
+    resize(browser, PHONE[0])
+    browser.get(page.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollHeight") <= 12 * PHONE[1]
+    lead = browser.find_element(By.CLASS_NAME, "lead")
+    assert lead.text.startswith("Of 16 claims of the paper, ")
+    assert lead.location["y"] + lead.size["height"] < PHONE[1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_lines_stand_out_from_the_page_in_both_schemes(opened, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    try:
+        found = opened.execute_script(SHADES)
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    paper = brightness(found.pop("paper"))
+    assert (paper < 0.1) == (scheme == "dark")
+    for what, colour in found.items():
+        contrast = (max(paper, brightness(colour)) + 0.05) / (min(paper, brightness(colour)) + 0.05)
+        assert contrast >= (4.5 if "text" in what else 3), (what, colour)
+
+
+def test_print_shows_what_is_folded(browser, page):
+    browser.get(page.as_uri())
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        heights = browser.execute_script(
+            "return [...document.querySelectorAll('details')].map(d => d.offsetHeight)"
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
+    assert min(heights) > 30
 
 
 def test_paper_shows_every_table_whole(opened):

@@ -19,7 +19,7 @@ def reading(**changes: object) -> ReadingRecord:
 
 
 def budget(images: int, effect: float) -> BudgetRecord:
-    fields = {"protocol": "mspl_center", "subset": "mean", "direction": "right", "trend": "grows",
+    fields = {"test_set": "mspl_center", "subset": "mean", "direction": "right", "trend": "grows",
               "images": images, "effect": effect, "profile": "smoke"}  # fmt: skip
     return BudgetRecord.model_validate(COMMON | fields)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.core.config import Config
+from dfpg.core.config import Config, ProtocolName
 from dfpg.core.paths import REFERENCES
 from dfpg.evaluation.per_image import RECOGNITION_COLUMNS, write_recognition
 from dfpg.evaluation.recognition.references import References, load_references, table3_rows
 from dfpg.metrics.detection import DlibHog
-from dfpg.paper.tables import RECOGNITION
+from dfpg.paper.tables import RECOGNITION, TEST_IMAGES
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.detector import FaceDetector
 from dfpg.pretrained.embedder import FaceEmbedder, embedder_path
@@ -44,7 +44,7 @@ class Recogniser:
         self._frames: list[pd.DataFrame] = []
 
     def __call__(
-        self, protocol: str, method: str, rows: pd.DataFrame, images: NDArray[np.uint8]
+        self, protocol: ProtocolName, method: str, rows: pd.DataFrame, images: NDArray[np.uint8]
     ) -> None:
         """Observe a batch.
 
@@ -65,7 +65,7 @@ class Recogniser:
             if key not in seen:
                 seen[key] = self._observe(images[place], person, int(sharp))
             values.append(seen[key])
-        frame = wanted.drop(columns="sharp").assign(method=method, protocol=protocol)
+        frame = wanted.drop(columns="sharp").assign(method=method, test_set=TEST_IMAGES[protocol])
         columns = np.array(values, np.float64).reshape(-1, len(RECOGNITION_COLUMNS))
         self._frames.append(frame.assign(**dict(zip(RECOGNITION_COLUMNS, columns.T, strict=True))))
 

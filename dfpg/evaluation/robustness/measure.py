@@ -105,7 +105,7 @@ def _measure(
     if name != BASELINE_PART:
         restore = load_restore(config, _weights(inputs, name), device)
         protocols = evaluation_protocols(config, name)
-    chosen: dict[str, TestSet] = {protocol: images[protocol] for protocol in protocols}
+    chosen: dict[ProtocolName, TestSet] = {protocol: images[protocol] for protocol in protocols}
     with torch.inference_mode():
         return score_testsets(config, name, restore, chosen, metrics, path, str(device))
 

@@ -118,7 +118,7 @@ def test_values_of_every_image(references, tmp_path):
     rows = read_recognition(tmp_path / "mine.csv")
     assert list(rows.columns) == [*KEYS, *RECOGNITION_COLUMNS]
     assert rows["image"].tolist() == [0, 1, 3, 4]
-    assert set(rows["protocol"]) == {"a"}
+    assert set(rows["test_set"]) == {"shen"}
     found, lost, other, single = (row for _, row in rows.iterrows())
     assert np.isnan(found["dlib_hog_score"])
     assert other[["dlib_hog_score", "dlib_hog_left", "dlib_hog_bottom"]].tolist() == [1.5, 1, 12]

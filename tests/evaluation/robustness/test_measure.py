@@ -137,9 +137,9 @@ def test_parts_hold_every_move_of_the_protocols_that_the_run_is_scored_on(
 ):
     measure(config, RUNS, images, trained, device)
     rows = read_per_image(trained.parts / "xia2019.csv")
-    assert set(rows["protocol"]) == {"a", "b"}
+    assert set(rows["test_set"]) == {"shen", "mspl"}
     assert set(rows["mode"]) == {move.mode for move in MOVES}
-    assert set(read_per_image(trained.parts / "nafnet.csv")["protocol"]) == {"b"}
+    assert set(read_per_image(trained.parts / "nafnet.csv")["test_set"]) == {"mspl"}
     baselines = read_per_image(trained.parts / "baselines.csv")
     assert set(baselines["method"]) == {"sharp", "blurred"}
     assert np.isinf(baselines.loc[baselines["method"] == "sharp", "psnr"]).all()
