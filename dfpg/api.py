@@ -77,7 +77,7 @@ class FaceRestorer:
         if self._detector is None:
             self._detector = CanvasDetector(asset_path("scrfd"))
         faces = find_faces(picture, self._detector)
-        return restore_faces(picture, faces, self._restorer)[0] if faces else picture.copy()
+        return restore_faces(picture, faces, self._restorer).pixels if faces else picture.copy()
 
 
 def load_restorer(source: str | Path = SHIPPED, device: str | None = None) -> FaceRestorer:
@@ -104,24 +104,9 @@ def load_restorer(source: str | Path = SHIPPED, device: str | None = None) -> Fa
         >>> bool((restorer.deblur(photograph) == photograph).all())
         True
     """
-    return FaceRestorer(_weights(source), device)
+    from dfpg.commands.trained import trained_weights
 
-
-def _weights(source: str | Path) -> Path:
-    from dfpg.commands.deblur.command import weights_file
-    from dfpg.core.paths import ARTIFACTS
-
-    if source == SHIPPED:
-        return weights_file(None)
-    path = Path(source)
-    if path.is_file():
-        return path
-    run = ARTIFACTS / "weights" / f"{source}.safetensors"
-    if path.name == str(source) and not path.suffix:
-        if run.is_file():
-            return run
-        raise UserError(f'{source}: neither "{SHIPPED}" nor a file, and there is no {run}')
-    raise UserError(f"{source}: no such file")
+    return FaceRestorer(trained_weights(source), device)
 
 
 class ImageMetric:

@@ -11,6 +11,7 @@ import typer
 
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.ladder import ladder, record_app
+from dfpg.commands.photographs import photographs
 from dfpg.commands.stages import stages
 from dfpg.commands.studies import studies
 from dfpg.core.errors import UserError, line_of
@@ -33,7 +34,10 @@ app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
 app.add_typer(record_app, name="record")
 app.registered_commands += (
-    stages.registered_commands + ladder.registered_commands + studies.registered_commands
+    stages.registered_commands
+    + ladder.registered_commands
+    + studies.registered_commands
+    + photographs.registered_commands
 )
 
 
@@ -144,36 +148,6 @@ def sheet(
         say(sheet_command(out, runs or []))
     else:
         say(real_blur(blurred, out, beside or []))
-
-
-@app.command()
-def deblur(
-    source: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")],
-    out: Annotated[Path, typer.Argument(help="Folder; for one photograph also a file.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="A trained run's weights; else the model that ships.")
-    ] = None,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="The pictures are faces, framed as in training.")
-    ] = False,
-    strip: Annotated[
-        bool, typer.Option("--strip", help="Write a strip before | after beside each.")
-    ] = False,
-    copy: Annotated[
-        bool, typer.Option("--copy", help="Write photographs without a face, too, as they are.")
-    ] = False,
-    png: Annotated[bool, typer.Option("--png", help="Write PNG files: nothing is lost.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
-) -> None:
-    """Restore the faces of photographs; exit code 1 if some photographs were left out."""
-    from dfpg.commands.deblur.command import Options
-    from dfpg.commands.deblur.command import deblur as restore
-
-    choices = Options(weights, device, aligned, copy, png, strip, force)
-    outcome = restore(source, out, choices)
-    say(outcome.text)
-    raise typer.Exit(0 if outcome.complete else 1)
 
 
 @app.command()

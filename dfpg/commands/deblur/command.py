@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from dfpg.commands.deblur.detection import CanvasDetector, find_faces
-from dfpg.commands.deblur.framing import Pixels
+from dfpg.commands.deblur.detection import CanvasDetector, find_faces, nearest_to_centre
+from dfpg.commands.deblur.framing import Pixels, crop
 from dfpg.commands.deblur.photographs import Photograph, encode, read_photograph
 from dfpg.commands.deblur.plan import Job, plan
 from dfpg.commands.deblur.restore import Restorer, restore_aligned, restore_faces
@@ -45,6 +45,11 @@ class Options:
         png: write PNG files.
         strip: write a strip before | after beside every restored photograph.
         force: overwrite what is there.
+        only_center: of each photograph, restore only the face nearest to its middle.
+        crops: folder for every face, before and after; None for none.
+        strength: share of the change that is made, 0 to 1.
+        check: leave faces as they are that the shipped model hardly changes; for it alone, and
+            not with ``aligned``.
     """
 
     weights: Path | None = None
@@ -54,14 +59,34 @@ class Options:
     png: bool = False
     strip: bool = False
     force: bool = False
+    only_center: bool = False
+    crops: Path | None = None
+    strength: float = 1.0
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UserError: a strength out of range, or options of found faces with ``aligned``.
+        """
+        if not 0 <= self.strength <= 1:
+            raise UserError(f"--strength {self.strength}: give a share from 0 to 1")
+        if self.aligned and (self.only_center or self.crops is not None):
+            raise UserError("--aligned finds no faces: leave --only-center and --save-crops out")
 
 
 class RestoredPhotograph(NamedTuple):
-    """A photograph's new pixels, its number of faces, and the strip, if there is one."""
+    """A photograph's new pixels, its faces, the strip, the crops, and how many faces were left.
+
+    ``crops`` are each face before and after, upright, at its own resolution.
+    """
 
     pixels: Pixels
     faces: int
     strip: Pixels
+    crops: Sequence[tuple[Pixels, Pixels]] = ()
+    left: int = 0
 
 
 Restore = Callable[[Pixels], RestoredPhotograph | None]
@@ -90,13 +115,16 @@ def deblur(source: Path, out: Path, choices: Options) -> Outcome:
         UserError: no weights, no detector, no such device, nothing to do, or the disk is full.
     """
     todo = plan(source, out, choices.png, choices.strip)
+    if choices.crops is not None:
+        _check_crops(source, choices.crops, choices.force)
     restorer = Restorer(weights_file(choices.weights), parse_device(choices.device))
-    restore = _restore_aligned(restorer) if choices.aligned else _restore_detected(restorer)
+    make = _restore_aligned if choices.aligned else _restore_detected
+    restore = make(restorer, choices)
     counts: Counter[str] = Counter()
     with Progress("deblur", len(todo.jobs), "picture") as progress:
         for job in todo.jobs:
             result = _restore(job, restore, choices)
-            counts.update({result.kind: 1, "faces": result.faces})
+            counts.update({result.kind: 1, "faces": result.faces, "left": result.left})
             if result.line:
                 progress.say(result.line)
             progress.advance()
@@ -105,11 +133,15 @@ def deblur(source: Path, out: Path, choices: Options) -> Outcome:
 
 
 class Result(NamedTuple):
-    """What became of one photograph: a key of ``OUTCOMES``, its faces, and a line for the user."""
+    """What became of one photograph: a key of ``OUTCOMES``, its faces, and a line for the user.
+
+    ``left`` of the faces are as they were.
+    """
 
     kind: str
     faces: int = 0
     line: str = ""
+    left: int = 0
 
 
 def _restore(job: Job, restore: Restore, choices: Options) -> Result:
@@ -141,7 +173,34 @@ def _restore(job: Job, restore: Restore, choices: Options) -> Result:
         return Result("copied")
     if job.strip is not None:
         write_image(job.strip, restored.strip, mode)
-    return Result("restored", restored.faces)
+    if choices.crops is not None:
+        _write_crops(choices.crops, job, restored, mode)
+    return Result("restored", restored.faces, left=restored.left)
+
+
+def _check_crops(source: Path, folder: Path, force: bool) -> None:
+    """Refuse a folder of crops that would mix with photographs or with other crops.
+
+    Raises:
+        UserError: it is a file, lies in the input, or holds something and ``force`` is not given.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--save-crops {folder}: a file: name a folder")
+    if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"--save-crops {folder}: lies in the input {source}: name another folder")
+    if folder.is_dir() and not force and any(folder.iterdir()):
+        raise UserError(f"--save-crops {folder}: is not empty: name another, or give --force")
+
+
+def _write_crops(folder: Path, job: Job, restored: RestoredPhotograph, mode: int) -> None:
+    """Every face before and after, the largest first; the folders of the photographs are kept.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    for number, pair in enumerate(restored.crops, 1):
+        for when, face in zip(("before", "after"), pair, strict=True):
+            write_image(folder / f"{job.inside}.face{number}.{when}.png", face, mode)
 
 
 def _encode(job: Job, photograph: Photograph, restored: RestoredPhotograph | None) -> bytes:
@@ -154,23 +213,34 @@ def _encode(job: Job, photograph: Photograph, restored: RestoredPhotograph | Non
     return encode(photograph, wanted, job.target)
 
 
-def _restore_aligned(restorer: Restorer) -> Restore:
+def _restore_aligned(restorer: Restorer, choices: Options) -> Restore:
     def restore(pixels: Pixels) -> RestoredPhotograph:
-        after = restore_aligned(pixels, restorer)
+        after = restore_aligned(pixels, restorer, choices.strength)
         return RestoredPhotograph(after, 1, aligned_strip(pixels, after))
 
     return restore
 
 
-def _restore_detected(restorer: Restorer) -> Restore:
+def _restore_detected(restorer: Restorer, choices: Options) -> Restore:
     detector = CanvasDetector(asset_path("scrfd"))
+    check = choices.check and choices.weights in (None, WEIGHTS)  # the limit is that model's
 
     def restore(pixels: Pixels) -> RestoredPhotograph | None:
         faces = find_faces(pixels, detector)
+        if choices.only_center:
+            faces = nearest_to_centre(faces, *pixels.shape[:2])
         if not faces:
             return None
-        after, frames = restore_faces(pixels, faces, restorer)
-        return RestoredPhotograph(after, len(frames), face_strip(pixels, after, frames))
+        after, frames, left = restore_faces(pixels, faces, restorer, choices.strength, check)
+        crops = []
+        if choices.crops is not None:
+            sides = [max(1, round(frame.side)) for frame in frames]
+            crops = [
+                (crop(pixels, frame, side), crop(after, frame, side))
+                for frame, side in zip(frames, sides, strict=True)
+            ]
+        strip = face_strip(pixels, after, frames)
+        return RestoredPhotograph(after, len(frames), strip, crops, sum(left))
 
     return restore
 
@@ -221,6 +291,11 @@ def _summary(out: Path, total: int, counts: Counter[str], restorer: Restorer, re
         f"{counts['faces']} face{'s' * (counts['faces'] != 1)} ({how})"
     ]
     lines += [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind]]
+    if counts["left"]:
+        lines.append(
+            f"{counts['left']} of the faces left as they were: the model hardly changes them, "
+            "as it does sharp faces (--no-check restores them, too)"
+        )
     if remark:
         lines.append(remark)
     return "\n".join(lines)

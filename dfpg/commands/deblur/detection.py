@@ -119,6 +119,16 @@ def _detect_in(picture: NDArray[np.uint8], window: Window, detect: Detect) -> It
             yield Detection(face.score, box, face.landmarks / scale + offset[:2])
 
 
+def nearest_to_centre(faces: list[Detection], height: int, width: int) -> list[Detection]:
+    """The one face whose box's middle lies nearest to that of the photograph; none of none."""
+    return sorted(
+        faces,
+        key=lambda face: math.hypot(
+            float(face.box[0] + face.box[2]) - width, float(face.box[1] + face.box[3]) - height
+        ),
+    )[:1]
+
+
 def _show_one_face(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     both = intersection_area(one, other)
     return both > SAME_FACE_IOU * (area(one) + area(other) - both)

@@ -25,12 +25,14 @@ class Job:
         target: file that is written.
         format: its format, or None for that of the source.
         strip: file of the strip before | after, or None for none.
+        inside: the photograph's path from the folder that is read.
     """
 
     source: Path
     target: Path
     format: str | None
     strip: Path | None
+    inside: Path = Path()
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -80,7 +82,9 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
     if png:
         pairs = [(here, there.with_suffix(".png")) for here, there in pairs]
         format = "PNG"
-    return Plan(_check_jobs([_job(*pair, format, strip) for pair in pairs]), remark)
+    root = source if source.is_dir() else source.parent
+    jobs = [_job(*pair, format, strip, root) for pair in pairs]
+    return Plan(_check_jobs(jobs), remark)
 
 
 def _is_image(ending: str) -> bool:
@@ -100,8 +104,9 @@ def _format(out: Path) -> str:
     return formats[out.suffix.lower()]
 
 
-def _job(source: Path, target: Path, format: str | None, strip: bool) -> Job:
-    return Job(source, target, format, target.with_name(target.name + STRIP) if strip else None)
+def _job(source: Path, target: Path, format: str | None, strip: bool, root: Path) -> Job:
+    beside = target.with_name(target.name + STRIP) if strip else None
+    return Job(source, target, format, beside, source.relative_to(root))
 
 
 def _check_jobs(jobs: list[Job]) -> tuple[Job, ...]:

@@ -316,3 +316,78 @@ def test_names_that_are_no_utf8_or_would_act_on_the_terminal(tmp_path, capsys):
     assert r"no\xff.png: no face found" in said
     assert r"noa\x1b[2J.png: no face found" in said
     assert "\x1b" not in outcome.text + said
+
+
+def test_only_the_face_in_the_middle(tmp_path, monkeypatch):
+    picture, found = with_faces(300, 400, [(10, 10, 150), (130, 140, 120)])
+    monkeypatch.setattr(command, "CanvasDetector", lambda _: None)
+    monkeypatch.setattr(command, "find_faces", lambda *_: found)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    choices = Options(weights=OWN.weights, only_center=True)
+    assert "1 face (" in deblur(tmp_path / "a.png", tmp_path / "b.png", choices).text
+    moved = np.asarray(Image.open(tmp_path / "b.png")).astype(int) - picture
+    assert moved[170:210, 180:220].max() == 25
+    assert not moved[:120].any()
+
+
+def test_crops_of_every_face_before_and_after(album, tmp_path):
+    crops = tmp_path / "crops"
+    choices = Options(weights=OWN.weights, crops=crops)
+    deblur(album, tmp_path / "out", choices)
+    names = [
+        f"{p}.face1.{when}.png" for p in ("a.png", "deep/b.png") for when in ("after", "before")
+    ]
+    assert sorted(content(crops)) == sorted(names)
+    before, after = (
+        np.asarray(Image.open(crops / f"a.png.face1.{when}.png")).astype(int)
+        for when in ("before", "after")
+    )
+    assert before.shape == after.shape
+    assert 84 <= len(before) <= 120  # the frame lies inside the picture of the face
+    middle = np.s_[40:80, 40:80]
+    assert np.abs(np.median(after[middle] - before[middle]) - 25) <= 1
+    with pytest.raises(UserError, match=r"is not empty"):
+        deblur(album, tmp_path / "again", choices)
+    with pytest.raises(UserError, match="lies in the input"):
+        deblur(album, tmp_path / "again", Options(weights=OWN.weights, crops=album / "crops"))
+    with pytest.raises(UserError, match="a file"):
+        deblur(album, tmp_path / "again", Options(weights=OWN.weights, crops=album / "a.png"))
+    assert not (tmp_path / "again").exists()
+
+
+def test_options_that_contradict_themselves_are_one_line():
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UserError, match="a share from 0 to 1"):
+            Options(strength=strength)
+    with pytest.raises(UserError, match="finds no faces"):
+        Options(aligned=True, only_center=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--scale", "2"), "--scale 2: photographs are not enlarged"),
+        (("--run", "nosuch"), 'nosuch: neither "shipped" nor a file'),
+        (("--run", "shipped", "--weights", "w"), "give one of them"),
+    ],
+)
+def test_refused_options(album, tmp_path, monkeypatch, capsys, arguments, message):
+    code, _, err = run(monkeypatch, capsys, album, tmp_path / "out", *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_faces_that_the_shipped_model_hardly_changes_are_left_and_said(
+    album, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Brighten, "change", lambda _, p: np.full(p.shape, 1, np.float32))
+    said = deblur(album / "a.png", tmp_path / "x.png", Options()).text
+    assert "1 of the faces left as they were: the model hardly changes them" in said
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), portrait())
+    free = deblur(album / "a.png", tmp_path / "y.png", Options(check=False)).text
+    assert "left as they were" not in free
+    assert not np.array_equal(np.asarray(Image.open(tmp_path / "y.png")), portrait())
+    deblur(album / "a.png", tmp_path / "z.png", OWN)  # another model's limit is not known
+    assert not np.array_equal(np.asarray(Image.open(tmp_path / "z.png")), portrait())

@@ -5,7 +5,13 @@ import pytest
 import torch
 from helpers.portraits import faces, with_faces
 
-from dfpg.commands.deblur.restore import BATCH, Restorer, restore_aligned, restore_faces
+from dfpg.commands.deblur.restore import (
+    BATCH,
+    LEAST_CHANGE,
+    Restorer,
+    restore_aligned,
+    restore_faces,
+)
 from dfpg.commands.deblur.strip import FACES, LARGEST, aligned_strip, face_strip
 from dfpg.core.errors import UserError
 from dfpg.evaluation.restore import in_precision
@@ -42,7 +48,7 @@ PLACES = [(100, 30, 300), (20, 380, 60), (220, 280, 110)]  # the last one overla
 
 def test_a_method_that_changes_nothing_gives_the_photograph_back(identity):
     photograph, found = with_faces(420, 460, PLACES)
-    restored, frames = restore_faces(photograph, found, identity)
+    restored, frames, _ = restore_faces(photograph, found, identity)
     assert np.array_equal(restored, photograph)
     assert len(frames) == 3
     assert np.array_equal(restore_aligned(photograph, identity), photograph)
@@ -50,7 +56,7 @@ def test_a_method_that_changes_nothing_gives_the_photograph_back(identity):
 
 def test_only_faces_change_and_each_of_them_does():
     photograph, found = with_faces(420, 460, PLACES)
-    restored, _ = restore_faces(photograph, found, Brighten())
+    restored, _, _ = restore_faces(photograph, found, Brighten())
     moved = restored.astype(int) - photograph
     for top, left, side in PLACES:
         third = side // 3
@@ -110,7 +116,7 @@ def test_what_is_no_number_is_named(method, tmp_path):
 
 def test_strip_shows_the_largest_faces_before_and_after():
     photograph, found = with_faces(420, 460, PLACES)
-    restored, frames = restore_faces(photograph, found, Brighten())
+    restored, frames, _ = restore_faces(photograph, found, Brighten())
     strip = face_strip(photograph, restored, frames)
     side = round(frames[0].side)
     assert strip.shape == (16 + 3 * side + 2 * 4, 2 * side + 4, 3)
@@ -121,3 +127,37 @@ def test_strip_shows_the_largest_faces_before_and_after():
     assert many.shape[0] == 16 + FACES * (side + 4) - 4
     large = np.zeros((600, 900, 3), np.uint8)
     assert aligned_strip(large, large).shape == (16 + LARGEST * 2 // 3, 2 * LARGEST + 4, 3)
+
+
+def test_strength_is_the_share_of_the_change():
+    photograph, found = with_faces(420, 460, PLACES[:1])
+    half, _, left = restore_faces(photograph, found, Brighten(), strength=0.4)
+    assert (half.astype(int) - photograph).max() == 10
+    assert left == [False]
+    none = restore_faces(photograph, found, Brighten(), strength=0).pixels
+    assert np.array_equal(none, photograph)
+    aligned = restore_aligned(np.full((64, 64, 3), 100, np.uint8), Brighten(), 0.4)
+    assert (aligned == 110).all()
+
+
+class BrightenByPlace(Brighten):
+    """Changes the first face much and the others hardly."""
+
+    def change(self, pictures: np.ndarray) -> np.ndarray:
+        change = np.full(pictures.shape, LEAST_CHANGE - 0.01, np.float32)
+        change[0] = LEAST_CHANGE
+        return change
+
+
+def test_a_face_that_is_hardly_changed_stays_as_it_was_unless_unchecked():
+    photograph, found = with_faces(420, 460, PLACES[:2])
+    checked = restore_faces(photograph, found, BrightenByPlace(), check=True)
+    assert checked.left == [False, True]
+    moved = checked.pixels.astype(int) - photograph
+    assert moved.any()
+    assert not moved[20:80, 390:].any()
+    weak = restore_faces(photograph, found, BrightenByPlace(), strength=0.5, check=True)
+    assert weak.left == [False, True]  # of the whole change, not of the share that is made
+    free = restore_faces(photograph, found, BrightenByPlace())
+    assert free.left == [False, False]
+    assert (free.pixels.astype(int) - photograph)[20:80, 390:].any()
