@@ -21,6 +21,7 @@ from dfpg.analysis.people_bootstrap import (
 )
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
+from dfpg.core.renamed import absent_column
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.paper.tables import (
     BASELINES,
@@ -182,7 +183,8 @@ def subset_scores(
     """
     absent = [name for name in conventions if name not in scores.columns]
     if absent:
-        raise UserError(f"per-image CSVs: no column {absent[0]!r}; run evaluate again")
+        lack = absent_column(absent[0], scores.columns)
+        raise UserError(f"per-image CSVs: {lack}; run evaluate again")
     rows = select_test_set(scores, TEST_SETS[test_set])
     rows = rows[rows["subset"] == subset].sort_values("image")
     by_method = {str(name): part for name, part in rows.groupby("method", sort=False)}

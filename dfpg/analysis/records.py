@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 from dfpg.core.config import validation_message
 from dfpg.core.csv_files import from_cell, to_cell
 from dfpg.core.errors import UserError
-from dfpg.core.renamed import absent_column
+from dfpg.core.renamed import absent_column, old_column
 
 
 def _parse_float(field: object) -> object:
@@ -83,8 +83,11 @@ def read_records(kind: type[R], path: Path) -> list[R]:
         columns, lines = reader.fieldnames or (), list(reader)
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read; run `dvc repro` first") from error
-    required = (name for name, field in kind.model_fields.items() if field.is_required())
-    absent = [name for name in required if name not in columns]
+    absent = [
+        name
+        for name, field in kind.model_fields.items()
+        if name not in columns and (field.is_required() or old_column(name, columns))
+    ]
     if absent:
         raise UserError(f"{path}: {absent_column(absent[0], columns)}; run `dvc repro` again")
     records = []

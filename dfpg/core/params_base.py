@@ -11,10 +11,12 @@ import re
 from collections.abc import Hashable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from dfpg.core.renamed import CHOICES, KEYS
 
 SHOWN = 80  # characters of a wrong value that an error repeats
 
@@ -28,13 +30,9 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Frozen(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no silent type conversion, no NaN.
-
-    ``renamed`` says of keys of earlier versions what took their place.
-    """
+    """Base of all sections: immutable, no unknown keys, no silent type conversion, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-    renamed: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -45,7 +43,7 @@ class Frozen(BaseModel):
                 if key not in cls.model_fields:
                     near = get_close_matches(str(key), cls.model_fields, n=1)
                     advice = f"did you mean {near[0]}?" if near else "remove it"
-                    advice = cls.renamed.get(str(key), advice)
+                    advice = KEYS.get((cls.__name__, str(key)), advice)
                     raise PydanticCustomError(
                         "unknown_key", "unknown key {key}; {advice}", {"key": key, "advice": advice}
                     )
@@ -62,6 +60,8 @@ def first_problem(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
         return (*place, key), f"unknown key {shown}; {advice}"
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
+    if first["type"] == "literal_error" and (new := CHOICES.get(str(first["input"]))):
+        text = f"{first['input']!r} is now {new!r}: {text}"
     if first["type"] != "missing":
         text = f"{text} (got {shorten(first['input'])})"
     return place, text

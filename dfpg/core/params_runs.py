@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -77,11 +77,6 @@ class Training(Frozen):
     kept beside the result.
     """
 
-    renamed: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("lr_decay", "decay_every"),
-        "its place took `schedule`, e.g. {shape: exponential, factor: 0.99, times: 200}, or null",
-    )
-
     batch_size: BatchSize
     precision: Requested
     schedule: Schedule | None  # None: each method's own
@@ -104,8 +99,6 @@ class Run(Frozen):
     project's root: the run takes them and is not trained. ``schedule`` takes the place of
     the method's, or of the profile's.
     """
-
-    renamed: ClassVar[dict[str, str]] = {"steps": "write `images`: steps x training.batch_size"}
 
     method: Name
     protocol: ProtocolName

@@ -1,4 +1,4 @@
-"""Names that files had in earlier versions, and what they are now."""
+"""Names of earlier versions, and what they are now: what a refused file or key is told."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ from collections.abc import Collection
 COLUMNS = {
     "protocol": "test_set",
     "weakest_protocol": "weakest_test_set",
+    "d_vgg_lab": "d_vgg_authors",
+    "lpips_vgg_lab": "lpips_vgg_authors",
 }
+# Keys of params.yaml: model of the section and old key -> advice.
+_SCHEDULE = "write `schedule`, e.g. {shape: exponential, factor: 0.99, times: 200}, or null"
+KEYS = {
+    ("Run", "steps"): "write `images`: steps x training.batch_size",
+    ("Training", "lr_decay"): _SCHEDULE,
+    ("Training", "decay_every"): _SCHEDULE,
+    ("RestormerOptions", "clip_norm"): "write `clip`, in the section training",
+}
+# Choices in params.yaml: old word -> new one.
+CHOICES = {"lab": "authors"}
+
+
+def old_column(name: str, present: Collection[str]) -> str | None:
+    """The old name by which a file has a column; None where it has it by none."""
+    return next((old for old, new in COLUMNS.items() if new == name and old in present), None)
 
 
 def absent_column(name: str, present: Collection[str]) -> str:
     """What a file without a column lacks: the column, or that it has it by an old name."""
-    for old, new in COLUMNS.items():
-        if new == name and old in present:
-            return f"column {old!r} is now {new!r}"
-    return f"no column {name!r}"
+    old = old_column(name, present)
+    return f"column {old!r} is now {name!r}" if old else f"no column {name!r}"

@@ -83,8 +83,8 @@ def test_no_submissions_leave_every_byte(config, artifacts, tmp_path):
     plain = tables(config, artifacts, None)
     for other in (tmp_path / "empty", tmp_path / "absent"):
         out = tables(config, artifacts, other)
-        for path in plain.iterdir():
-            assert (out / path.name).read_bytes() == path.read_bytes()
+        for path in filter(Path.is_file, plain.rglob("*")):
+            assert (out / path.relative_to(plain)).read_bytes() == path.read_bytes()
 
 
 def test_scores_of_another_test_set_leave_the_row_with_its_reason(config, artifacts, folder):

@@ -31,6 +31,7 @@ FUNCTIONS = {
     "first_problem",
     "flush_output",
     "key_path",
+    "old_column",
     "load_config",
     "print_error",
     "validation_message",

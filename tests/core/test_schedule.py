@@ -16,7 +16,6 @@ from torch.optim.lr_scheduler import (
 )
 
 from dfpg.core.config import Config, parse_config
-from dfpg.core.errors import UserError
 from dfpg.core.schedule import Schedule, learning_rate, rate_factor, training_steps
 
 STEPS = 60
@@ -133,25 +132,6 @@ def test_a_schedule_is_read_from_yaml_lists(config):
     values["training"]["schedule"] = {"shape": "step", "drops": [[0.5, 0.1]]}
     found = parse_config(values, "params.yaml").training.schedule
     assert found == Schedule(shape="step", drops=((0.5, 0.1),))
-
-
-@pytest.mark.parametrize(
-    ("section", "key", "new"),
-    [
-        ("training", "lr_decay", "schedule"),
-        ("training", "decay_every", "schedule"),
-        ("runs.b1", "steps", "images"),
-    ],
-)
-def test_keys_of_earlier_versions_are_answered_with_the_new_name(config, section, key, new):
-    values = raw(config)
-    place = values
-    for part in section.split("."):
-        place = place[part]
-    place[key] = 1
-    with pytest.raises(UserError, match=rf"{section}.{key}: unknown key.*`{new}`") as caught:
-        parse_config(values, "params.yaml")
-    assert "\n" not in str(caught.value)
 
 
 def test_steps_are_enough_to_show_the_images(config):

@@ -124,10 +124,3 @@ def test_a_wrong_cell_of_what_was_recognised_is_refused(config, tmp_path, name):
         wrong.loc[ROW - 1, name] = value
         wrong.to_csv(path, index=False)
         assert f"column {name!r}, row {ROW}: " in refusal(read_recognition, path)
-
-
-def test_a_file_with_the_old_column_names_the_new_one(scores, tmp_path):
-    path = tmp_path / "old.csv"
-    path.write_text(scores.rename(columns={"test_set": "protocol"}).to_csv(index=False))
-    line = refusal(read_per_image, path)
-    assert "column 'protocol' is now 'test_set'" in line
