@@ -55,13 +55,13 @@ def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[
         parts = found.get((run, name))
         idle = [part for part in parts or () if part.present == NO]
         if parts is None:
-            lines.append(f"{name} was not measured in {run}")
+            lines.append(f"in {run} it was not measured whether {MECHANISMS[name].meaning}")
         elif idle:
             worst = min(idle, key=lambda part: part.value)
             where = f" of {worst.part}" if worst.part else ""
             lines.append(
-                f"{name} was not at work in {run}: {worst.measure}{where} is {worst.value:.3g}, "
-                f"to be beyond {worst.bound:g}"
+                f"in {run} it was not seen that {MECHANISMS[name].meaning}: "
+                f"{worst.measure}{where} is {worst.value:.3g}, wanted above {worst.bound:g}"
             )
     return lines
 
