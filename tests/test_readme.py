@@ -8,7 +8,7 @@ import pytest
 from helpers.places import ROOT
 
 from dfpg.cli import app
-from dfpg.report.markdown import render_tables
+from dfpg.report.markdown import render_claims
 
 README = (ROOT / "README.md").read_text()
 
@@ -17,8 +17,8 @@ def block(name: str) -> str:
     return README.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
 
 
-def test_table_in_the_readme_is_the_committed_one():
-    assert block("results") == render_tables(ROOT / "results")["table4"].strip()
+def test_claims_in_the_readme_are_the_committed_ones():
+    assert block("claims") == render_claims(ROOT / "results").strip()
 
 
 def test_every_link_leads_to_a_file():
