@@ -40,7 +40,8 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch):
     with pytest.raises(ModuleNotFoundError) as error:
         module.demo(7860, Options(), opened=False)
     line = line_of(error.value)
-    assert line is None or "pip install 'dfpg-bench[demo]'" in line
+    assert line is not None
+    assert "pip install 'dfpg-bench[demo]'" in line
 
 
 def free_port() -> int:
