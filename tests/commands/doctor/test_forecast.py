@@ -29,9 +29,14 @@ def probe(slowdown: float) -> Probe:
     return Probe("b1", 64, 8, 3, 0.1, slowdown)
 
 
+IMAGES = 3200  # of every run here
+
+
 @pytest.fixture(scope="module")
 def embedded():
-    return resolve_profile("embedded")[0]
+    config = resolve_profile("embedded")[0]
+    runs = {name: run.model_copy(update={"images": IMAGES}) for name, run in config.runs.items()}
+    return config.model_copy(update={"runs": runs})
 
 
 def small(config, **runs):
@@ -43,8 +48,8 @@ def test_a_forecast_is_the_record_times_the_slowdown(embedded):
     long = embedded.runs["b1"].model_copy(update={"images": 8000})
     part = small(embedded, b1=long, b5=embedded.runs["b5"])
     record = {
-        ("embedded", "b1"): RecordedTime(3200, 64.0),
-        ("embedded", "b5"): RecordedTime(3200, 320.0),
+        ("embedded", "b1"): RecordedTime(IMAGES, 64.0),
+        ("embedded", "b5"): RecordedTime(IMAGES, 320.0),
     }
     found = forecast_profile(part, record, [probe(1.0), probe(4.0)], start=1.0, jobs=1)
     assert found.trainings == pytest.approx({"b1": 2 * 160.0, "b5": 2 * 320.0})
@@ -56,8 +61,8 @@ def test_a_forecast_is_the_record_times_the_slowdown(embedded):
 def test_runs_side_by_side_share_the_time_but_none_is_faster(embedded):
     part = small(embedded, b1=embedded.runs["b1"], b2=embedded.runs["b2"])
     record = {
-        ("embedded", "b1"): RecordedTime(3200, 100.0),
-        ("embedded", "b2"): RecordedTime(3200, 300.0),
+        ("embedded", "b1"): RecordedTime(IMAGES, 100.0),
+        ("embedded", "b2"): RecordedTime(IMAGES, 300.0),
     }
     for jobs, seconds in ((1, 400.0), (2, 300.0), (8, 300.0)):
         found = forecast_profile(part, record, [probe(1.0)], start=1.0, jobs=jobs)
@@ -67,7 +72,7 @@ def test_runs_side_by_side_share_the_time_but_none_is_faster(embedded):
 def test_scoring_and_the_rest_scale_with_the_start_of_an_interpreter(embedded):
     part = small(embedded, b1=embedded.runs["b1"], b2=embedded.runs["b2"])
     record = {
-        ("embedded", "b1"): RecordedTime(3200, 10.0),
+        ("embedded", "b1"): RecordedTime(IMAGES, 10.0),
         ("embedded", "score"): RecordedTime(0, 30.0),
         ("embedded", "rest"): RecordedTime(0, 100.0),
     }
@@ -81,8 +86,8 @@ def test_published_weights_are_only_scored_and_a_new_run_counts_the_mean(embedde
     part = small(embedded, b1=taken, new=embedded.runs["b2"])
     record = {("embedded", "x"): RecordedTime(10, 1.0), ("embedded", "y"): RecordedTime(10, 3.0)}
     found = forecast_profile(part, record, [probe(1.0)], start=1.0, jobs=1)
-    assert found.trainings == pytest.approx({"new": 0.2 * 400 * 8})
-    assert found.high == pytest.approx(0.2 * 400 * 8 * UNCERTAINTY["embedded"])
+    assert found.trainings == pytest.approx({"new": 0.2 * IMAGES})
+    assert found.high == pytest.approx(0.2 * IMAGES * UNCERTAINTY["embedded"])
 
 
 def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
@@ -99,11 +104,11 @@ def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
 # Seconds per image on the recording machine when it works otherwise than for the record: like
 # machines that are slower or faster, and not by the same factor everywhere.
 OTHERWISE = {
-    # steps of 2 images, CPU seconds, as on a processor without native bfloat16
+    # steps of 4 images in fp32, CPU seconds, on the recording machine
     "fp32": {
-        "b1": 0.0482, "b2": 0.0931, "b3": 0.1450, "dfpg_b": 0.2255, "lee2020_b": 0.1314,
-        "li2020": 0.1845, "lu2019": 0.0712, "nafnet": 0.0829, "restormer": 0.0810,
-        "shen2018": 0.1844, "wang2021": 0.1954, "yasarla2020_b": 0.2669, "zhang2019_b": 0.0551,
+        "b1": 0.0179, "b2": 0.0315, "b3": 0.0302, "dfpg_b": 0.0968, "lee2020_b": 0.0805,
+        "li2020": 0.0612, "lu2019": 0.0641, "nafnet": 0.0194, "restormer": 0.0397,
+        "shen2018": 0.1093, "wang2021": 0.0931, "yasarla2020_b": 0.1285, "zhang2019_b": 0.0234,
     },
 }  # fmt: skip
 
@@ -131,10 +136,9 @@ def test_trainings_that_were_timed_are_estimated_from_the_probes_alone(embedded,
     part = embedded.model_copy(update={"runs": runs})
     del record["embedded", "score"], record["embedded", "rest"]
     found = forecast_profile(part, record, probes, start=1.0, jobs=1)
-    images = 400 * 8
     for run, seconds in found.trainings.items():
-        assert truth[run] * images / 2 < seconds < truth[run] * images * 2, run
-    assert found.low < sum(truth.values()) * images < found.high
+        assert truth[run] * IMAGES / 2 < seconds < truth[run] * IMAGES * 2, run
+    assert found.low < sum(truth.values()) * IMAGES < found.high
     assert found.high < 3 * found.low
 
 
