@@ -348,8 +348,11 @@ def test_discriminator_learns_at_the_papers_tenth_of_the_generators_rate(profile
     config, _ = resolve_profile(profile)
     judged = [
         run
-        for run in config.runs.values()
-        if run.method == "dfpgnet" and VARIANTS[run.options["variant"]].discriminator != "none"
+        for name, run in config.runs.items()
+        # Narrow, its second discriminator separates so well that it has to learn more slowly.
+        if not (profile in ("embedded", "gpu") and name == "b6_prior")
+        and run.method == "dfpgnet"
+        and VARIANTS[run.options["variant"]].discriminator != "none"
     ]
     assert judged or profile == "shipped"
     for run in judged:
