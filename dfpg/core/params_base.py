@@ -60,8 +60,9 @@ def first_problem(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
         return (*place, key), f"unknown key {shown}; {advice}"
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
-    if first["type"] == "literal_error" and (new := CHOICES.get(str(first["input"]))):
-        text = f"{first['input']!r} is now {new!r}: {text}"
+    given = first["input"]
+    if first["type"] == "literal_error" and isinstance(given, str) and given in CHOICES:
+        text = f"{given!r} is now {CHOICES[given]!r}: {text}"
     if first["type"] != "missing":
         text = f"{text} (got {shorten(first['input'])})"
     return place, text
