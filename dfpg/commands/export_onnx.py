@@ -7,6 +7,7 @@ import json
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -104,21 +105,26 @@ def _export(network: nn.Module, method: Method, weights: Path) -> tuple[bytes, b
 
 def _traced(network: nn.Module, method: Method, free: bool) -> bytes:
     """ONNX by tracing: PyTorch's exporter that needs no further package."""
-    stream = io.BytesIO()
     side = method.setting.image_size
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+    with (
+        TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+        torch.no_grad(),
+    ):
         warnings.simplefilter("ignore")  # about values fixed by tracing, which the check tests
+        path = Path(folder) / "traced.onnx"
         torch.onnx.export(
             network,
             (_pictures(1 + free, side, side),),
-            stream,
+            path,
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: FREE, OUTPUT: FREE} if free else None,
         )
-    return stream.getvalue()
+        return path.read_bytes()
 
 
 def _check(data: bytes, network: nn.Module, method: Method, free: bool, weights: Path) -> float:
