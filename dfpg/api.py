@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dfpg.commands.trained import SHIPPED, trained_weights
 from dfpg.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHIPPED = "shipped"
 Image = NDArray[np.uint8]
 
 
@@ -104,8 +104,6 @@ def load_restorer(source: str | Path = SHIPPED, device: str | None = None) -> Fa
         >>> bool((restorer.deblur(photograph) == photograph).all())
         True
     """
-    from dfpg.commands.trained import trained_weights
-
     return FaceRestorer(trained_weights(source), device)
 
 

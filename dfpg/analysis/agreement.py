@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.analysis.estimates import subset_names
+from dfpg.analysis.estimates import is_of, subset_names
 from dfpg.analysis.records import Fixed5, Record, Shortest
 from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tolerances import DETECTION_SHARE, DISTANCE, IMAGE, RELATIVE, ROUNDING
@@ -204,12 +204,8 @@ def _of_table(config: Config, table: Table, frame: pd.DataFrame) -> pd.Series[bo
     """Which rows of a frame are of the table's test sets."""
     found = pd.Series(False, index=frame.index)
     for column in table.columns:
-        test_set = TEST_SETS[column.test_set]
-        found |= (
-            (frame["test_set"] == test_set.images)
-            & (frame["mode"] == test_set.mode)
-            & frame["subset"].isin(subset_names(config, column))
-        )
+        subsets = frame["subset"].isin(subset_names(config, column))
+        found |= is_of(TEST_SETS[column.test_set], frame) & subsets
     return found
 
 

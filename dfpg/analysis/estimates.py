@@ -185,8 +185,8 @@ def subset_scores(
     if absent:
         lack = absent_column(absent[0], scores.columns)
         raise UserError(f"per-image CSVs: {lack}; run evaluate again")
-    rows = select_test_set(scores, TEST_SETS[test_set])
-    rows = rows[rows["subset"] == subset].sort_values("image")
+    wanted = is_of(TEST_SETS[test_set], scores) & (scores["subset"] == subset)
+    rows = scores[wanted].sort_values("image")
     by_method = {str(name): part for name, part in rows.groupby("method", sort=False)}
     methods = tuple(sorted(by_method, key=lambda name: (name not in BASELINES, name)))
     if not methods:
@@ -209,9 +209,9 @@ def subset_scores(
     )
 
 
-def select_test_set(scores: pd.DataFrame, test_set: PaperTestSet) -> pd.DataFrame:
-    """Rows of the scores that are of one test set of the paper."""
-    return scores[(scores["test_set"] == test_set.images) & (scores["mode"] == test_set.mode)]
+def is_of(test_set: PaperTestSet, scores: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of the scores are of one test set of the paper."""
+    return (scores["test_set"] == test_set.images) & (scores["mode"] == test_set.mode)
 
 
 def kernel_names(rows: pd.DataFrame) -> list[str]:

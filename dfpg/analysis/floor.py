@@ -57,18 +57,15 @@ def floor_of(estimates: Iterable[Mapping[Column, ColumnEstimates | None]]) -> Fl
 
 
 def measure_floor(
-    config: Config,
-    scores: pd.DataFrame,
     estimates: Mapping[str, Mapping[Column, ColumnEstimates | None]],
+    means: Mapping[Column, ColumnEstimates | None],
 ) -> Floor:
     """Which rows are not above the floor, in each column and in the mean of each test set.
 
     Args:
-        config: the profile.
-        scores: see :func:`dfpg.analysis.estimates.load_scores`.
         estimates: see :func:`dfpg.analysis.tables.estimate_columns`, by table.
+        means: see :func:`mean_estimates`.
     """
-    means = mean_estimates(config, scores)
     return floor_of([means, *(estimates[table.name] for table in TABLES if not table.recognition)])
 
 

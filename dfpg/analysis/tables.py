@@ -135,7 +135,8 @@ def build_tables(
     estimates = {
         table.name: estimate_columns(config, table, scores, observations) for table in layout
     }
-    floor = measure_floor(config, scores, estimates)
+    means = mean_estimates(config, scores)
+    floor = measure_floor(estimates, means)
     tables = {
         table.name: table_records(config, table, estimates[table.name], floor, remarks)
         for table in layout
@@ -151,9 +152,7 @@ def build_tables(
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {
-        "main.csv": csv_text(
-            MainRecord, main_records(config, layout, mean_estimates(config, scores), floor)
-        ),
+        "main.csv": csv_text(MainRecord, main_records(config, layout, means, floor)),
         "deviations.csv": csv_text(DeviationRecord, deviation_records(tables)),
         "gains.csv": csv_text(GainRecord, gains),
         "claims.csv": csv_text(ClaimRecord, claims),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def restore(path: Path, choices: Options, folder: Path) -> Answer | tuple[None, 
     )
 
 
+@cache
 def _detector() -> CanvasDetector:
     return CanvasDetector(asset_path("scrfd"))
 

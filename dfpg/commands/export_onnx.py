@@ -64,8 +64,7 @@ def export_onnx(weights: Path, out: Path, force: bool = False) -> str:
         raise UserError(f"{out}: is there: --force replaces it")
     method = build_restorer(weights, torch.device("cpu"))
     network = _Network(method).eval().requires_grad_(False)
-    data, free = _export(network, method, weights)
-    difference = _check(data, network, method, free, weights)
+    data, free, difference = _export(network, method, weights)
     steps = read_card(weights).steps
     with atomic_write(out) as stream:
         stream.write(_with_metadata(data, method, free, steps))
@@ -83,8 +82,8 @@ def export_onnx(weights: Path, out: Path, force: bool = False) -> str:
     )
 
 
-def _export(network: nn.Module, method: Method, weights: Path) -> tuple[bytes, bool]:
-    """The network as ONNX, and whether batch, height and width are free.
+def _export(network: nn.Module, method: Method, weights: Path) -> tuple[bytes, bool, float]:
+    """The network as ONNX, whether batch, height and width are free, and what the check found.
 
     A size is left free only if the file computes right at other sizes, too: a network that reads
     its input's size while it is traced is exported without complaint, and is wrong elsewhere.
@@ -93,13 +92,13 @@ def _export(network: nn.Module, method: Method, weights: Path) -> tuple[bytes, b
     for free in (True, False):
         try:
             data = _traced(network, method, free)
-            _check(data, network, method, free, weights)
+            difference = _check(data, network, method, free, weights)
         except UserError as error:
             reason = str(error).removeprefix(f"{weights}: ")
         except Exception as error:  # the exporter and onnxruntime raise classes of their own
             reason = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason'])[0]}"
         else:
-            return data, free
+            return data, free, difference
     raise UserError(f"{weights}: {method.name} cannot be exported to ONNX ({reason[:160]})")
 
 

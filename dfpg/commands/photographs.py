@@ -104,7 +104,6 @@ def demo(
     """Serve a page, on this machine only, that deblurs a photograph dropped on it."""
     from dfpg.commands.deblur.command import Options
     from dfpg.commands.demo import demo as serve
-    from dfpg.commands.trained import SHIPPED, trained_weights
+    from dfpg.commands.trained import trained_weights
 
-    weights = None if run == SHIPPED else trained_weights(run)
-    serve(port, Options(weights=weights, device=device), not no_browser)
+    serve(port, Options(weights=trained_weights(run), device=device), not no_browser)

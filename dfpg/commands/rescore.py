@@ -29,7 +29,7 @@ from dfpg.analysis.agreement import (
     score_agreement,
 )
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.floor import measure_floor
+from dfpg.analysis.floor import mean_estimates, measure_floor
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tables import estimate_columns, table_records
@@ -225,7 +225,10 @@ def _compare(config: Config, sets: Mapping[ProtocolName, TestSet]) -> list[Agree
         }
         for name in scores
     }
-    floors = {name: measure_floor(config, scores[name], estimates[name]) for name in scores}
+    floors = {
+        name: measure_floor(estimates[name], mean_estimates(config, own))
+        for name, own in scores.items()
+    }
     records = []
     for table in TABLES:
         values: dict[str, list[TableRecord]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dfpg.analysis.estimates import select_test_set
+from dfpg.analysis.estimates import is_of
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.tolerances import TRAINED
@@ -135,7 +135,7 @@ def _gains(scores: pd.DataFrame, blurred: pd.DataFrame) -> dict[str, float]:
     gain = both["psnr"] - both["psnr blurred"]
     found = {}
     for name, test_set in TEST_SETS.items():
-        chosen = gain.loc[select_test_set(both, test_set).index]
+        chosen = gain[is_of(test_set, both)]
         if len(chosen):
             found[name] = float(chosen.mean())
     return found

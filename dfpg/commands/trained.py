@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dfpg.commands.deblur.command import weights_file
 from dfpg.core.errors import UserError
 from dfpg.core.paths import ARTIFACTS
 
@@ -21,6 +20,8 @@ def trained_weights(source: str | Path) -> Path:
     Raises:
         UserError: there is no such file or run, or the model that ships is damaged.
     """
+    from dfpg.commands.deblur.command import weights_file
+
     if source == SHIPPED:
         return weights_file(None)
     path = Path(source)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FOLDER = ARTIFACTS / "tuning"
 SHEET = "tuning.csv"
-IMAGES = 1600  # of a trial: half of an embedded run
+IMAGES = 1600  # of a trial
 PAPER = "paper"  # profile with the papers' own rates
 WHOLE = "dfpg_b"  # the ablation's last row
 
@@ -47,16 +47,16 @@ class Trial(NamedTuple):
     discriminator: float
 
 
-PAPERS = Trial("paper", 1, 1)
+UNCHANGED = Trial("paper", 1, 1)
 WITH_DISCRIMINATOR = (
-    PAPERS,
+    UNCHANGED,
     Trial("third", 1 / 3, 1 / 3),
     Trial("triple", 3, 3),
     Trial("ninefold", 9, 9),
     Trial("d_third", 1, 1 / 3),
 )
 ALONE = (
-    PAPERS,
+    UNCHANGED,
     Trial("third", 1 / 3, 1),
     Trial("triple", 3, 1),
     Trial("ninefold", 9, 1),
@@ -195,12 +195,12 @@ def _at_edge(trials: Sequence[Trial], trial: Trial) -> bool:
 
 def _take(config: Config, runs: Sequence[str], images: int) -> str:
     """Write the winners' rates into ``params.yaml`` and its profile."""
+    deciding = {run: _decider(config, run) for run in runs}
     winners = {
         record.run: record
-        for record in tuning_records(config, list(config.runs), images)
+        for record in tuning_records(config, list(dict.fromkeys(deciding.values())), images)
         if record.chosen == "yes"
     }
-    deciding = {run: _decider(config, run) for run in runs}
     if missing := [run for run in deciding.values() if run not in winners]:
         raise UserError(f"{missing[0]}: not all {TRIALS} trials are there: run `dfpg tune` first")
     changes: dict[tuple[str, ...], float] = {}

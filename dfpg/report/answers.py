@@ -20,7 +20,9 @@ from dfpg.analysis.verdicts import (
 )
 from dfpg.core.config import REFERENCE_SIZE, Config
 from dfpg.paper.tables import TEST_SETS
-from dfpg.report.table_layout import MINUS
+from dfpg.report.table_layout import printed_number
+
+SIGNED = "+.2f"  # dB
 
 
 class Answer(NamedTuple):
@@ -136,21 +138,18 @@ def main_tables(records: Sequence[MainRecord]) -> dict[str, list[MethodLine]]:
     tables: dict[str, list[MethodLine]] = {}
     for record in records:
         bounded = math.isfinite(record.ci_low) and record.run != "blurred"
+        low, high = (printed_number(end, SIGNED) for end in (record.ci_low, record.ci_high))
         title = TEST_SETS[record.test_set].title
         heading = f"{title}: {record.n_images} images of {record.n_people} people"
         tables.setdefault(heading, []).append(
             MethodLine(
                 record.row,
                 record.role,
-                _signed(record.gain),
-                f"{_signed(record.ci_low)} to {_signed(record.ci_high)}" if bounded else "",
+                printed_number(record.gain, SIGNED),
+                f"{low} to {high}" if bounded else "",
                 f"{record.psnr:.2f}",
                 record.floor == NOT_ABOVE,
                 record.row.startswith("dfpg"),
             )
         )
     return tables
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", MINUS)

@@ -34,7 +34,14 @@ from dfpg.paper.tables import TABLES, TEST_SETS
 from dfpg.pretrained.assets.store import licences
 from dfpg.report import chart_selection, curves
 from dfpg.report.answers import answers, main_tables, scope, summary
-from dfpg.report.facts import CostRecord, claim_lines, cost_lines, run_facts, value_with_interval
+from dfpg.report.facts import (
+    CostRecord,
+    claim_lines,
+    cost_lines,
+    run_facts,
+    test_set_titles,
+    value_with_interval,
+)
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.plot_files import write_plots
 from dfpg.report.result_files import write_result_files
@@ -87,10 +94,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "facts": run_facts(config, results, trained),
         "profile": config.profile,
         "dagger": BELOW_FLOOR,
-        "test_sets": {
-            protocol: " and ".join(t.title for t in TEST_SETS.values() if t.protocol == protocol)
-            for protocol in config.protocols
-        },
+        "test_sets": {protocol: test_set_titles(protocol) for protocol in config.protocols},
         "level": f"{100 * config.statistics.level:g} %",
         "tables": laid_out,
         "verdicts": _verdicts(read_records(DeviationRecord, results / "deviations.csv")),

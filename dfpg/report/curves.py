@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from dfpg.analysis.estimates import IMAGE, kernel_names, select_test_set
+from dfpg.analysis.estimates import IMAGE, is_of, kernel_names
 from dfpg.analysis.metric_ranges import clip_values
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
@@ -121,7 +121,7 @@ def kernel_size_records(config: Config, scores: pd.DataFrame) -> list[KernelSize
     """
     records = []
     for test_set, paper in TEST_SETS.items():
-        part = select_test_set(scores, paper)
+        part = scores[is_of(paper, scores)]
         for size, rows in part.groupby("size", sort=True):
             table = rows.pivot(index=IMAGE, columns="method", values="psnr")
             names = [name for name in table.columns if name != "sharp"]  # its PSNR is infinite

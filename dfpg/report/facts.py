@@ -80,7 +80,10 @@ def run_facts(
         ("profile", config.profile),
         ("image size", f"{config.image_size} px"),
         ("seed", str(config.seed)),
-        *((f"test images, {_titles(name)}", _slots(config, name)) for name in config.protocols),
+        *(
+            (f"test images, {test_set_titles(name)}", _slots(config, name))
+            for name in config.protocols
+        ),
         ("prior network and d_VGG", prior_network(config)),
         ("runs", str(len(config.runs))),
         ("training images of a run", _range(given)),
@@ -105,7 +108,8 @@ def _environment(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _titles(protocol: str) -> str:
+def test_set_titles(protocol: str) -> str:
+    """Names of the test sets that the paper makes of a protocol's images."""
     return " and ".join(own.title for own in TEST_SETS.values() if own.protocol == protocol)
 
 

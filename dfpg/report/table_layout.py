@@ -198,10 +198,10 @@ def _cell(table: Table, record: TableRecord, marks: CellMarks, notes: Footnotes)
     remarks += [f"published value in doubt: {erratum}"] if erratum else []
     digits = DECIMALS[record.metric]
     return PrintedCell(
-        _number(record.value, f".{digits}f") or NO_VALUE,
+        printed_number(record.value, f".{digits}f") or NO_VALUE,
         _interval(record),
         record.published,
-        _number(record.deviation, f"+.{digits}f"),
+        printed_number(record.deviation, f"+.{digits}f"),
         record.verdict,
         place in marks.best,
         marks.letters.get(place, ""),
@@ -212,9 +212,10 @@ def _cell(table: Table, record: TableRecord, marks: CellMarks, notes: Footnotes)
 
 def _interval(record: TableRecord) -> str:
     spec = f".{DECIMALS[record.metric]}f"
-    low, high = (_number(bound, spec) for bound in (record.ci_low, record.ci_high))
+    low, high = (printed_number(bound, spec) for bound in (record.ci_low, record.ci_high))
     return f"{low} to {high}" if low else ""
 
 
-def _number(value: float, spec: str) -> str:
+def printed_number(value: float, spec: str) -> str:
+    """A number with a true minus sign, in a format of Python's; empty where there is none."""
     return format(value, spec).replace("-", MINUS) if math.isfinite(value) else ""

@@ -47,6 +47,14 @@ def project(tmp_path, monkeypatch) -> list[tuple[str, float, float]]:
     return made
 
 
+@pytest.fixture
+def written(monkeypatch) -> dict[tuple[str, ...], float]:
+    """What is written into the parameters."""
+    found: dict[tuple[str, ...], float] = {}
+    monkeypatch.setattr(module, "set_values", lambda changes: found.update(changes) or "")
+    return found
+
+
 @pytest.mark.usefixtures("project")
 def test_every_run_has_as_many_trials_and_they_differ_in_rates_and_length_alone():
     config = load_config()
@@ -88,24 +96,20 @@ def test_another_length_or_setting_is_another_trial(project):
 
 
 @pytest.mark.usefixtures("project")
-def test_winners_go_into_the_parameters_by_one_command(monkeypatch):
+def test_winners_go_into_the_parameters_by_one_command(written):
     with pytest.raises(UserError, match="nafnet: not all 5 trials are there"):
         tune(["nafnet"], images=40, take=True)
     tune(["nafnet"], images=40)
-    written = {}
-    monkeypatch.setattr(module, "set_values", lambda changes: written.update(changes) or "")
     tune(["nafnet"], images=40, take=True)
     assert written["runs", "nafnet", "lr"] == pytest.approx(3e-3)
 
 
 @pytest.mark.usefixtures("project")
-def test_the_ablation_takes_the_whole_networks_rates(monkeypatch):
+def test_the_ablation_takes_the_whole_networks_rates(written):
     tune(["b4"], images=40)
     with pytest.raises(UserError, match="dfpg_b: not all 5 trials are there"):
         tune(["b4"], images=40, take=True)
     tune(["dfpg_b"], images=40)
-    written = {}
-    monkeypatch.setattr(module, "set_values", lambda changes: written.update(changes) or "")
     tune(["b4"], images=40, take=True)
     assert {run for _, run, _ in written} == {"b4"}
     assert written["runs", "b4", "lr"] == pytest.approx(3e-4)
