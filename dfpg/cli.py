@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dfpg.commands.cluster.cli import cluster_app
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.ladder import ladder, record_app
 from dfpg.commands.photographs import photographs
@@ -33,6 +34,7 @@ testset_app = typer.Typer(help="Test sets for other codes.", no_args_is_help=Tru
 app.add_typer(testset_app, name="testset")
 app.add_typer(data_app, name="data")
 app.add_typer(record_app, name="record")
+app.add_typer(cluster_app, name="cluster")
 app.registered_commands += (
     stages.registered_commands
     + ladder.registered_commands

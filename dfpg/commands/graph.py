@@ -59,14 +59,14 @@ def graph(root: Path, jobs: int, runs: Sequence[str] = ()) -> str:
             return "nothing to do: everything is up to date"
         keep_lock(root)
         if jobs > 1 or runs:
-            _repro(driver, *SHARED)
+            repro(driver, *SHARED)
             keep_lock(root)
             stale = [run for run in stale_runs(root) if not runs or run in runs]
             steps = {run: [_command("-s", f"train@{run}", f"evaluate@{run}")] for run in stale}
             if failed := driver.run(steps, jobs):
                 raise FailedError(f"graph: {', '.join(failed)} failed: see above")
         if not runs:
-            _repro(driver)
+            repro(driver)
         (root / COPY).unlink(missing_ok=True)
     return "everything is up to date"
 
@@ -137,6 +137,11 @@ def _command(*arguments: str) -> tuple[str, ...]:
     return (*DVC, "--wait-for-lock", "repro", *arguments)
 
 
-def _repro(driver: Driver, *targets: str) -> None:
+def repro(driver: Driver, *targets: str) -> None:
+    """Run ``dvc repro``, of some stages and what they need or of everything.
+
+    Raises:
+        FailedError: a stage failed.
+    """
     if driver.run({"repro": [_command(*targets)]}):
-        raise FailedError("graph: dvc repro failed: see above")
+        raise FailedError(f"{driver.label}: dvc repro failed: see above")

@@ -111,7 +111,7 @@ def add_runs(config: Config, root: Path, runs: Sequence[str], source: Path | Non
         mend(root)
         dvc(root, "repro", "--quiet", "code")
         for run in runs:
-            _enter(config, root, run, source)
+            enter_training(config, root, run, source)
         size = keep(root)
     trained, scored = recorded_runs(config, root)
     lines = [f"on record: {len(trained)} of {len(config.runs)} runs: {', '.join(trained)}"]
@@ -129,8 +129,18 @@ def recorded_runs(config: Config, root: Path) -> tuple[list[str], list[str]]:
     return trained, [run for run in trained if f"evaluate@{run}" in there]
 
 
-def _enter(config: Config, root: Path, run: str, source: Path | None) -> None:
-    """Take a finished training into ``dvc.lock``."""
+def enter_training(config: Config, root: Path, run: str, source: Path | None = None) -> None:
+    """Take a finished training into ``dvc.lock``; ``artifacts/code`` has to be current.
+
+    Args:
+        config: of ``params.yaml``.
+        root: the project.
+        run: key of ``runs``.
+        source: see :func:`add_runs`.
+
+    Raises:
+        UserError: there is none, or of other code, parameters or inputs than are here.
+    """
     stage, stages = f"train@{run}", read_stages(root)
     current = current_stages(root, stages)
     if stage in current:

@@ -115,12 +115,7 @@ class Driver(AbstractContextManager["Driver"]):
                 name, commands = waiting.pop(0)
                 self._tasks.append(self._start(name, commands, aside))
             time.sleep(POLL_S)
-            if number := self._signals.received:
-                self._end(self.patience)
-                raise StoppedError(
-                    f"{self.label}: stopped ({signal.Signals(number).name}); run again to go on",
-                    128 + number,
-                )
+            self.check_signals()
             for task in list(self._tasks):
                 code = task.process.poll()
                 _show(task)
@@ -138,6 +133,19 @@ class Driver(AbstractContextManager["Driver"]):
                     say(f"{task.name}: {outcome} ({done} of {total})")
         return [name for name in tasks if name in failed]
 
+    def check_signals(self) -> None:
+        """End here if somebody asked for it.
+
+        Raises:
+            StoppedError: SIGINT or SIGTERM; everything that this driver started has ended.
+        """
+        if number := self._signals.received:
+            self._end(self.patience)
+            raise StoppedError(
+                f"{self.label}: stopped ({signal.Signals(number).name}); run again to go on",
+                128 + number,
+            )
+
     def _start(self, name: str, commands: Sequence[Command], aside: bool) -> _Task:
         log = self.root / FOLDER / f"{name}.log" if aside else None
         variables = {MARK: str(self.root)} | ({"OMP_NUM_THREADS": "1"} if aside else {})
@@ -152,7 +160,7 @@ class Driver(AbstractContextManager["Driver"]):
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,  # signals to this process's group are passed on by it alone
-                preexec_fn=_dying_with(os.getpid()),
+                preexec_fn=dying_with(os.getpid()),
             )
         return _Task(name, list(commands[1:]), process, log, shown)
 
@@ -219,7 +227,7 @@ def _alone(path: Path, label: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _dying_with(parent: int) -> Callable[[], None] | None:
+def dying_with(parent: int) -> Callable[[], None] | None:
     """What a child does before it starts: on Linux, ask for SIGTERM when its parent ends."""
     if sys.platform != "linux":
         return None

@@ -1,0 +1,1 @@
+"""Runs on many machines, by Ray, and what they would cost."""
