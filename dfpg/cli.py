@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dfpg.commands.cluster.cli import cluster_app
 from dfpg.commands.faces import data_app, faces_app
-from dfpg.commands.ladder import ladder, record_app
+from dfpg.commands.ladder import cluster_app, ladder, record_app
 from dfpg.commands.photographs import photographs
 from dfpg.commands.stages import stages
 from dfpg.commands.studies import studies

@@ -65,19 +65,21 @@ short_trainings.train_run(Path(sys.argv[1]), sys.argv[2], Path("kernels"))
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Three nodes on this machine: the driver's, which computes nothing, and two of one core."""
-    for name, value in (SETTINGS | {"RAY_raylet_start_wait_time_s": "600"}).items():
-        monkeypatch.setenv(name, value)  # a loaded machine may take minutes to start a node
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
     import ray
     from ray.cluster_utils import Cluster
 
     node = {"num_gpus": 0, "object_store_memory": MEMORY}
     head = {**node, "num_cpus": 0, "include_dashboard": False}
     made = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(2):
-        made.add_node(num_cpus=1, **node)
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    try:
+        for _ in range(2):
+            made.add_node(num_cpus=1, **node)
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
 
 
 @pytest.fixture

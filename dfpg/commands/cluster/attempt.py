@@ -30,6 +30,7 @@ FOLDER = SCRATCH / "cluster"  # logs, places, the token
 TOKEN = FOLDER / "token"
 LEASE_S = 180.0  # twice what NFS 4 servers usually grant
 PAUSE_S = 5.0  # between two looks at what another node did to the folder
+POLL_S = 0.2
 PATIENCE_S = 60.0  # a training ends its step and saves a checkpoint first
 TAIL = 4096  # bytes of a log
 # What dfpg.training.lock.StateFolder says; a test holds the two together.
@@ -153,8 +154,10 @@ def _run(task: Task, command: Command, log: IO[bytes], host: str) -> int:
     try:
         facts = {"host": host, "pid": process.pid}
         write_text(task.root / task.place, json.dumps(facts) + "\n")
-        return process.wait()
-    except BaseException:  # Ray cancels a task by KeyboardInterrupt
+        while (code := process.poll()) is None:
+            time.sleep(POLL_S)  # Ray's cancelling interrupts Python, not a call to the system
+        return code
+    except BaseException:  # a cancelled task's KeyboardInterrupt
         process.terminate()
         try:
             process.wait(PATIENCE_S)

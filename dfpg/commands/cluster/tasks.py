@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
+import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from dfpg.core.files import sha256, write_text
 
 TRIES = 20  # of a run; one whose memory does not suffice would otherwise end node after node
 POLL_S = 1.0
+KNOCK_S = 10.0
 LOST = -1000  # exit code of a task whose node is no more
 SETTLE_S = 90.0  # a file server's client may show what another node wrote a minute late
 OBJECT_STORE = 100 * 2**20  # bytes; tasks return a few lines
@@ -80,17 +84,19 @@ def connect(address: str | None, cores: int) -> Mapping[str, float]:
 
     common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     try:
-        if address is None:
-            ray.init(
-                address="local",
-                num_cpus=cores,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                **common,
-            )
-        else:
-            ray.init(address=address, **common)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        with _own_signals():
+            if address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=cores,
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE,
+                    **common,
+                )
+            else:
+                _knock(address)
+                ray.init(address=address, **common)
+    except Exception as error:  # Ray raises many kinds, some of them bare
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise UserError(
             f"cluster: no Ray at {address or 'this machine'} ({reason}): start it with `ray start "
@@ -98,6 +104,29 @@ def connect(address: str | None, cores: int) -> Mapping[str, float]:
         ) from error
     found: Mapping[str, float] = ray.cluster_resources()
     return found
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the driver's handlers: Ray puts its own in their place."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _knock(address: str) -> None:
+    """Ask whether anybody is at HOST:PORT; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody is.
+        ValueError: the port is no number.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in address:
+        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def open_folder(root: Path) -> str:
