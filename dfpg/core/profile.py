@@ -1,6 +1,7 @@
 """Profiles: ``base.yaml`` holds the paper's values, each profile only its differences.
 
-A profile's ``based_on`` names another one whose differences come first. ``official`` trains
+A profile's ``based_on`` names another one whose differences come first. ``runs: {NAME: null}``
+leaves a run out; its rows say so. ``official`` trains
 nothing: its runs are those that are given published weights.
 """
 
@@ -49,6 +50,8 @@ def _merge(target: Any, changes: Any, where: str) -> None:
             raise UserError(f"{where}: {key}: unknown key: base.yaml has no such value")
         if isinstance(value, dict) and isinstance(target[key], dict):
             _merge(target[key], value, f"{where}: {key}")
+        elif value is None and isinstance(target[key], dict):
+            del target[key]
         else:
             target[key] = value
 
@@ -176,12 +179,12 @@ def _keep(values: Any, path: Path) -> list[str]:
 
 def _keep_blocks(values: Any, path: Path) -> list[str]:
     """Carry over methods' blocks and runs that the user added, as they are written."""
-    old = yaml_with_comments().load(path.read_text(encoding="utf-8"))
+    old, base = yaml_with_comments().load(path.read_text(encoding="utf-8")), _read("base")
     notes = []
     for section in ("methods", "runs"):
         blocks = old.get(section)
         names = list(blocks) if isinstance(blocks, dict) else []
-        own = [name for name in names if name not in values[section]]  # profiles have the same
+        own = [name for name in names if name not in base[section]]
         if section == "runs" and values["profile"] == OFFICIAL:  # which trains nothing
             own = [name for name in own if blocks[name].get("weights")]
         for name in reversed(own):
