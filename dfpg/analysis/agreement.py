@@ -22,7 +22,8 @@ from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import markdown_table
 from dfpg.evaluation.per_image import KEYS
-from dfpg.paper.tables import DECIMALS, HEADINGS, TEST_IMAGES, TEST_SETS, Table, table_rows
+from dfpg.paper.rows import table_rows
+from dfpg.paper.tables import DECIMALS, HEADINGS, TEST_IMAGES, TEST_SETS, Table
 
 Floats = NDArray[np.float64]
 HERE = " here"  # suffix of columns

@@ -74,18 +74,8 @@ from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import PublishedKey, published_values
-from dfpg.paper.tables import (
-    BASELINES,
-    CLASSICAL,
-    TABLES,
-    Cell,
-    Column,
-    Row,
-    Table,
-    fidelity,
-    note,
-    table_rows,
-)
+from dfpg.paper.rows import fidelity, note, table_rows
+from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, Column, Row, Table
 
 
 @within_memory("statistics.resamples")

@@ -15,7 +15,8 @@ from dfpg.core.profile import resolve_profile
 from dfpg.methods.cost import cost
 from dfpg.methods.names import method_names
 from dfpg.methods.registry import method_class
-from dfpg.paper.tables import TABLES, fidelity, table_rows
+from dfpg.paper.rows import fidelity, table_rows
+from dfpg.paper.tables import TABLES
 
 ABSENT = "-"
 

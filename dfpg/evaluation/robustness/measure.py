@@ -29,7 +29,8 @@ from dfpg.evaluation.robustness.moves import BASELINE_PART, DIRECTIONS, MOVES, M
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
-from dfpg.paper.tables import TEST_SETS, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import TEST_SETS
 
 PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
 
