@@ -95,7 +95,7 @@ def score_agreement(
     recorded, here = scores
     both = recorded.merge(here, on=list(KEYS), how="outer", suffixes=("", HERE), indicator=True)
     records = []
-    for row, run in _compared(config, table, set(here["method"])):
+    for row, run in _scored_rows(config, table, set(here["method"])):
         chosen = both[(both["method"] == run) & _of_table(config, table, both)]
         if (chosen["_merge"] != "both").any():
             raise UserError(f"{run}: scored on other images than the record: run `dvc pull` again")
@@ -128,7 +128,7 @@ def recognition_agreement(
         UserError: the images are not the same.
     """
     records = []
-    for row, run in _compared(config, table, set(observations[1].rows)):
+    for row, run in _scored_rows(config, table, set(observations[1].rows)):
         one, two = (found.rows.get(run) for found in observations)
         if one is None or two is None or one["image"].tolist() != two["image"].tolist():
             raise UserError(f"{run}: seen in other images than the record: run `dvc pull` again")
@@ -194,7 +194,7 @@ def _cell(record: AgreementRecord, value: float) -> str:
     return f"{value:.{DECIMALS[record.metric]}f}" if math.isfinite(value) else "-"
 
 
-def _compared(config: Config, table: Table, methods: set[str]) -> Iterator[tuple[str, str]]:
+def _scored_rows(config: Config, table: Table, methods: set[str]) -> Iterator[tuple[str, str]]:
     """Row and run of the rows that were scored here."""
     for row in table_rows(table, config):
         if row.run in methods:

@@ -22,18 +22,18 @@ def table_rows(table: Table, config: Config) -> tuple[Row, ...]:
     return (*table.rows, *further)
 
 
-def fidelity(config: Config, row: Row) -> Fidelity:
+def row_fidelity(config: Config, row: Row) -> Fidelity:
     """How close a row's network and weights are to the authors'."""
     run = config.runs.get(row.run or "")
     return row.fidelity if run is None or run.weights is None else "official weights"
 
 
-def note(row: Row, closeness: Fidelity) -> str:
+def row_note(row: Row, fidelity: Fidelity) -> str:
     """What a row's number leaves out, or on what its authors trained."""
     published = PUBLISHED.get(row.run or "")
-    if closeness == "official weights" and published:
+    if fidelity == "official weights" and published:
         return published.trained
-    return row.note if closeness == row.fidelity else ""
+    return row.note if fidelity == row.fidelity else ""
 
 
 def evaluation_protocols(config: Config, run: str) -> tuple[ProtocolName, ...]:

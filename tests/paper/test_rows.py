@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dfpg.core.profile import resolve_profile
-from dfpg.paper.rows import evaluation_protocols, fidelity, note, table_rows
+from dfpg.paper.rows import evaluation_protocols, row_fidelity, row_note, table_rows
 from dfpg.paper.tables import BEYOND, TABLES
 
 
@@ -27,7 +27,7 @@ def test_a_row_of_published_weights_says_on_what_they_were_trained():
     row = rows["zhang2019"]
     run = config.runs["zhang2019_generic"].model_copy(update={"weights": "folder"})
     taken = config.model_copy(update={"runs": {**config.runs, "zhang2019_generic": run}})
-    assert note(row, fidelity(config, row)) == "trained on pictures without faces"
-    assert note(row, fidelity(taken, row)) == "trained by its authors on GoPro"
-    assert note(rows["li2020"], "official weights") == ""
-    assert note(row, "reported only") == ""
+    assert row_note(row, row_fidelity(config, row)) == "trained on pictures without faces"
+    assert row_note(row, row_fidelity(taken, row)) == "trained by its authors on GoPro"
+    assert row_note(rows["li2020"], "official weights") == ""
+    assert row_note(row, "reported only") == ""
