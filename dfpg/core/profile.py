@@ -56,15 +56,15 @@ def _merge(target: Any, changes: Any, where: str) -> None:
             target[key] = value
 
 
-def _merged(name: str | None) -> Any:
+def _read_with_base(name: str | None) -> Any:
     changes = _read(name)
     base = changes.pop("based_on", None)
-    merged = _merged(base) if base else _read("base")
+    merged = _read_with_base(base) if base else _read("base")
     _merge(merged, changes, f"profile {name}")
     return merged
 
 
-def _resolved(where: str, values: Any) -> tuple[Config, str]:
+def _resolve(where: str, values: Any) -> tuple[Config, str]:
     """The configuration that values are, and their text; ``where`` names them in errors."""
     stream = io.StringIO()
     yaml_with_comments().dump(values, stream)
@@ -81,7 +81,7 @@ def resolve_profile(name: str) -> tuple[Config, str]:
     Raises:
         UserError: unknown profile, or a profile that sets an unknown key.
     """
-    return _resolved(f"profile {name}", _merged(name))
+    return _resolve(f"profile {name}", _read_with_base(name))
 
 
 def describe_profile(name: str) -> str:
@@ -122,7 +122,7 @@ def use_profile(
             the file is one of a clone of another version. The file stays as it was.
     """
     refuse_other_copy(path)
-    values = _merged(name)
+    values = _read_with_base(name)
     notes = _keep(values, path)
     for given in faces:
         notes.append(_set_folder(values, given))
@@ -132,7 +132,7 @@ def use_profile(
         notes.append(_set_weights(values, given))
     if name == OFFICIAL:
         _drop_untrained(values)
-    write_text(path, _resolved(str(path), values)[1])
+    write_text(path, _resolve(str(path), values)[1])
     return notes
 
 
@@ -174,7 +174,7 @@ def _keep(values: Any, path: Path) -> list[str]:
     if values["profile"] == OFFICIAL:
         for run in (run for run in values["runs"] if run in weights):
             notes.append(_set_weights(values, f"{run}={weights[run]}", "kept"))
-    return notes + kept + _lost(values, old)
+    return notes + kept + _describe_losses(values, old)
 
 
 def _keep_blocks(values: Any, path: Path) -> list[str]:
@@ -210,35 +210,37 @@ def _trim_comment(mapping: Any, key: Any) -> None:
         _trim_comment(value, list(value)[-1] if isinstance(value, dict) else len(value) - 1)
 
 
-def _lost(values: Any, old: Any) -> list[str]:
+def _describe_losses(values: Any, old: Any) -> list[str]:
     """A sentence on every value of the old file that is not its profile's and is not kept."""
     try:
         own = _own_values(old)
     except UserError as error:
         return [f"not kept: other values that you may have changed: {error}"]
-    return [f"not kept: {note}" for where, note in own.items() if note != _flat(values).get(where)]
+    return [
+        f"not kept: {note}" for where, note in own.items() if note != _flatten(values).get(where)
+    ]
 
 
 def _own_values(old: Any) -> dict[tuple[str, ...], str]:
     """What a file has and its own profile has not, but for folders and slots, by its place."""
-    usual = _flat(_merged(old.get("profile")))
+    usual = _flatten(_read_with_base(old.get("profile")))
     return {
         where: note
-        for where, note in _flat(old).items()
+        for where, note in _flatten(old).items()
         if note != usual.get(where)
         and not (where[0] == "faces" and where[-1] in ("path", "reader"))
         and not ("subsets" in where and where[-1] == "source")
     }
 
 
-def _flat(values: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+def _flatten(values: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
     """``place: value`` of everything in nested mappings, by its place."""
     if not isinstance(values, dict) or not values:
         return {where: f"{'.'.join(where)}: {values}"}
     return {
         place: note
         for key, value in values.items()
-        for place, note in _flat(value, (*where, str(key))).items()
+        for place, note in _flatten(value, (*where, str(key))).items()
     }
 
 

@@ -64,14 +64,14 @@ def small_multiples(
     return [
         draw_chart(
             f"{name}-{row}",
-            f"{labels.shows} of {row} against {labels.x}, all others in grey. {_in_words(curve)}",
+            f"{labels.shows} of {row} against {labels.x}, all others in grey. {_describe(curve)}",
             lambda axes, row=row: _highlight(axes, config, curves, row, runs[row], labels),  # type: ignore[misc]
         )
         for row, curve in curves.items()
     ]
 
 
-def _in_words(curve: Curve) -> str:
+def _describe(curve: Curve) -> str:
     return f"From {curve.y[0]:.4g} at {curve.x[0]:g} to {curve.y[-1]:.4g} at {curve.x[-1]:g}."
 
 
@@ -191,7 +191,7 @@ def training_charts(config: Config, history: Path, protocol: str) -> dict[str, l
     """
     gains: dict[str, Curve] = {}
     rates: dict[str, Curve] = {}
-    judged: dict[str, Curve] = {}
+    auc: dict[str, Curve] = {}
     for run, settings in config.runs.items():
         path = history / f"{run}.csv"
         if settings.protocol != protocol or not path.exists():
@@ -213,11 +213,11 @@ def training_charts(config: Config, history: Path, protocol: str) -> dict[str, l
         if images[-1] and "lr" in rows:  # none where published weights were taken
             rates[run] = Curve(images, (rows["lr"] / settings.lr).tolist())
         if "discriminator_auc" in rows:
-            judged[run] = Curve(images, rows["discriminator_auc"].tolist())
+            auc[run] = Curve(images, rows["discriminator_auc"].tolist())
     drawn = {
         "gain": (gains, "validation gain (dB)", "Validation gain over blurred in dB"),
         "lr": (rates, "share of the learning rate", "Learning rate as a share of the run's"),
-        "auc": (judged, "AUC", "What the discriminator can tell: AUC of its logits"),
+        "auc": (auc, "AUC", "What the discriminator can tell: AUC of its logits"),
     }
     return {
         name: small_multiples(

@@ -21,7 +21,7 @@ from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import Restore
 from dfpg.metrics.psnr import psnr
-from dfpg.paper.tables import evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

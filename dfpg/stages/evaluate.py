@@ -16,7 +16,8 @@ from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
-from dfpg.paper.tables import UNTRAINED_FILES, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import UNTRAINED_FILES
 from dfpg.pretrained.vggface import load_prior
 
 
