@@ -26,6 +26,7 @@ VALUES = {"PARAMS", "MAX_SIDE"}
 FUNCTIONS = {
     "absent_column",
     "accept_any_text",
+    "check_runs",
     "closure",
     "digest",
     "first_problem",
@@ -51,6 +52,7 @@ FUNCTIONS = {
     "say",
     "to_ascii",
     "escaped",
+    "no_such_run",
     "no_utf8_line",
     "missing_library_line",
     "shorten",
