@@ -38,6 +38,7 @@ FUNCTIONS = {
     "validation_message",
     "file_digests",
     "needs_registry",
+    "unknown_metric",
     "within_memory",
     "line_of",
     "os_error_line",
