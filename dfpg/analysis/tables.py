@@ -74,7 +74,7 @@ from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import PublishedKey, published_values
-from dfpg.paper.rows import row_fidelity, row_note, table_rows
+from dfpg.paper.rows import empty_reason, row_fidelity, row_note, table_rows
 from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, Column, Row, Table
 
 
@@ -293,5 +293,5 @@ def _missing_reason(
             return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
     if row.run not in (*config.runs, *BASELINES, *CLASSICAL):
-        return row.missing.replace("not run", f"not in profile {config.profile}", 1)
+        return empty_reason(config, row)
     return "no such test images in this profile" if found is None else "not evaluated on them"

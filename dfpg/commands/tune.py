@@ -19,7 +19,7 @@ from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import TrainingRecord
 from dfpg.analysis.study_records import TuningRecord
 from dfpg.analysis.training_cost import training_records
-from dfpg.core.config import Config, Run, load_config
+from dfpg.core.config import Config, Run, check_runs, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
@@ -82,8 +82,7 @@ def tune(runs: Sequence[str], images: int = IMAGES, take: bool = False) -> str:
         UserError: an unknown run, too few images for a step, or a run to take that lacks trials.
     """
     config = load_config()
-    if unknown := [run for run in runs if run not in config.runs]:
-        raise UserError(f"{unknown[0]}: no such run: choose of {', '.join(config.runs)}")
+    check_runs(config, runs)
     if images < config.training.batch_size:
         raise UserError(f"--images {images}: less than a batch of {config.training.batch_size}")
     trained = [name for name, run in config.runs.items() if run.weights is None]

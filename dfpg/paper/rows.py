@@ -36,6 +36,15 @@ def row_note(row: Row, fidelity: Fidelity) -> str:
     return row.note if fidelity == row.fidelity else ""
 
 
+def empty_reason(config: Config, row: Row) -> str:
+    """Why a row is empty whose run the profile does not have, and which file would fill it."""
+    if row.missing:
+        return row.missing
+    reason = f"not in profile {config.profile}"
+    published = PUBLISHED.get(row.run or "")
+    return reason if published is None else f"{reason}; weights: {published.files}"
+
+
 def evaluation_protocols(config: Config, run: str) -> tuple[ProtocolName, ...]:
     """Protocols whose test sets a run is scored on: its tables', and the one it trains on."""
     found = {config.runs[run].protocol}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from dfpg.core.config import ProtocolName
-from dfpg.paper.weights import absent
 
 Fidelity = Literal[
     "reference",  # the test images themselves
@@ -128,12 +127,8 @@ class Row:
     run: str | None
     fidelity: Fidelity = "reimplementation"
     prior: bool = False  # trained with the prior network P
-    missing: str = ""  # why it is empty without its run; by default, which weights would fill it
+    missing: str = ""  # why nothing can fill it, where that is so
     note: str = ""  # what is approximated, or what it does not see in training
-
-    def __post_init__(self) -> None:
-        if not self.missing:
-            object.__setattr__(self, "missing", absent(self.run or ""))
 
 
 @dataclass(frozen=True)

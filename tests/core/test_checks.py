@@ -26,6 +26,7 @@ VALUES = {"PARAMS", "MAX_SIDE"}
 FUNCTIONS = {
     "absent_column",
     "accept_any_text",
+    "check_runs",
     "closure",
     "digest",
     "first_problem",
@@ -37,6 +38,7 @@ FUNCTIONS = {
     "validation_message",
     "file_digests",
     "needs_registry",
+    "unknown_metric",
     "within_memory",
     "line_of",
     "os_error_line",
@@ -51,6 +53,7 @@ FUNCTIONS = {
     "say",
     "to_ascii",
     "escaped",
+    "no_such_run",
     "no_utf8_line",
     "missing_library_line",
     "shorten",

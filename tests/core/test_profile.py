@@ -306,7 +306,10 @@ def test_weights_are_given_to_a_run_of_any_profile(tmp_path):
     config = load_config(path)
     assert config.runs["nafnet"].weights == "net.pth"
     assert set(config.runs) == set(resolve_profile("embedded")[0].runs)
-    for given, words in (("nafnett=net.pth", "no run 'nafnett'"), ("nafnet", "write RUN=FILE")):
+    for given, words in (
+        ("nafnett=net.pth", "runs.nafnett: no such run: use one of"),
+        ("nafnet", "write RUN=FILE"),
+    ):
         with pytest.raises(UserError, match=words):
             use_profile("official", path, weights=[given])
     assert load_config(path) == config

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 from dfpg.core.profile import resolve_profile
-from dfpg.paper.rows import evaluation_protocols, row_fidelity, row_note, table_rows
-from dfpg.paper.tables import BEYOND, TABLES
+from dfpg.paper.rows import (
+    empty_reason,
+    evaluation_protocols,
+    row_fidelity,
+    row_note,
+    table_rows,
+)
+from dfpg.paper.tables import BEYOND, TABLES, Row
+from dfpg.paper.weights import PUBLISHED
 
 
 def test_ablations_are_scored_on_their_own_protocol_only(config):
@@ -31,3 +38,14 @@ def test_a_row_of_published_weights_says_on_what_they_were_trained():
     assert row_note(row, row_fidelity(taken, row)) == "trained by its authors on GoPro"
     assert row_note(rows["li2020"], "official weights") == ""
     assert row_note(row, "reported only") == ""
+
+
+def test_an_empty_row_says_which_file_would_fill_it(config):
+    rows = {row.key: row for table in TABLES for row in table.rows}
+    absent = f"not in profile {config.profile}"
+    assert empty_reason(config, Row("mine", "mine")) == absent
+    published = PUBLISHED["xia2019"].files
+    assert empty_reason(config, rows["xia2019"]) == f"{absent}; weights: {published}"
+    retrained = empty_reason(config, rows["zhang2019_retrained"])
+    assert retrained == f"{absent}; weights: none published: retrained by the paper's authors"
+    assert empty_reason(config, rows["shen2020"]) == rows["shen2020"].missing != ""
