@@ -93,15 +93,15 @@ def test_rescoring(
     own = build_metrics(config, prior_network(device), device)
     kept, sets = remember(own), {"b": small_testset(64, MANY_FACES)}
 
-    def scored(metrics: Mapping[str, Metric], out: Path) -> str:
+    def score_into(metrics: Mapping[str, Metric], out: Path) -> str:
         score_testsets(config, "dfpg_b", restore, sets, metrics, out, str(device))
         return out.read_text(encoding="utf-8")
 
     timings = in_turn(
         "rescoring",
         lambda: {
-            "first": lambda: scored(own, tmp_path / "first.csv"),
-            "further": lambda: scored(kept, tmp_path / "further.csv"),
+            "first": lambda: score_into(own, tmp_path / "first.csv"),
+            "further": lambda: score_into(kept, tmp_path / "further.csv"),
         },
         RESCORING,
     )
