@@ -258,7 +258,9 @@ def _set_folder(values: Any, given: str, verb: str = "set") -> str:
             f"--faces {given}: {key!r} is none of {known}: to add a source of your own write "
             f"{key}=READER:{folder} with a reader of {', '.join(readers)}"
         )
-    source = values["faces"].setdefault(key, {"reader": reader, "path": None, "train": None})
+    limits = {known["train"] for known in values["faces"].values()}  # official: 16 of every set
+    train = limits.pop() if len(limits) == 1 else None
+    source = values["faces"].setdefault(key, {"reader": reader, "path": None, "train": train})
     if reader and source["reader"] != reader:
         raise UserError(
             f"--faces {given}: {key} is read as {source['reader']}: name other pictures otherwise"

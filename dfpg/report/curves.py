@@ -175,6 +175,31 @@ def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: s
     )
 
 
+def read_validations(config: Config, history: Path, protocol: str) -> dict[str, pd.DataFrame]:
+    """Rows of a protocol's histories that have a validation, by run, as far as recorded.
+
+    Args:
+        config: the profile.
+        history: folder with a CSV per run.
+        protocol: whose runs.
+
+    Raises:
+        UserError: a history is damaged.
+    """
+    found = {}
+    for run, settings in config.runs.items():
+        path = history / f"{run}.csv"
+        if settings.protocol != protocol or not path.exists():
+            continue
+        try:
+            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path}: no history of a training; run train again") from error
+        if len(rows):
+            found[run] = rows
+    return found
+
+
 def training_charts(config: Config, history: Path, protocol: str) -> dict[str, list[Markup]]:
     """A protocol's trainings against the images shown, as far as recorded, by what is drawn.
 
@@ -192,16 +217,7 @@ def training_charts(config: Config, history: Path, protocol: str) -> dict[str, l
     gains: dict[str, Curve] = {}
     rates: dict[str, Curve] = {}
     auc: dict[str, Curve] = {}
-    for run, settings in config.runs.items():
-        path = history / f"{run}.csv"
-        if settings.protocol != protocol or not path.exists():
-            continue
-        try:
-            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: no history of a training; run train again") from error
-        if not len(rows):
-            continue
+    for run, rows in read_validations(config, history, protocol).items():
         images = (rows["step"] * config.training.batch_size).tolist()
         gain, spread = rows["validation_gain"], rows.get("validation_gain_se")
         gains[run] = Curve(
@@ -211,7 +227,7 @@ def training_charts(config: Config, history: Path, protocol: str) -> dict[str, l
             high=() if spread is None else (gain + spread).tolist(),
         )
         if images[-1] and "lr" in rows:  # none where published weights were taken
-            rates[run] = Curve(images, (rows["lr"] / settings.lr).tolist())
+            rates[run] = Curve(images, (rows["lr"] / config.runs[run].lr).tolist())
         if "discriminator_auc" in rows:
             auc[run] = Curve(images, rows["discriminator_auc"].tolist())
     drawn = {

@@ -300,6 +300,17 @@ def test_official_profile_trains_nothing(tmp_path):
     assert set(load_config(path).runs) == {"xia2019"}
 
 
+def test_a_source_of_the_users_own_is_limited_as_the_profiles_own_are(tmp_path):
+    path = tmp_path / "params.yaml"
+    for name, weights, train in (
+        ("official", ["xia2019=iter.npz"], 16),
+        ("research", [], None),
+    ):
+        path.unlink(missing_ok=True)
+        use_profile(name, path, faces=["portraits=folder:/p"], weights=weights)
+        assert load_config(path).faces["portraits"].train == train
+
+
 def test_weights_are_given_to_a_run_of_any_profile(tmp_path):
     path = tmp_path / "params.yaml"
     use_profile("embedded", path, weights=["nafnet=net.pth"])
