@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 FACE = ROOT / "data" / "faces" / "p00000_0.jpg"
 # Of torch's build for GPUs; the CPU's needs none of them.
 OF_TORCH = re.compile(r"nvidia-|cuda-|triton|pip$")
-MOST_PACKAGES = 60  # insightface and lpips bring 20 of them
+MOST_PACKAGES = 60  # insightface and lpips, with what they need, are 12 of them
 PIPELINE = ("dvc", "dlib-bin", "mkdocs", "accelerate", "psutil", "scikit-learn", "matplotlib")
 
 
