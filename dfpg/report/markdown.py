@@ -34,7 +34,7 @@ def show_tables(results: Path = RESULTS) -> str:
 def render_claims(results: Path) -> str:
     """What the paper claims, what became of each claim here, and why.
 
-    ``its way``: in how many of a claim's comparisons the mean differs as the claim says, whatever
+    The third column: in how many of a claim's comparisons the mean differs as the claim says, whatever
     the verdict. Claims with the same reason share a note below the table.
 
     Raises:
@@ -52,7 +52,7 @@ def render_claims(results: Path) -> str:
         share = f"{sum(effect > 0 for effect in found)} of {len(found)}" if found else ""
         note = f"note {reasons.index(claim.reason) + 1}" if claim.reason else ""
         lines.append([claim.meaning, claim.verdict, share, note])
-    table = markdown_table(["the paper claims", "here", "its way", "why"], lines)
+    table = markdown_table(["the paper claims", "verdict", "comparisons that go its way", "why"], lines)
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n\n".join([table.rstrip("\n"), *(["\n".join(notes)] if notes else [])])
 
