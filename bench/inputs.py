@@ -59,7 +59,7 @@ def first_run(config: Config, method: str) -> str:
     return next(run for run, settings in config.runs.items() if settings.method == method)
 
 
-def untrained(config: Config, method: str, prior: PriorFeatures | None = None) -> Method:
+def untrained_method(config: Config, method: str, prior: PriorFeatures | None = None) -> Method:
     """A method's first run, with untrained weights: they cost what trained ones cost."""
     return build_method(config, first_run(config, method), prior)
 

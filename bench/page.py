@@ -47,23 +47,23 @@ def figures(rows: pd.DataFrame, name: str) -> str:
         f"Python {first['python']}, commit `{first['commit'][:12]}`; "
         f"load average while measuring {_range(rows['load'])}."
     )
-    if shared(rows):
+    if is_shared(rows):
         where += (
             "\n\n**The machine was shared while this was measured**: absolute times are too long, "
             "and shares of the peak, which was measured at another moment, can be wrong either way "
             "(some exceed 1). Only figures of one group, measured in turn, can be compared."
         )
     head = f"### {first['device_name']}"
-    return "\n\n".join([head, where, restoring(rows), against_restoring(rows), others(rows)])
+    return "\n\n".join([head, where, restore_table(rows), metric_table(rows), others(rows)])
 
 
-def shared(rows: pd.DataFrame) -> bool:
+def is_shared(rows: pd.DataFrame) -> bool:
     """Whether more ran than the measurement's own threads: a load average over them by one."""
     limit = int(rows["threads"].iloc[0] or 1) + 1
     return any(float(load) > limit for load in rows["load"] if load)
 
 
-def restoring(rows: pd.DataFrame) -> str:
+def restore_table(rows: pd.DataFrame) -> str:
     """Every method's median in ms per image, best and worst behind it, and share of the peak."""
     found = rows[rows["benchmark"] == "restore"]
     lines = []
@@ -86,7 +86,7 @@ def restoring(rows: pd.DataFrame) -> str:
     return "#### Restoring, ms per image\n\n" + markdown_table(head, lines)
 
 
-def against_restoring(rows: pd.DataFrame) -> str:
+def metric_table(rows: pd.DataFrame) -> str:
     """What each metric costs per image, and for ``IMAGES`` images, beside restoring them."""
     restored = rows[rows["benchmark"] == "restore_beside_metrics"]
     lines, total = [], 0.0
@@ -173,7 +173,7 @@ def _range(loads: pd.Series) -> str:
     return f"{min(values):.1f} to {max(values):.1f}" if values else "unknown"
 
 
-def filled(page: str, content: str) -> str:
+def fill_page(page: str, content: str) -> str:
     """The page with ``content`` between its two marks.
 
     Raises:
@@ -192,7 +192,7 @@ def main(arguments: list[str]) -> int:
         if not arguments:
             raise UserError("usage: python -m bench.page results/throughput-DEVICE.csv ...")
         parts = [figures(read(path), path.name) for path in map(Path, arguments)]
-        write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), "\n\n".join(parts)))
+        write_text(PAGE, fill_page(PAGE.read_text(encoding="utf-8"), "\n\n".join(parts)))
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

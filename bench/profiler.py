@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from bench import inputs, test_metrics, test_synthesis, test_training
 from bench.measure import Action, synchronise
-from bench.test_restore import restoring
+from bench.test_restore import restore_action
 from dfpg.core.device import select_device
 from dfpg.data.blur.degrade import blur, to_signed
 
@@ -20,16 +20,18 @@ ROWS = 8
 
 def restore(device: torch.device, precision: str) -> Action:
     """Full-width DFPGnet on one image."""
-    network = inputs.untrained(inputs.profile("paper", SIZE), "dfpgnet").to(device).train(False)
-    return restoring(network, inputs.blurred_batch(SIZE, 1, device), precision)
+    network = (
+        inputs.untrained_method(inputs.profile("paper", SIZE), "dfpgnet").to(device).train(False)
+    )
+    return restore_action(network, inputs.blurred_batch(SIZE, 1, device), precision)
 
 
 def training_step(device: torch.device, precision: str) -> Action:
     """One step of full-width DFPGnet on two images."""
     prior = inputs.prior_network(device)
-    method = inputs.untrained(inputs.profile("paper", SIZE), "dfpgnet", prior).to(device)
+    method = inputs.untrained_method(inputs.profile("paper", SIZE), "dfpgnet", prior).to(device)
     pair = [to_signed(f(SIZE)[:2]).to(device) for f in (inputs.sharp_faces, inputs.blurred_faces)]
-    return test_training.stepping(method, test_training.Pair(*pair), precision)
+    return test_training.step_action(method, test_training.Pair(*pair), precision)
 
 
 def synthesis(device: torch.device) -> Action:

@@ -22,11 +22,11 @@ from bench.inputs import (
     prior_network,
     profile,
     sharp_faces,
-    untrained,
+    untrained_method,
 )
 from bench.measure import Action, Timing, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
-from bench.test_restore import restoring, restoring_macs
+from bench.test_restore import restore_action, restoring_macs
 from dfpg.core.device import resolve_precision
 from dfpg.metrics.common import Features, Metric
 from dfpg.metrics.detection import DlibHog
@@ -74,11 +74,11 @@ def score(metric: Metric, images: Tensor, features: Features) -> Tensor:
 def actions(device: torch.device) -> dict[str, Action]:
     """Restoring in both precisions, and each metric's two parts."""
     sharp, blurred = one_face(device)
-    network = untrained(profile("paper", SIZE), "dfpgnet").to(device).train(False)
+    network = untrained_method(profile("paper", SIZE), "dfpgnet").to(device).train(False)
     image = blurred_batch(SIZE, BATCH, device)
-    found = {"restore-fp32": restoring(network, image, "fp32")}
+    found = {"restore-fp32": restore_action(network, image, "fp32")}
     if resolve_precision("auto", device) == "bf16":
-        found["restore-bf16"] = restoring(network, image, "bf16")
+        found["restore-bf16"] = restore_action(network, image, "bf16")
     for name, metric in metrics(device).items():
         found[f"{name}-features"] = partial(metric.features, sharp)
         found[f"{name}-score"] = partial(score, metric, blurred, metric.features(sharp))

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.inputs import blurred_batch, first_run, profile, untrained
+from bench.inputs import blurred_batch, first_run, profile, untrained_method
 from bench.measure import Action, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
 from dfpg.core.device import resolve_precision
@@ -63,7 +63,9 @@ def lower_precision(device: torch.device) -> Arithmetic:
     return convolution_arithmetic(device)
 
 
-def absent(method: str, size: int, batch: int, variant: str, device: torch.device) -> str | None:
+def skip_reason(
+    method: str, size: int, batch: int, variant: str, device: torch.device
+) -> str | None:
     """Why a case is not measured here."""
     if size <= method_class(method).multiple // 2:
         return f"{method} takes no images of {size} px"
@@ -79,7 +81,7 @@ def absent(method: str, size: int, batch: int, variant: str, device: torch.devic
     return None
 
 
-def restoring(method: Method, image: Tensor, precision: Arithmetic) -> Action:
+def restore_action(method: Method, image: Tensor, precision: Arithmetic) -> Action:
     """A call of ``restore``."""
     restore = in_precision(method, image.device, "bf16" if precision == "bf16" else "fp32")
 
@@ -95,20 +97,20 @@ def variants(method: str, size: int, batch: int, device: torch.device) -> dict[s
     config = profile("paper", max(SIZES))
     image = blurred_batch(size, batch, device)
     low = lower_precision(device)
-    usual = untrained(config, method).to(device).train(False)
+    usual = untrained_method(config, method).to(device).train(False)
     plain = deepcopy(usual)
     for network in plain.networks.values():
         network.to(memory_format=torch.contiguous_format)
     actions = {
-        "fp32": restoring(plain, image, "fp32"),
-        "channels_last": restoring(usual, image, "fp32"),
-        "bf16": restoring(usual, image, "bf16"),
+        "fp32": restore_action(plain, image, "fp32"),
+        "channels_last": restore_action(usual, image, "fp32"),
+        "bf16": restore_action(usual, image, "bf16"),
     }
-    wanted = {v for v in VARIANTS if absent(method, size, batch, v, device) is None}
+    wanted = {v for v in VARIANTS if skip_reason(method, size, batch, v, device) is None}
     if "compiled" in wanted:
         compiled = deepcopy(usual)
         compiled.infer = torch.compile(compiled.infer, dynamic=False)
-        actions["compiled"] = restoring(compiled, image, low)
+        actions["compiled"] = restore_action(compiled, image, low)
     return {name: action for name, action in actions.items() if name in wanted}
 
 
@@ -126,7 +128,7 @@ def test_restore(
     batch: int,
     variant: str,
 ) -> None:
-    if reason := absent(method, size, batch, variant, device):
+    if reason := skip_reason(method, size, batch, variant, device):
         pytest.skip(reason)
     timings = in_turn(
         f"restore {method} {size} {batch}", lambda: variants(method, size, batch, device)

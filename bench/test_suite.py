@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench.facts import ROOT
-from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained
+from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained_method
 from bench.measure import Timing
 from dfpg.data.testsets import TestSet
 from dfpg.evaluation.score import score_testsets
@@ -59,7 +59,7 @@ def test_evaluation(
     if device.type == "cpu" and (name, size) not in ON_CPU:
         pytest.skip("full width at 128 px: test_metrics.py has its parts")
     config = profile(name, size)
-    restore = untrained(config, "dfpgnet").to(device).train(False).restore
+    restore = untrained_method(config, "dfpgnet").to(device).train(False).restore
     metrics = build_metrics(config, prior_network(device), device)
     sets, out = {"b": small_testset(size)}, tmp_path / "dfpg_b.csv"
     timing = in_turn(
@@ -89,19 +89,19 @@ def test_rescoring(
     ``dfpg evaluate`` scores one run, as the first.
     """
     config = profile("embedded", 64)
-    restore = untrained(config, "dfpgnet").to(device).train(False).restore
+    restore = untrained_method(config, "dfpgnet").to(device).train(False).restore
     own = build_metrics(config, prior_network(device), device)
     kept, sets = remember(own), {"b": small_testset(64, MANY_FACES)}
 
-    def scored(metrics: Mapping[str, Metric], out: Path) -> str:
+    def score_into(metrics: Mapping[str, Metric], out: Path) -> str:
         score_testsets(config, "dfpg_b", restore, sets, metrics, out, str(device))
         return out.read_text(encoding="utf-8")
 
     timings = in_turn(
         "rescoring",
         lambda: {
-            "first": lambda: scored(own, tmp_path / "first.csv"),
-            "further": lambda: scored(kept, tmp_path / "further.csv"),
+            "first": lambda: score_into(own, tmp_path / "first.csv"),
+            "further": lambda: score_into(kept, tmp_path / "further.csv"),
         },
         RESCORING,
     )
@@ -137,7 +137,7 @@ def test_checkpoint_write(
     tmp_path: Path,
     name: str,
 ) -> None:
-    method = untrained(profile(name, 64), "dfpgnet", prior_network(device)).to(device)
+    method = untrained_method(profile(name, 64), "dfpgnet", prior_network(device)).to(device)
     optimisers = method.optimisers(1e-4, 1e-5)
     for network in method.networks.values():
         for parameter in network.parameters():

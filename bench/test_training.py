@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained
+from bench.inputs import blurred_faces, prior_network, profile, sharp_faces, untrained_method
 from bench.measure import Action, Timing, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
 from dfpg.core.device import Precision, process_group, resolve_precision, set_deterministic
@@ -41,7 +41,9 @@ def prior(device: torch.device) -> Iterator[PriorNetwork]:
     torch.backends.cudnn.deterministic = before[1]
 
 
-def stepping(method: Method, batch: Pair, precision: Precision) -> Callable[[], dict[str, float]]:
+def step_action(
+    method: Method, batch: Pair, precision: Precision
+) -> Callable[[], dict[str, float]]:
     """A call that makes one more step and returns its losses by optimiser."""
     method.train()
     optimisers, world = method.optimisers(1e-4, 1e-5), process_group()
@@ -71,8 +73,8 @@ def test_training_step(
     sharp, blurred = (to_signed(f(size)[:count]).to(device) for f in (sharp_faces, blurred_faces))
 
     def step(precision: str) -> Action:
-        method = untrained(profile(name, size), "dfpgnet", prior).to(device)
-        return stepping(method, Pair(sharp, blurred), precision)
+        method = untrained_method(profile(name, size), "dfpgnet", prior).to(device)
+        return step_action(method, Pair(sharp, blurred), precision)
 
     timings = in_turn(f"training {width}", lambda: {p: step(p) for p in precisions})
     first, reference = timings[precision].result, timings["fp32"].result

@@ -62,7 +62,7 @@ def table(report: dict[str, Any]) -> pd.DataFrame:
         rows.append({name: text(facts[name], digits) for name, digits in COLUMNS.items()})
     if not rows:
         raise UserError("no measurement in the report: run `make bench`")
-    order = sorted(rows, key=lambda row: [_sortable(row[key]) for key in KEYS])
+    order = sorted(rows, key=lambda row: [_sort_key(row[key]) for key in KEYS])
     return pd.DataFrame(order, columns=list(COLUMNS))
 
 
@@ -95,7 +95,7 @@ def write(report: Path, results: Path) -> Path:
     return path
 
 
-def _sortable(value: str) -> tuple[int, float, str]:
+def _sort_key(value: str) -> tuple[int, float, str]:
     """Numbers by size, before text."""
     return (0, float(value), "") if value.isdigit() else (1, 0.0, value)
 

@@ -13,71 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dfpg.commands.deblur.face_restorer import FaceRestorer
 from dfpg.commands.trained import SHIPPED, trained_weights
 from dfpg.core.errors import UserError
+from dfpg.core.images import Image, check_image
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Image = NDArray[np.uint8]
-
-
-class FaceRestorer:
-    """A trained method; :func:`load_restorer` makes one.
-
-    Attributes:
-        name: key of the method, e.g. ``"dfpgnet"``.
-        size: side of the faces that it was trained on, px.
-    """
-
-    name: str
-    size: int
-
-    def __init__(self, weights: Path, device: str | None = None) -> None:
-        from dfpg.commands.deblur.command import parse_device
-        from dfpg.commands.deblur.restore import Restorer
-
-        self._restorer = Restorer(weights, parse_device(device))
-        self._detector: Any = None
-        self.name, self.size = self._restorer.name, self._restorer.size
-
-    def restore(self, image: Image) -> Image:
-        """Restore a picture that one face fills, framed as the faces of training are.
-
-        A picture of another size is drawn at the method's, and what the method changes is drawn
-        back, so that the result has the size of the picture.
-
-        Args:
-            image: RGB uint8 [H, W, 3].
-
-        Raises:
-            UserError: not such an array, or too long and narrow to be a face.
-        """
-        from dfpg.commands.deblur.restore import restore_aligned
-
-        return restore_aligned(_checked(image, "image"), self._restorer)
-
-    def deblur(self, photograph: Image) -> Image:
-        """Find the faces of a photograph and restore each in its place.
-
-        Args:
-            photograph: RGB uint8 [H, W, 3], upright.
-
-        Returns:
-            A new array of the same size; without a face it equals the photograph.
-
-        Raises:
-            UserError: not such an array, or the detector cannot be fetched.
-        """
-        from dfpg.commands.deblur.detection import CanvasDetector, find_faces
-        from dfpg.commands.deblur.restore import restore_faces
-        from dfpg.pretrained.assets.store import asset_path
-
-        picture = _checked(photograph, "photograph")
-        if self._detector is None:
-            self._detector = CanvasDetector(asset_path("scrfd"))
-        faces = find_faces(picture, self._detector)
-        return restore_faces(picture, faces, self._restorer).pixels if faces else picture.copy()
 
 
 def load_restorer(source: str | Path = SHIPPED, device: str | None = None) -> FaceRestorer:
@@ -137,7 +79,7 @@ class ImageMetric:
         """
         import torch
 
-        pair = _checked(restored, "restored"), _checked(sharp, "sharp")
+        pair = check_image(restored, "restored"), check_image(sharp, "sharp")
         if pair[0].shape != pair[1].shape:
             raise UserError(f"restored is {pair[0].shape}, sharp {pair[1].shape}: give one size")
         own, other = (
@@ -201,7 +143,7 @@ def blur(image: Image, kernel: NDArray[np.floating[Any]]) -> Image:
     from dfpg.data.blur.degrade import blur as convolve
     from dfpg.data.blur.degrade import quantise_unit, to_unit
 
-    picture = _checked(image, "image")
+    picture = check_image(image, "image")
     weights = np.asarray(kernel, np.float32)
     side = weights.shape[0] if weights.ndim else 0
     if weights.shape != (side, side) or side % 2 == 0 or not np.isfinite(weights).all():
@@ -297,15 +239,3 @@ def score_folders(
 
     own = None if vggface is None else Path(vggface)
     return measure(Path(restored), Path(sharp), own, suffix).scores
-
-
-def _checked(image: Image, name: str) -> Image:
-    """The image as an array of its own memory layout, if it is one.
-
-    Raises:
-        UserError: it is not uint8 [H, W, 3].
-    """
-    array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise UserError(f"{name}: {array.dtype} {list(array.shape)}: give RGB uint8 [H, W, 3]")
-    return np.ascontiguousarray(array)

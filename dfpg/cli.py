@@ -98,7 +98,7 @@ def submit(
     force: Annotated[bool, typer.Option("--force", help="Replace that submission.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Delete that submission.")] = False,
 ) -> None:
-    """Take another code's output for an exported test set as a row of the tables."""
+    """Add another code's output for an exported test set to the tables, as a row."""
     from dfpg.commands import submit as submission
 
     if remove:
@@ -125,7 +125,7 @@ def export_testset(
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are put to its name.")],
+    out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are appended to its name.")],
     runs: Annotated[
         list[str] | None, typer.Option("--run", help="Only this run; give it several times.")
     ] = None,
@@ -140,7 +140,7 @@ def sheet(
 ) -> None:
     """Draw test faces as every trained run restores them, one sheet per protocol.
 
-    Which faces is decided by rule. Pictures of real people are theirs: keep such sheets private.
+    The faces are chosen by rule. Do not publish sheets that show real people.
     """
     from dfpg.commands.sheet import real_blur
     from dfpg.commands.sheet import sheet as sheet_command

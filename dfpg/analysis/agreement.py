@@ -22,7 +22,8 @@ from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import markdown_table
 from dfpg.evaluation.per_image import KEYS
-from dfpg.paper.tables import DECIMALS, HEADINGS, TEST_IMAGES, TEST_SETS, Table, table_rows
+from dfpg.paper.rows import table_rows
+from dfpg.paper.tables import DECIMALS, HEADINGS, TEST_IMAGES, TEST_SETS, Table
 
 Floats = NDArray[np.float64]
 HERE = " here"  # suffix of columns
@@ -94,7 +95,7 @@ def score_agreement(
     recorded, here = scores
     both = recorded.merge(here, on=list(KEYS), how="outer", suffixes=("", HERE), indicator=True)
     records = []
-    for row, run in _compared(config, table, set(here["method"])):
+    for row, run in _scored_rows(config, table, set(here["method"])):
         chosen = both[(both["method"] == run) & _of_table(config, table, both)]
         if (chosen["_merge"] != "both").any():
             raise UserError(f"{run}: scored on other images than the record: run `dvc pull` again")
@@ -127,7 +128,7 @@ def recognition_agreement(
         UserError: the images are not the same.
     """
     records = []
-    for row, run in _compared(config, table, set(observations[1].rows)):
+    for row, run in _scored_rows(config, table, set(observations[1].rows)):
         one, two = (found.rows.get(run) for found in observations)
         if one is None or two is None or one["image"].tolist() != two["image"].tolist():
             raise UserError(f"{run}: seen in other images than the record: run `dvc pull` again")
@@ -193,7 +194,7 @@ def _cell(record: AgreementRecord, value: float) -> str:
     return f"{value:.{DECIMALS[record.metric]}f}" if math.isfinite(value) else "-"
 
 
-def _compared(config: Config, table: Table, methods: set[str]) -> Iterator[tuple[str, str]]:
+def _scored_rows(config: Config, table: Table, methods: set[str]) -> Iterator[tuple[str, str]]:
     """Row and run of the rows that were scored here."""
     for row in table_rows(table, config):
         if row.run in methods:

@@ -198,7 +198,7 @@ def _run_test(
         people=paired.people,
         convention=paired.convention,
     )
-    standing, why = _standing(evidence.floor, comparison, paired.convention, off_task)
+    standing, why = _floor_outcome(evidence.floor, comparison, paired.convention, off_task)
     return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
 
 
@@ -218,7 +218,7 @@ def _absence(scores: Scores, comparison: Comparison) -> str:
     return ""
 
 
-def _standing(
+def _floor_outcome(
     floor: Floor | None, comparison: Comparison, convention: str, off_task: Iterable[str]
 ) -> tuple[str, str]:
     """Outcome and reason where a row is not above the floor; empty where nothing stands in the way.

@@ -8,7 +8,8 @@ from dfpg.analysis.estimates import ColumnEstimates, Estimate
 from dfpg.analysis.people_bootstrap import holm
 from dfpg.analysis.result_records import GainRecord
 from dfpg.core.config import Config
-from dfpg.paper.tables import BASELINES, Column, Table, table_rows
+from dfpg.paper.rows import table_rows
+from dfpg.paper.tables import BASELINES, Column, Table
 
 
 def gain_records(

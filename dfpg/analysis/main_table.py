@@ -8,7 +8,8 @@ from dfpg.analysis.estimates import ColumnEstimates
 from dfpg.analysis.floor import Floor
 from dfpg.analysis.records import Count, Fixed5, Record
 from dfpg.core.config import Config
-from dfpg.paper.tables import CEILING, FLOOR, Column, Table, table_rows
+from dfpg.paper.rows import table_rows
+from dfpg.paper.tables import CEILING, FLOOR, Column, Table
 
 PSNR = "psnr"
 ROLES = {CEILING: "ceiling", FLOOR: "floor", "blurred": "input"}

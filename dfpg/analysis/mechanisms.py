@@ -58,7 +58,8 @@ def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[
             lines.append(f"in {run} it was not measured whether {MECHANISMS[name].meaning}")
         elif idle:
             worst = min(idle, key=lambda part: part.value)
-            where = f" of {worst.part}" if worst.part else ""
+            part = f"level {worst.part}" if worst.part.isdecimal() else worst.part
+            where = f" ({part})" if part else ""
             lines.append(
                 f"in {run} it was not seen that {MECHANISMS[name].meaning}: "
                 f"{worst.measure}{where} is {worst.value:.3g}, wanted above {worst.bound:g}"

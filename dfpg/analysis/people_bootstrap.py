@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from dfpg.analysis.skew import without_skew
+from dfpg.analysis.skew import remove_skew
 from dfpg.core.seeds import generator
 
 Array = NDArray[np.float64]
@@ -59,13 +59,13 @@ class Stratum:
         """The same scores with people as units."""
         if self.person is None:
             return self
-        return _grouped(self, self.person, self.draws)
+        return _group_units(self, self.person, self.draws)
 
     def by_kernel(self) -> Stratum | None:
         """The same scores with kernels as units, drawn as people are; None where they are not."""
         if self.kernel is None or self.kernel_draws is None:
             return None
-        return _grouped(self, self.kernel, self.kernel_draws)
+        return _group_units(self, self.kernel, self.kernel_draws)
 
     def resampled_means(self) -> Array:
         """Per-image mean of every resample of people and kernels, [R, C].
@@ -78,7 +78,7 @@ class Stratum:
         kernels = self.by_kernel()
         if kernels is None:
             return moved
-        images, both = (_variance(part).sum() for part in (_alone(self), kernels))
+        images, both = (_variance(part).sum() for part in (_separate_units(self), kernels))
         share = max(1 - images / both, 0.0) if both > 0 else 0.0
         return np.asarray(moved + np.sqrt(share) * _resample(kernels)[0])
 
@@ -145,7 +145,7 @@ def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     below, above = _reach(people, level)
     if kernels := _kernels(strata):
         normal = stats.norm.ppf((1 + level) / 2)
-        images = (normal * _error([_alone(stratum) for stratum in strata])) ** 2
+        images = (normal * _error([_separate_units(stratum) for stratum in strata])) ** 2
         below, above = (
             np.sqrt(np.maximum(one**2 + np.maximum(two**2 - images, 0), two**2))
             for one, two in zip((below, above), _reach(kernels, level), strict=True)
@@ -206,7 +206,7 @@ def paired_test(strata: Sequence[Stratum], level: float = 0.95) -> PairedTest:
     half = np.where(mean > 0, mean - interval.low, interval.high - mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = _both_errors(strata)
-        t = np.where(mean == 0, 0.0, without_skew(np.abs(mean) / error, half / error, student))
+        t = np.where(mean == 0, 0.0, remove_skew(np.abs(mean) / error, half / error, student))
     t = np.where(np.isfinite(half), np.copysign(t, mean), np.nan)
     return PairedTest(t, degrees_of_freedom, 2 * stats.t.sf(np.abs(t), degrees_of_freedom))
 
@@ -256,7 +256,7 @@ def _both_errors(strata: Sequence[Stratum]) -> Array:
     """Standard error [C] of the mean over strata that people and kernels make together."""
     squares = _error([stratum.by_person() for stratum in strata]) ** 2
     if kernels := _kernels(strata):
-        both, images = _error(kernels) ** 2, _error([_alone(part) for part in strata]) ** 2
+        both, images = _error(kernels) ** 2, _error([_separate_units(part) for part in strata]) ** 2
         squares = np.maximum(squares + np.maximum(both - images, 0), both)
     return np.sqrt(squares)
 
@@ -289,12 +289,12 @@ def _total(values: Array, counts: Array, group: Numbers, groups: int) -> tuple[A
     return sums, np.bincount(group, counts, groups).astype(np.float64)
 
 
-def _grouped(stratum: Stratum, group: Numbers, draws: Array) -> Stratum:
+def _group_units(stratum: Stratum, group: Numbers, draws: Array) -> Stratum:
     """A stratum whose units are groups of the units given."""
     return Stratum(*_total(stratum.sums, stratum.counts, group, draws.shape[1]), draws)
 
 
-def _alone(stratum: Stratum) -> Stratum:
+def _separate_units(stratum: Stratum) -> Stratum:
     """A stratum whose units are taken as independent."""
     return Stratum(stratum.sums, stratum.counts, stratum.draws)
 

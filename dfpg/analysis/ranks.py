@@ -18,7 +18,8 @@ from dfpg.analysis.result_records import OrderRecord, RankRecord
 from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.paper.published import published_value
-from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, table_rows
+from dfpg.paper.rows import table_rows
+from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell
 
 PERMUTATIONS = 10_000  # of the methods, for the p of a Spearman correlation; fewer: all of them
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def without_skew(t: Array, quantile: Array, student: float) -> Array:
+def remove_skew(t: Array, quantile: Array, student: float) -> Array:
     """Student's t without the skew: it grows with t, and takes ``quantile`` to ``student``.
 
     Args:

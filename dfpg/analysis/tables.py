@@ -74,18 +74,8 @@ from dfpg.core.files import read_json, write_text
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import PublishedKey, published_values
-from dfpg.paper.tables import (
-    BASELINES,
-    CLASSICAL,
-    TABLES,
-    Cell,
-    Column,
-    Row,
-    Table,
-    fidelity,
-    note,
-    table_rows,
-)
+from dfpg.paper.rows import empty_reason, row_fidelity, row_note, table_rows
+from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, Column, Row, Table
 
 
 @within_memory("statistics.resamples")
@@ -248,9 +238,9 @@ def _record(
     published = published_values().get(
         PublishedKey(table.name, row.key, column.test_set, column.subset, metric)
     )
-    row_fidelity = fidelity(config, row) if present else "reported only"
+    fidelity = row_fidelity(config, row) if present else "reported only"
     remark = remarks.get(row.run or "", "") if present else ""
-    own = row.prior and row_fidelity == row.fidelity  # trained here with the prior network
+    own = row.prior and fidelity == row.fidelity  # trained here with the prior network
     verdict, reason = "", _missing_reason(config, row, metric, found, bounds, present)
     if published and reason:
         verdict = NOT_COMPARABLE
@@ -275,8 +265,8 @@ def _record(
         deviation=bounds.mean - published.value if published else math.nan,
         verdict=verdict,
         reason=reason,
-        fidelity=row_fidelity,
-        note="; ".join(filter(None, (note(row, row_fidelity), remark))),
+        fidelity=fidelity,
+        note="; ".join(filter(None, (row_note(row, fidelity), remark))),
         source="; ".join(slot_labels(config, column)) if present else "",
         prior=prior_network(config) if present and (own or metric == "d_vgg") else "",
         train_images=training_images(config, row.run) if present else None,
@@ -303,5 +293,5 @@ def _missing_reason(
             return "scored with another network: submit it again"
         return "infinite: restored images equal the sharp ones"
     if row.run not in (*config.runs, *BASELINES, *CLASSICAL):
-        return row.missing.replace("not run", f"not in profile {config.profile}", 1)
+        return empty_reason(config, row)
     return "no such test images in this profile" if found is None else "not evaluated on them"

@@ -164,7 +164,7 @@ def _test_record(config: Config, claim: Claim, outcome: ComparisonOutcome) -> Cl
         table=cell.table,
         test_set=cell.column.test_set,
         subset=cell.column.subset,
-        against=_against(cell, comparison.against),
+        against=_reference_label(cell, comparison.against),
         metric=cell.metric,
         convention=outcome.convention,
         better=comparison.better,
@@ -189,7 +189,7 @@ def _test_record(config: Config, claim: Claim, outcome: ComparisonOutcome) -> Cl
     )
 
 
-def _against(cell: Cell, column: Column | None) -> str:
+def _reference_label(cell: Cell, column: Column | None) -> str:
     """Where a change starts: the test set, and the subset where it is another."""
     if column is None:
         return ""

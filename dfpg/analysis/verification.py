@@ -37,7 +37,7 @@ from dfpg.metrics.verification import (
     Floats,
     authors_folds,
     fold_thresholds,
-    judged_rightly,
+    is_correct,
     roc,
     roc_measures,
 )
@@ -187,7 +187,7 @@ def correct_decisions(pairs: VerificationPairs) -> Flags | None:
     """Whether each pair is judged rightly, [N]; None where there are too few for folds."""
     if not len(pairs.threshold):
         return None
-    return judged_rightly(pairs.distances, pairs.same, pairs.threshold)
+    return is_correct(pairs.distances, pairs.same, pairs.threshold)
 
 
 def verification_measures(

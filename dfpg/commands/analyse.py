@@ -66,9 +66,11 @@ def analyse(config: Config) -> Analysis:
     curve = curve_records(config, read_curve(config, folder), folder)
     write_text(OUT / "robustness.csv", csv_text(RobustnessRecord, curve))
     made = sorted(path.relative_to(OUT) for path in OUT.rglob("*") if path.is_file())
-    return Analysis(tuple(map(str, made)), tuple(str(name) for name in made if not _same(name)))
+    return Analysis(
+        tuple(map(str, made)), tuple(str(name) for name in made if not _is_as_recorded(name))
+    )
 
 
-def _same(name: Path) -> bool:
+def _is_as_recorded(name: Path) -> bool:
     recorded = RESULTS / name
     return recorded.is_file() and recorded.read_bytes() == (OUT / name).read_bytes()

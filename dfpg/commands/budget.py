@@ -33,7 +33,7 @@ def budget() -> str:
     config = load_config()
     found: dict[int, list[Path]] = {}
     for run in config.runs:
-        for images, weights in _kept(run):
+        for images, weights in _kept_states(run):
             out = FOLDER / f"{images}" / f"{run}.csv"
             stamp = out.with_suffix(".sha256")
             if not (out.exists() and stamp.exists() and stamp.read_text() == sha256(weights)):
@@ -91,7 +91,7 @@ def trend(effects: Sequence[Effect]) -> str:
     return FALLS if last.high < first.low else STEADY
 
 
-def _kept(run: str) -> list[tuple[int, Path]]:
+def _kept_states(run: str) -> list[tuple[int, Path]]:
     """Training images and file of every kept state of a run; none where it has no index."""
     index = SNAPSHOTS / run / "index.csv"
     if not index.exists():

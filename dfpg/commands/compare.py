@@ -88,7 +88,7 @@ def compare(
             left, right = (t[key].value if key in t else math.nan for t in (one, two))
             count += math.isfinite(left) or math.isfinite(right)
             tolerance = _tolerance(known, untrained, trained)
-            if not _close(left, right, tolerance, key[-1] in RELATIVE):
+            if not _is_close(left, right, tolerance, key[-1] in RELATIVE):
                 where = f"{name.removesuffix('.csv')} {' '.join(key)}"
                 differences.append(Difference(where, left, right, tolerance))
     return FolderComparison(count, tuple(differences), _settings(first, second))
@@ -121,7 +121,7 @@ def _tolerance(
     return tolerances[value.metric]
 
 
-def _close(one: float, two: float, tolerance: float, relative: bool) -> bool:
+def _is_close(one: float, two: float, tolerance: float, relative: bool) -> bool:
     if math.isnan(one) or math.isnan(two):
         return math.isnan(one) and math.isnan(two)
     limit = tolerance * abs(one) if relative else tolerance

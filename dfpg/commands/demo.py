@@ -101,8 +101,8 @@ def restore(path: Path, choices: Options, folder: Path) -> Answer | tuple[None, 
     except UserError as error:
         return None, None, str(error).replace(f"{path}: ", ""), None
     return (
-        _boxed(photograph.pixels, boxes),
-        _boxed(after, boxes),
+        _draw_boxes(photograph.pixels, boxes),
+        _draw_boxes(after, boxes),
         text,
         str(written) if written.exists() else None,
     )
@@ -113,7 +113,7 @@ def _detector() -> CanvasDetector:
     return CanvasDetector(asset_path("scrfd"))
 
 
-def _boxed(pixels: Pixels, boxes: list[NDArray[np.float32]]) -> Image.Image:
+def _draw_boxes(pixels: Pixels, boxes: list[NDArray[np.float32]]) -> Image.Image:
     """The photograph with a rectangle about every face."""
     image = Image.fromarray(pixels)
     pen, line = ImageDraw.Draw(image), max(3, image.width // 200)

@@ -15,7 +15,8 @@ from dfpg.core.config import Config, ProtocolName
 from dfpg.core.paths import TESTSETS
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.paper.claims import CLAIMS, Claim
-from dfpg.paper.tables import TABLES, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import TABLES
 
 if TYPE_CHECKING:
     from dfpg.data.testsets import TestSet

@@ -91,7 +91,7 @@ def _export(network: nn.Module, method: Method, weights: Path) -> tuple[bytes, b
     reason = ""
     for free in (True, False):
         try:
-            data = _traced(network, method, free)
+            data = _trace(network, method, free)
             difference = _check(data, network, method, free, weights)
         except UserError as error:
             reason = str(error).removeprefix(f"{weights}: ")
@@ -102,7 +102,7 @@ def _export(network: nn.Module, method: Method, weights: Path) -> tuple[bytes, b
     raise UserError(f"{weights}: {method.name} cannot be exported to ONNX ({reason[:160]})")
 
 
-def _traced(network: nn.Module, method: Method, free: bool) -> bytes:
+def _trace(network: nn.Module, method: Method, free: bool) -> bytes:
     """ONNX by tracing: PyTorch's exporter that needs no further package."""
     side = method.setting.image_size
     with (

@@ -115,8 +115,8 @@ def _mend_rwlock(path: Path) -> None:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        write = {name: entry for name, entry in found.get("write", {}).items() if _alive(entry)}
-        read = {name: list(filter(_alive, some)) for name, some in found.get("read", {}).items()}
+        write = {name: entry for name, entry in found.get("write", {}).items() if _is_alive(entry)}
+        read = {name: list(filter(_is_alive, some)) for name, some in found.get("read", {}).items()}
         kept = {"write": write, "read": {name: some for name, some in read.items() if some}}
         write_text(path, json.dumps(kept))
     except FileNotFoundError:
@@ -125,7 +125,7 @@ def _mend_rwlock(path: Path) -> None:
         path.unlink()
 
 
-def _alive(entry: dict[str, int]) -> bool:
+def _is_alive(entry: dict[str, int]) -> bool:
     """Whether the ``dvc`` that an entry names still runs."""
     try:
         return any("dvc" in part for part in psutil.Process(entry["pid"]).cmdline())

@@ -34,7 +34,9 @@ def default_jobs() -> int:
 def graph(runs: RUNS = None, jobs: JOBS = None) -> None:
     """Run what is stale in dvc.yaml, several runs side by side; a kill loses nothing."""
     from dfpg.commands.graph import graph as run_graph
+    from dfpg.core.config import check_runs, load_config
 
+    check_runs(load_config(), runs or [])
     say(run_graph(Path(), jobs or default_jobs(), runs or []))
 
 

@@ -80,7 +80,7 @@ def match_images(restored: Path, sharp: Path, suffix: str | None = None) -> Matc
     for stem, path in found.items():
         if suffix is not None and stem in rest:
             continue
-        name, way = _named(stem, wanted, suffix)
+        name, way = _strip_suffix(stem, wanted, suffix)
         source = name if name in wanted else sharp_stem(name)
         if source not in wanted:
             raise UserError(
@@ -106,7 +106,7 @@ def match_images(restored: Path, sharp: Path, suffix: str | None = None) -> Matc
     return Matching(tuple(pairs), ways, tuple(remarks))
 
 
-def _named(stem: str, wanted: Mapping[str, Path], suffix: str | None) -> tuple[str, str]:
+def _strip_suffix(stem: str, wanted: Mapping[str, Path], suffix: str | None) -> tuple[str, str]:
     """A stem without what a code put to it, and by which suffix; the stem itself and nothing."""
     if suffix is None and (stem in wanted or sharp_stem(stem) in wanted):
         return stem, ""
@@ -120,7 +120,7 @@ def _named(stem: str, wanted: Mapping[str, Path], suffix: str | None) -> tuple[s
 def _by_stem(listing: Listing) -> dict[str, Path]:
     """Images that lie in a folder itself, by the stems of their names."""
     found: dict[str, Path] = {}
-    for name in listing.required(_deeper(listing)):
+    for name in listing.required(_subfolder_hint(listing)):
         path = listing.folder / name
         stem = composed(path.stem)
         if stem in found:
@@ -131,7 +131,7 @@ def _by_stem(listing: Listing) -> dict[str, Path]:
     return found
 
 
-def _deeper(listing: Listing) -> str:
+def _subfolder_hint(listing: Listing) -> str:
     """What to do about a folder without images: name one in it that has some."""
     for folder in listing.folders:
         deeper = list_images(listing.folder / folder, deep=False).images

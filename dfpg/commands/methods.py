@@ -15,7 +15,8 @@ from dfpg.core.profile import resolve_profile
 from dfpg.methods.cost import cost
 from dfpg.methods.names import method_names
 from dfpg.methods.registry import method_class
-from dfpg.paper.tables import TABLES, fidelity, table_rows
+from dfpg.paper.rows import row_fidelity, table_rows
+from dfpg.paper.tables import TABLES
 
 ABSENT = "-"
 
@@ -62,7 +63,7 @@ def overview(config: Config, full: Config) -> list[Record]:
                 **dict(zip(("parameters", "gmacs"), _cost(config, name), strict=True)),
                 **dict(zip(("full_parameters", "full_gmacs"), _cost(full, name), strict=True)),
                 "protocols": _list([config.runs[run].protocol for run in runs]),
-                "fidelity": _list([fidelity(config, row) for row in rows]),
+                "fidelity": _list([row_fidelity(config, row) for row in rows]),
                 "weights": system.weights,
             }
         )

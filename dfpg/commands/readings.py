@@ -15,7 +15,7 @@ from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.paper.readings import CHOICES, Answer
 from dfpg.paper.tables import TABLES
-from dfpg.training.trial import finished, stamp_trial
+from dfpg.training.trial import is_finished, stamp_trial
 
 FOLDER, SHEET = ARTIFACTS / "readings", "readings.csv"
 IMAGES = 1600  # of a training: half of an embedded run
@@ -55,7 +55,7 @@ def readings(chosen: Sequence[str], images: int = IMAGES) -> str:
         varied = reading_config(config, reading, images)
         for run in reading.runs:
             folder = place(reading) / run
-            if not finished(varied, run, folder):
+            if not is_finished(varied, run, folder):
                 train(run, folder, varied)
                 weights = folder / "weights" / f"{run}.safetensors"
                 score_weights(varied, run, weights, folder / "per_image.csv")
@@ -117,7 +117,7 @@ def _files(config: Config, reading: Reading, images: int) -> list[Path]:
     for run in profile.runs:
         source = reading if run in reading.runs else profile
         folder = place(source) / run
-        if not finished(reading_config(config, source, images), run, folder):
+        if not is_finished(reading_config(config, source, images), run, folder):
             return []
         found.append(folder / "per_image.csv")
     return found

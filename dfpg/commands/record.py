@@ -83,13 +83,13 @@ def stale_stages(found: dict[str, list[Any]]) -> dict[str, list[str]]:
                 what.append(str(change))
                 continue
             for kind, entries in change.items():
-                what += _differing(kind, entries)
+                what += _describe_changes(kind, entries)
         if what:
             stale[stage] = what
     return stale
 
 
-def _differing(kind: str, entries: Any) -> list[str]:
+def _describe_changes(kind: str, entries: Any) -> list[str]:
     found = []
     for name, state in entries.items():
         if isinstance(state, dict):  # parameters, by file

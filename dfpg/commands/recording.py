@@ -24,7 +24,7 @@ from dfpg.commands.store import (
     pull_missing,
     pull_record,
 )
-from dfpg.core.config import PARAMS, Config, load_config, sources
+from dfpg.core.config import PARAMS, Config, check_runs, load_config, sources
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, sha256
 from dfpg.core.paths import ARTIFACTS
@@ -100,11 +100,7 @@ def add_runs(config: Config, root: Path, runs: Sequence[str], source: Path | Non
             than are here; or it is on record already; see also :func:`make_record`.
     """
     check_publishable(config)
-    for run in runs:
-        if run not in config.runs:
-            raise UserError(
-                f"{PARAMS}: runs.{run}: no such run: there are {', '.join(config.runs)}"
-            )
+    check_runs(config, runs)
     if source is not None and not runs:
         raise UserError(f"record add --from {source}: name the runs to take from there")
     with Driver(root, "record"):

@@ -53,7 +53,8 @@ from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
 from dfpg.metrics.remembered import remember
-from dfpg.paper.tables import RECOGNITION, TABLES, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import RECOGNITION, TABLES
 from dfpg.pretrained.vggface import WEIGHTS, load_prior
 from dfpg.stages.testsets import synthesise
 

@@ -22,8 +22,7 @@ from dfpg.commands.dvc_calls import DVC
 from dfpg.commands.graph import SHARED, FailedError
 from dfpg.commands.side_by_side import Driver
 from dfpg.commands.store import pull_missing
-from dfpg.core.config import PARAMS, Config
-from dfpg.core.errors import UserError
+from dfpg.core.config import Config, check_runs
 from dfpg.core.files import sha256, write_text
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import ARTIFACTS, CODE, RESULTS, TESTSETS
@@ -61,10 +60,7 @@ def retrain(config: Config, runs: Sequence[str], jobs: int, root: Path = Path())
         StoppedError: SIGINT or SIGTERM.
         UserError: no such run.
     """
-    for run in runs:
-        if run not in config.runs:
-            known = ", ".join(config.runs)
-            raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
+    check_runs(config, runs)
     chosen = list(runs) or list(config.runs)
     python = (sys.executable, "-m", "dfpg")
     with Driver(root, "retrain") as driver:

@@ -146,14 +146,14 @@ def score_pairs(
         images = np.stack([read_image(path) for path in paths])
         return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
 
-    def alone(batch: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    def score_one(batch: Sequence[int]) -> dict[str, NDArray[np.float64]]:
         own, other = (load([path]) for path in pairs[batch[0]])
         return {
             name: score_in_bands(metric, own, other).cpu().numpy()
             for name, metric in metrics.items()
         }
 
-    def together(batch: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    def score_batch(batch: Sequence[int]) -> dict[str, NDArray[np.float64]]:
         faces = list(dict.fromkeys(pairs[row].sharp for row in batch))
         face_of = torch.tensor([faces.index(pairs[row].sharp) for row in batch])
         restored = {"": load([pairs[row].restored for row in batch])}
@@ -164,7 +164,7 @@ def score_pairs(
         for size in sorted(set(sizes)):
             rows = [row for row, found in enumerate(sizes) if found == size]
             step = min(config.evaluation.batch_size, max(1, BATCH_PIXELS // (size[0] * size[1])))
-            scored = alone if step == 1 else together
+            scored = score_one if step == 1 else score_batch
             for start in range(0, len(rows), step):
                 batch = rows[start : start + step]
                 frames.append(pd.DataFrame(scored(batch), index=batch))

@@ -27,6 +27,7 @@ from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.evaluation.per_image import KEYS
+from dfpg.paper.rows import table_rows
 from dfpg.paper.tables import (
     BASELINES,
     CLASSICAL,
@@ -35,7 +36,6 @@ from dfpg.paper.tables import (
     TEST_SETS,
     Column,
     Table,
-    table_rows,
 )
 
 PER_IMAGE = "per_image"

@@ -77,7 +77,7 @@ class Driver(AbstractContextManager["Driver"]):
     def __enter__(self) -> Driver:
         self.root = self.root.resolve()
         with ExitStack() as stack:
-            stack.enter_context(_alone(self.root / FOLDER / "lock", self.label))
+            stack.enter_context(_hold_lock(self.root / FOLDER / "lock", self.label))
             self._signals = stack.enter_context(StopSignals())
             count = stop_marked(self.root, self.patience)
             if count:
@@ -160,7 +160,7 @@ class Driver(AbstractContextManager["Driver"]):
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,  # signals to this process's group are passed on by it alone
-                preexec_fn=dying_with(os.getpid()),
+                preexec_fn=end_with_parent(os.getpid()),
             )
         return _Task(name, list(commands[1:]), process, log, shown)
 
@@ -184,7 +184,7 @@ def stop_marked(root: Path, patience: float) -> int:
     """
     told: set[int] = set()
     deadline = time.monotonic() + patience
-    while found := list(marked(root)):
+    while found := list(marked_processes(root)):
         late = time.monotonic() >= deadline
         for process in found:
             if late or process.pid not in told:
@@ -195,7 +195,7 @@ def stop_marked(root: Path, patience: float) -> int:
     return len(told)
 
 
-def marked(root: Path) -> Iterator[psutil.Process]:
+def marked_processes(root: Path) -> Iterator[psutil.Process]:
     """Living processes that a driver of this project started, but this one."""
     for process in psutil.process_iter():
         try:
@@ -207,7 +207,7 @@ def marked(root: Path) -> Iterator[psutil.Process]:
 
 
 @contextmanager
-def _alone(path: Path, label: str) -> Iterator[None]:
+def _hold_lock(path: Path, label: str) -> Iterator[None]:
     """Hold a lock of the kernel's, which ends with the process, however that dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -227,7 +227,7 @@ def _alone(path: Path, label: str) -> Iterator[None]:
         os.close(handle)
 
 
-def dying_with(parent: int) -> Callable[[], None] | None:
+def end_with_parent(parent: int) -> Callable[[], None] | None:
     """What a child does before it starts: on Linux, ask for SIGTERM when its parent ends."""
     if sys.platform != "linux":
         return None

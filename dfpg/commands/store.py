@@ -164,7 +164,7 @@ def pull_hint(run: str, out: Path) -> str | None:
     entry = lock_entries(LOCK.read_text(encoding="utf-8")).get(f"train@{run}")
     if run not in config.runs or entry is None or not _is_current(config, run, entry):
         return None
-    if not all(_in_store(digest) for digest in outputs(entry).values()):
+    if not all(_is_stored(digest) for digest in outputs(entry).values()):
         return None
     from dfpg.commands.doctor.forecast import forecast_trainings
 
@@ -195,7 +195,7 @@ def _value(values: Any, key: str) -> Any:
     return values
 
 
-def _in_store(digest: str) -> bool:
+def _is_stored(digest: str) -> bool:
     return (STORE / "files" / "md5" / digest[:2] / digest[2:]).exists()
 
 

@@ -19,7 +19,7 @@ from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import TrainingRecord
 from dfpg.analysis.study_records import TuningRecord
 from dfpg.analysis.training_cost import training_records
-from dfpg.core.config import Config, Run, load_config
+from dfpg.core.config import Config, Run, check_runs, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
@@ -27,7 +27,7 @@ from dfpg.core.profile import resolve_profile
 from dfpg.core.profile_edit import set_values
 from dfpg.core.terminal import say
 from dfpg.training.guard import ExplodedError
-from dfpg.training.trial import finished, stamp_trial
+from dfpg.training.trial import is_finished, stamp_trial
 
 if TYPE_CHECKING:
     from dfpg.methods.base import PriorFeatures
@@ -82,8 +82,7 @@ def tune(runs: Sequence[str], images: int = IMAGES, take: bool = False) -> str:
         UserError: an unknown run, too few images for a step, or a run to take that lacks trials.
     """
     config = load_config()
-    if unknown := [run for run in runs if run not in config.runs]:
-        raise UserError(f"{unknown[0]}: no such run: choose of {', '.join(config.runs)}")
+    check_runs(config, runs)
     if images < config.training.batch_size:
         raise UserError(f"--images {images}: less than a batch of {config.training.batch_size}")
     trained = [name for name, run in config.runs.items() if run.weights is None]
@@ -95,7 +94,7 @@ def tune(runs: Sequence[str], images: int = IMAGES, take: bool = False) -> str:
     for run in chosen:
         for trial in trials_of(config, run):
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
-            if not finished(varied, run, folder):
+            if not is_finished(varied, run, folder):
                 try:
                     train(run, folder, varied)
                 except ExplodedError as error:  # a rate too high is a result, too: it has no gain
@@ -145,7 +144,7 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
         trials = trials_of(config, run)
         for trial in trials:
             varied, folder = trial_config(config, run, trial, images), FOLDER / run / trial.name
-            if finished(varied, run, folder):
+            if is_finished(varied, run, folder):
                 found[trial] = training_records(varied, folder)[0]
         best = _choose(found)
         for trial, record in found.items():
@@ -162,7 +161,7 @@ def tuning_records(config: Config, runs: Sequence[str], images: int) -> list[Tun
                     validation_gain=record.validation_gain,
                     validation_gain_se=record.validation_gain_se,
                     chosen="yes" if chosen else "no",
-                    at_edge="yes" if chosen and _at_edge(trials, trial) else "no",
+                    at_edge="yes" if chosen and _is_at_edge(trials, trial) else "no",
                     seed=config.seed,
                     profile=config.profile,
                 )
@@ -183,7 +182,7 @@ def _choose(found: Mapping[Trial, TrainingRecord]) -> Trial | None:
     return max(near, key=lambda trial: (trial.generator, trial.discriminator))
 
 
-def _at_edge(trials: Sequence[Trial], trial: Trial) -> bool:
+def _is_at_edge(trials: Sequence[Trial], trial: Trial) -> bool:
     """Whether a better rate may lie beyond the trials: the factor is other than 1 and extreme."""
     for rate in ("generator", "discriminator"):
         factors = [getattr(one, rate) for one in trials]

@@ -7,6 +7,7 @@ are in ``params_data`` and ``params_runs``, what they are made of in ``params_ba
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
@@ -108,10 +109,12 @@ __all__ = [
     "TrajectoryKernels",
     "Weight",
     "Width",
+    "check_runs",
     "first_problem",
     "key_path",
     "load_config",
     "load_yaml",
+    "no_such_run",
     "parse_config",
     "protocol_name",
     "shorten",
@@ -184,6 +187,32 @@ def parse_config(data: dict[str, Any], path: Path) -> Config:
 def load_config(path: Path = PARAMS) -> Config:
     """Read and validate ``params.yaml``; see :func:`load_yaml` and :func:`parse_config`."""
     return parse_config(load_yaml(path), path)
+
+
+def check_runs(config: Config, runs: Iterable[str], further: Sequence[str] = ()) -> None:
+    """Refuse a run that ``params.yaml`` does not have.
+
+    Args:
+        config: of ``params.yaml``.
+        runs: keys that a user named.
+        further: what can be named beside the keys of ``runs``, for the error.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    for run in runs:
+        if run not in config.runs:
+            raise no_such_run(f"{PARAMS}: runs.{run}", [*further, *config.runs])
+
+
+def no_such_run(where: str, known: Iterable[str]) -> UserError:
+    """What to raise where a run is named that does not exist.
+
+    Args:
+        where: the run and the place that names it.
+        known: what there is instead.
+    """
+    return UserError(f"{where}: no such run: use one of {', '.join(known)}")
 
 
 def protocol_name(text: str) -> ProtocolName:

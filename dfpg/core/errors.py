@@ -108,7 +108,7 @@ def lacks_memory(error: BaseException) -> bool:
     return not isinstance(error, UserError) and bool(_NO_MEMORY.search(str(error)))
 
 
-def asked_for(error: BaseException) -> str:
+def requested_memory(error: BaseException) -> str:
     """``, 12.0 GiB asked for`` where an exception says how much could not be had; else nothing."""
     found = _ASKED.search(str(error))
     return f", {found[1]} asked for" if found else ""
@@ -119,7 +119,7 @@ def line_of(error: BaseException) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if lacks_memory(error):
-        return f"not enough memory{asked_for(error)}: end other programs, or ask for less"
+        return f"not enough memory{requested_memory(error)}: end other programs, or ask for less"
     if isinstance(error, ModuleNotFoundError) and error.name:
         return missing_module_line(error.name)
     if isinstance(error, UnicodeEncodeError) and 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
@@ -165,6 +165,6 @@ def within_memory(parameters: str) -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise UserError(
-            f"not enough memory{asked_for(error)}: lower {parameters} in params.yaml, "
+            f"not enough memory{requested_memory(error)}: lower {parameters} in params.yaml, "
             "or end other programs"
         ) from error

@@ -56,7 +56,7 @@ def first_problem(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     place, text = first["loc"], first["msg"]
     if first["type"] == "unknown_key":
         key = first["ctx"]["key"]
-        shown, advice = _printable(key), first["ctx"]["advice"]
+        shown, advice = _show_key(key), first["ctx"]["advice"]
         return (*place, key), f"unknown key {shown}; {advice}"
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
@@ -76,10 +76,10 @@ def validation_message(where: Path | str, error: ValidationError) -> str:
 
 def key_path(place: Sequence[str | int]) -> str:
     """``runs.b1.lr`` of its parts; pydantic marks a wrong key, other than a value, as ``[key]``."""
-    return ".".join(_printable(part) for part in place if part != "[key]") or "(root)"
+    return ".".join(_show_key(part) for part in place if part != "[key]") or "(root)"
 
 
-def _printable(part: Any) -> str:
+def _show_key(part: Any) -> str:
     """A key as it is, or with escapes where it would move the cursor or break the line."""
     text = str(part)
     return text if text.isprintable() and len(text) <= SHOWN else shorten(part)
@@ -94,7 +94,7 @@ def shorten(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def distinct(values: list[T]) -> list[T]:
+def check_distinct(values: list[T]) -> list[T]:
     """The list, if nothing is in it twice."""
     for value in values:
         if values.count(value) > 1:
@@ -113,7 +113,7 @@ def _name(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    distinct([_name(part) for part in text.split(JOIN)])
+    check_distinct([_name(part) for part in text.split(JOIN)])
     return text
 
 

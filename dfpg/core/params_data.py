@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from dfpg.core.derived import NOMINAL_SIZES
-from dfpg.core.params_base import Frozen, GreyLevels, Name, Place, Source, distinct
+from dfpg.core.params_base import Frozen, GreyLevels, Name, Place, Source, check_distinct
 
 SplineCount = Annotated[
     int, Field(ge=1, le=25_000, description="ten times the 2,500 per nominal size of MSPL")
@@ -29,7 +29,7 @@ Crop = Annotated[
 Modes = Annotated[
     list[Literal["center", "random"]],
     Field(min_length=1, max_length=2),
-    AfterValidator(distinct),
+    AfterValidator(check_distinct),
 ]
 
 

@@ -20,7 +20,7 @@ from dfpg.core.params_base import (
     Place,
     PositiveSteps,
     Source,
-    distinct,
+    check_distinct,
 )
 from dfpg.core.schedule import Schedule
 
@@ -85,7 +85,9 @@ class Training(Frozen):
     ]
     clip: Clip | None  # None: gradients as they are
     ema: Decay
-    snapshots: Annotated[list[Part], Field(min_length=0, max_length=20), AfterValidator(distinct)]
+    snapshots: Annotated[
+        list[Part], Field(min_length=0, max_length=20), AfterValidator(check_distinct)
+    ]
     checkpoint_every: PositiveSteps
     validate_every: PositiveSteps
 

@@ -1,6 +1,7 @@
 """Profiles: ``base.yaml`` holds the paper's values, each profile only its differences.
 
-A profile's ``based_on`` names another one whose differences come first. ``official`` trains
+A profile's ``based_on`` names another one whose differences come first. ``runs: {NAME: null}``
+leaves a run out; its rows say so. ``official`` trains
 nothing: its runs are those that are given published weights.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, get_args
 
 from ruamel.yaml import YAML
 
-from dfpg.core.config import PARAMS, Config, FaceSource, load_yaml, parse_config
+from dfpg.core.config import PARAMS, Config, FaceSource, load_yaml, no_such_run, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.installation import refuse_other_copy
@@ -49,19 +50,21 @@ def _merge(target: Any, changes: Any, where: str) -> None:
             raise UserError(f"{where}: {key}: unknown key: base.yaml has no such value")
         if isinstance(value, dict) and isinstance(target[key], dict):
             _merge(target[key], value, f"{where}: {key}")
+        elif value is None and isinstance(target[key], dict):
+            del target[key]
         else:
             target[key] = value
 
 
-def _merged(name: str | None) -> Any:
+def _read_with_base(name: str | None) -> Any:
     changes = _read(name)
     base = changes.pop("based_on", None)
-    merged = _merged(base) if base else _read("base")
+    merged = _read_with_base(base) if base else _read("base")
     _merge(merged, changes, f"profile {name}")
     return merged
 
 
-def _resolved(where: str, values: Any) -> tuple[Config, str]:
+def _resolve(where: str, values: Any) -> tuple[Config, str]:
     """The configuration that values are, and their text; ``where`` names them in errors."""
     stream = io.StringIO()
     yaml_with_comments().dump(values, stream)
@@ -78,7 +81,7 @@ def resolve_profile(name: str) -> tuple[Config, str]:
     Raises:
         UserError: unknown profile, or a profile that sets an unknown key.
     """
-    return _resolved(f"profile {name}", _merged(name))
+    return _resolve(f"profile {name}", _read_with_base(name))
 
 
 def describe_profile(name: str) -> str:
@@ -119,7 +122,7 @@ def use_profile(
             the file is one of a clone of another version. The file stays as it was.
     """
     refuse_other_copy(path)
-    values = _merged(name)
+    values = _read_with_base(name)
     notes = _keep(values, path)
     for given in faces:
         notes.append(_set_folder(values, given))
@@ -129,7 +132,7 @@ def use_profile(
         notes.append(_set_weights(values, given))
     if name == OFFICIAL:
         _drop_untrained(values)
-    write_text(path, _resolved(str(path), values)[1])
+    write_text(path, _resolve(str(path), values)[1])
     return notes
 
 
@@ -171,17 +174,17 @@ def _keep(values: Any, path: Path) -> list[str]:
     if values["profile"] == OFFICIAL:
         for run in (run for run in values["runs"] if run in weights):
             notes.append(_set_weights(values, f"{run}={weights[run]}", "kept"))
-    return notes + kept + _lost(values, old)
+    return notes + kept + _describe_losses(values, old)
 
 
 def _keep_blocks(values: Any, path: Path) -> list[str]:
     """Carry over methods' blocks and runs that the user added, as they are written."""
-    old = yaml_with_comments().load(path.read_text(encoding="utf-8"))
+    old, base = yaml_with_comments().load(path.read_text(encoding="utf-8")), _read("base")
     notes = []
     for section in ("methods", "runs"):
         blocks = old.get(section)
         names = list(blocks) if isinstance(blocks, dict) else []
-        own = [name for name in names if name not in values[section]]  # profiles have the same
+        own = [name for name in names if name not in base[section]]
         if section == "runs" and values["profile"] == OFFICIAL:  # which trains nothing
             own = [name for name in own if blocks[name].get("weights")]
         for name in reversed(own):
@@ -207,35 +210,37 @@ def _trim_comment(mapping: Any, key: Any) -> None:
         _trim_comment(value, list(value)[-1] if isinstance(value, dict) else len(value) - 1)
 
 
-def _lost(values: Any, old: Any) -> list[str]:
+def _describe_losses(values: Any, old: Any) -> list[str]:
     """A sentence on every value of the old file that is not its profile's and is not kept."""
     try:
         own = _own_values(old)
     except UserError as error:
         return [f"not kept: other values that you may have changed: {error}"]
-    return [f"not kept: {note}" for where, note in own.items() if note != _flat(values).get(where)]
+    return [
+        f"not kept: {note}" for where, note in own.items() if note != _flatten(values).get(where)
+    ]
 
 
 def _own_values(old: Any) -> dict[tuple[str, ...], str]:
     """What a file has and its own profile has not, but for folders and slots, by its place."""
-    usual = _flat(_merged(old.get("profile")))
+    usual = _flatten(_read_with_base(old.get("profile")))
     return {
         where: note
-        for where, note in _flat(old).items()
+        for where, note in _flatten(old).items()
         if note != usual.get(where)
         and not (where[0] == "faces" and where[-1] in ("path", "reader"))
         and not ("subsets" in where and where[-1] == "source")
     }
 
 
-def _flat(values: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+def _flatten(values: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
     """``place: value`` of everything in nested mappings, by its place."""
     if not isinstance(values, dict) or not values:
         return {where: f"{'.'.join(where)}: {values}"}
     return {
         place: note
         for key, value in values.items()
-        for place, note in _flat(value, (*where, str(key))).items()
+        for place, note in _flatten(value, (*where, str(key))).items()
     }
 
 
@@ -253,7 +258,9 @@ def _set_folder(values: Any, given: str, verb: str = "set") -> str:
             f"--faces {given}: {key!r} is none of {known}: to add a source of your own write "
             f"{key}=READER:{folder} with a reader of {', '.join(readers)}"
         )
-    source = values["faces"].setdefault(key, {"reader": reader, "path": None, "train": None})
+    limits = {known["train"] for known in values["faces"].values()}  # official: 16 of every set
+    train = limits.pop() if len(limits) == 1 else None
+    source = values["faces"].setdefault(key, {"reader": reader, "path": None, "train": train})
     if reader and source["reader"] != reader:
         raise UserError(
             f"--faces {given}: {key} is read as {source['reader']}: name other pictures otherwise"
@@ -281,8 +288,7 @@ def _set_weights(values: Any, given: str, verb: str = "set") -> str:
     if not run or not place:
         raise UserError(f"--weights {given}: write RUN=FILE or RUN=FOLDER")
     if run not in values["runs"]:
-        known = ", ".join(values["runs"])
-        raise UserError(f"--weights {given}: no run {run!r}: use one of {known}")
+        raise no_such_run(f"--weights {given}: runs.{run}", values["runs"])
     values["runs"][run]["weights"] = place
     return f"{verb}: runs.{run}.weights <- {place}"
 

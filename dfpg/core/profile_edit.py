@@ -67,10 +67,10 @@ def _set(values: Any, place: tuple[str, ...], value: float, known_in: Path | Non
         values = values[section]
     if known_in and key not in values:
         raise UserError(f"{known_in}: {'.'.join(place)}: no such key")
-    values[key] = value if isinstance(value, int) else _as_written(value)
+    values[key] = value if isinstance(value, int) else _yaml_number(value)
 
 
-def _as_written(value: float) -> Any:
+def _yaml_number(value: float) -> Any:
     """A number as the profiles have it: 2.5, or 1.0e-3 where it is small."""
     digits, _, exponent = (f"{value:.3e}" if value < BY_POWER else f"{value:.6g}").partition("e")
     digits = f"{float(digits):g}"

@@ -36,7 +36,7 @@ PLAIN = {
 }
 
 
-def plain(text: str) -> str:
+def to_ascii(text: str) -> str:
     r"""ASCII in place of characters that a terminal cannot show.
 
     Letters lose their accents; a byte of a file name that is no UTF-8 is written as ``\x80``.
@@ -54,7 +54,7 @@ def plain(text: str) -> str:
 def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return plain(error.object[error.start : error.end]), error.end
+    return to_ascii(error.object[error.start : error.end]), error.end
 
 
 def accept_any_text() -> None:

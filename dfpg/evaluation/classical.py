@@ -39,7 +39,9 @@ class ClassicalRows:
         self._settings, self._kernels = settings, kernels
         self._image_size = image_size
 
-    def restored(self, protocol: str, rows: pd.DataFrame, blurred: Images, /) -> dict[str, Images]:
+    def restore_rows(
+        self, protocol: str, rows: pd.DataFrame, blurred: Images, /
+    ) -> dict[str, Images]:
         """Restored images by row, in the order of ``rows`` of the test set's index."""
         name = protocol_name(protocol)
         settings, bank = self._settings[name], self._kernels[name].test
@@ -67,7 +69,7 @@ def richardson_lucy(images: Images, psf: Kernels, steps: int) -> Images:
     """Richardson-Lucy deconvolution of every image with the same kernel [K, K]."""
     margin = psf.shape[-1]
     deconvolve: Any = restoration.richardson_lucy
-    return _quantised(deconvolve(_unit(images, margin), psf[None, None], num_iter=steps), margin)
+    return _quantise(deconvolve(_unit(images, margin), psf[None, None], num_iter=steps), margin)
 
 
 def wiener(images: Images, psfs: list[Kernels], balance: float) -> Images:
@@ -81,7 +83,7 @@ def wiener(images: Images, psfs: list[Kernels], balance: float) -> Images:
         margin = 2 * psf.shape[-1]
         channels = _unit(images[number], margin)
         found = [deconvolve(channel, psf, balance) for channel in channels]
-        restored[number] = _quantised(np.stack(found), margin)
+        restored[number] = _quantise(np.stack(found), margin)
     return restored
 
 
@@ -91,6 +93,6 @@ def _unit(images: Images, margin: int) -> NDArray[np.float32]:
     return np.pad(images.astype(np.float32) / 255, around, mode="reflect")
 
 
-def _quantised(images: NDArray[np.floating], margin: int) -> Images:
+def _quantise(images: NDArray[np.floating], margin: int) -> Images:
     inner = images[..., margin:-margin, margin:-margin]
     return np.clip(np.round(inner * 255), 0, 255).astype(np.uint8)

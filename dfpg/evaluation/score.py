@@ -37,7 +37,7 @@ class Restore(Protocol):
 class RestoreRows(Protocol):
     """What fills several rows at once (:class:`dfpg.evaluation.classical.ClassicalRows`)."""
 
-    def restored(
+    def restore_rows(
         self, protocol: str, rows: pd.DataFrame, blurred: NDArray[np.uint8], /
     ) -> Mapping[str, NDArray[np.uint8]]:
         """Restored images [N, 3, H, W] by row, of a batch of the index and its images."""
@@ -135,7 +135,7 @@ def _score_batch(
         if restore is None:
             restored = dict(zip(BASELINES, (sharp[face_of], blurred), strict=True))
         elif isinstance(restore, RestoreRows):
-            found = restore.restored(protocol, batch, blurred.cpu().numpy())
+            found = restore.restore_rows(protocol, batch, blurred.cpu().numpy())
             restored = {row: torch.from_numpy(made).to(device) for row, made in found.items()}
         else:
             restored = {name: _restore(name, restore, blurred)}

@@ -70,21 +70,21 @@ def check_recognition(rows: pd.DataFrame, columns: Iterable[str], path: Path) ->
     Raises:
         UserError: as :func:`check_scores`.
     """
-    return _check(rows, {name: _observed(name) for name in columns}, path)
+    return _check(rows, {name: _observation_column(name) for name in columns}, path)
 
 
 def _metric(name: str) -> pa.Column:
     kind = next((kind for kind in BOUNDS if name.startswith(kind)), None)
     low, high = BOUNDS[kind] if kind else (-LARGEST, LARGEST)
 
-    def possible(values: pd.Series) -> pd.Series:
+    def is_possible(values: pd.Series) -> pd.Series:
         inside = values.between(low - ROUNDING, high + ROUNDING)
         return inside | (values == np.inf) if kind == "psnr" else inside
 
-    return pa.Column(float, pa.Check(possible, error=f"is not in {low:g} ... {high:g}"))
+    return pa.Column(float, pa.Check(is_possible, error=f"is not in {low:g} ... {high:g}"))
 
 
-def _observed(name: str) -> pa.Column:
+def _observation_column(name: str) -> pa.Column:
     low, high = -1e6, 1e6  # px, or a detector's score
     if name.endswith(("_positive", "_negative")):
         low, high = 0, FARTHEST
@@ -102,14 +102,14 @@ def _check(frame: pd.DataFrame, columns: dict[str, pa.Column], path: Path) -> pd
     try:
         checked: pd.DataFrame = schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
-        raise UserError(f"{path}: {_what(error.failure_cases)}; {REMEDY}") from error
+        raise UserError(f"{path}: {_describe_failure(error.failure_cases)}; {REMEDY}") from error
     twice = checked.duplicated(["method", "test_set", "mode", "image"])
     if twice.any():
         raise UserError(f"{path}: row {_row(twice)}: its image is there twice; {REMEDY}")
     return checked
 
 
-def _what(failures: pd.DataFrame) -> str:
+def _describe_failure(failures: pd.DataFrame) -> str:
     """Column, row and value of the first failure, and what is wrong with it."""
     of_type = failures["check"].astype(str).str.startswith(("coerce", "dtype", "not_nullable"))
     if of_type.any():  # the other checks then saw the text

@@ -9,6 +9,7 @@ import torch
 
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
+from dfpg.core.renamed import unknown_metric
 from dfpg.metrics import d_vgg, lpips
 from dfpg.metrics.common import Metric
 from dfpg.metrics.psnr import Psnr
@@ -36,7 +37,7 @@ def build_metric(name: str, device: torch.device | str = "cpu") -> Metric:
     if name in LPIPS:
         trunk, make = LPIPS[name]
         return make(lpips.load_network(trunk, device))
-    raise UserError(f"metric {name!r}: unknown: use one of {', '.join([*plain, *LPIPS])}")
+    raise UserError(unknown_metric(name, [*plain, *LPIPS]))
 
 
 def build_metrics(

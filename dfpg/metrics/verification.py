@@ -55,10 +55,10 @@ def fold_thresholds(distances: Floats, same: Flags, folds: NDArray[np.int64]) ->
 
 def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
     """Whether each pair is judged rightly at its threshold of :func:`fold_thresholds`."""
-    return judged_rightly(distances, same, fold_thresholds(distances, same, folds))
+    return is_correct(distances, same, fold_thresholds(distances, same, folds))
 
 
-def judged_rightly(distances: Floats, same: Flags, thresholds: Floats) -> Flags:
+def is_correct(distances: Floats, same: Flags, thresholds: Floats) -> Flags:
     """Whether each pair [N] is judged rightly at its threshold; a distance of NaN never is."""
     right: Flags = ((distances < thresholds) == same) & ~np.isnan(distances)
     return right

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dfpg.paper.margins import MARGINS
-from dfpg.paper.mechanisms import Presupposition, at_work
+from dfpg.paper.mechanisms import Presupposition, presuppose
 from dfpg.paper.published import published_value
 from dfpg.paper.tables import BASELINES, TABLES, Cell, Column, Table
 
@@ -74,11 +74,11 @@ def competitors(cell: Cell, row: str) -> list[str]:
     ]
 
 
-def _first(cells: Sequence[Cell], row: str) -> tuple[Comparison, ...]:
+def _rank_first(cells: Sequence[Cell], row: str) -> tuple[Comparison, ...]:
     return tuple(Comparison(cell, row, other) for cell in cells for other in competitors(cell, row))
 
 
-def _second(cells: Sequence[Cell], row: str, winner: str) -> tuple[Comparison, ...]:
+def _rank_second(cells: Sequence[Cell], row: str, winner: str) -> tuple[Comparison, ...]:
     return tuple(
         Comparison(cell, winner, row) if other == winner else Comparison(cell, row, other)
         for cell in cells
@@ -114,7 +114,7 @@ def _misalignment() -> tuple[Comparison, ...]:
     )
 
 
-def _moved_by_known_amounts() -> tuple[Comparison, ...]:
+def _moved_faces() -> tuple[Comparison, ...]:
     """Mean change over the amounts of each transformation, DFPGnet's against geometric priors'.
 
     Pairs were trained on the same views: centred ones on protocol A, turned ones on protocol B.
@@ -143,32 +143,32 @@ _SHEN_CELEBA = _T3.columns[0]
 # What the paper's explanation of DFPGnet's results, and of those of the others, rests on.
 _PRIOR = ("prior-predicted", "prior-transforms")
 _FULL = (*_PRIOR, "discriminator", "channel-attention", "loss-balance")
-_OF_DFPG_A, _OF_DFPG_B = at_work("dfpg_a", *_FULL), at_work("dfpg_b", *_FULL)
-_SEMANTIC_A = at_work("shen2018", "parsing") + at_work("yasarla2020", "parsing")
-_OTHERS_A = _SEMANTIC_A + at_work("xia2019", "kernels")
-_SEMANTIC_B = at_work("yasarla2020_b", "parsing")
+_OF_DFPG_A, _OF_DFPG_B = presuppose("dfpg_a", *_FULL), presuppose("dfpg_b", *_FULL)
+_SEMANTIC_A = presuppose("shen2018", "parsing") + presuppose("yasarla2020", "parsing")
+_OTHERS_A = _SEMANTIC_A + presuppose("xia2019", "kernels")
+_SEMANTIC_B = presuppose("yasarla2020_b", "parsing")
 
 CLAIMS = (
     Claim(
         "first-shen",
         "4.3, Table 1",
         "DFPG-A is the best in SSIM and d_VGG",
-        _first(_cells(_T1, ("ssim", "d_vgg")), "dfpg_a"),
+        _rank_first(_cells(_T1, ("ssim", "d_vgg")), "dfpg_a"),
         presupposes=_OF_DFPG_A + _OTHERS_A,
     ),
     Claim(
         "second-shen",
         "4.3, Table 1",
         "DFPG-A is second in PSNR, behind Yasarla, and second in LPIPS, behind Lee",
-        _second(_cells(_T1, ("psnr",)), "dfpg_a", "yasarla2020")
-        + _second(_cells(_T1, ("lpips",)), "dfpg_a", "lee2020"),
+        _rank_second(_cells(_T1, ("psnr",)), "dfpg_a", "yasarla2020")
+        + _rank_second(_cells(_T1, ("lpips",)), "dfpg_a", "lee2020"),
         presupposes=_OF_DFPG_A + _OTHERS_A,
     ),
     Claim(
         "first-mspl",
         "4.3, Table 2",
         "DFPG-B is the best in all 24 columns",
-        _first(_cells(_T2, _ALL), "dfpg_b"),
+        _rank_first(_cells(_T2, _ALL), "dfpg_b"),
         presupposes=_OF_DFPG_B + _SEMANTIC_B,
     ),
     Claim(
@@ -195,7 +195,7 @@ CLAIMS = (
                 for row in ("yasarla2020_retrained", "lee2020", "dfpg_b")
             ],
         ),
-        presupposes=at_work("dfpg_b", *_PRIOR) + _SEMANTIC_B,
+        presupposes=presuppose("dfpg_b", *_PRIOR) + _SEMANTIC_B,
         differ="the networks differ in more than the prior",
     ),
     Claim(
@@ -209,7 +209,8 @@ CLAIMS = (
         ),
         "both restorers are approximations, unless they run on official weights; Wang's training "
         "has no motion blur, Li's in a third of the pictures, of 3 to 9 px at 128 px",
-        presupposes=at_work("li2020", "own-degradation") + at_work("wang2021", "own-degradation"),
+        presupposes=presuppose("li2020", "own-degradation")
+        + presuppose("wang2021", "own-degradation"),
         off_task=_BLIND,
     ),
     Claim(
@@ -220,7 +221,7 @@ CLAIMS = (
         _misalignment(),
         "the test set's random moves, no curve over their size; Shen's and Yasarla's own runs "
         "were trained on centred faces",
-        presupposes=at_work("dfpg_b", *_PRIOR) + _SEMANTIC_A + _SEMANTIC_B,
+        presupposes=presuppose("dfpg_b", *_PRIOR) + _SEMANTIC_A + _SEMANTIC_B,
         differ="the networks differ in more than the prior",
     ),
     Claim(
@@ -228,10 +229,10 @@ CLAIMS = (
         "4.3, Fig. 7",
         "faces shifted, turned or scaled by known amounts: DFPGnet loses less than a geometric "
         "prior (Shen, Yasarla) trained on the same views, on average over the amounts",
-        _moved_by_known_amounts(),
+        _moved_faces(),
         "the amounts are ours, the paper states none; few people",
-        presupposes=at_work("dfpg_a", *_PRIOR)
-        + at_work("dfpg_b", *_PRIOR)
+        presupposes=presuppose("dfpg_a", *_PRIOR)
+        + presuppose("dfpg_b", *_PRIOR)
         + _SEMANTIC_A
         + _SEMANTIC_B,
         differ="the networks differ in more than the prior",
@@ -257,7 +258,7 @@ CLAIMS = (
         "verification-first",
         "4.3, Table 3",
         "DFPG-A's images are verified more accurately than every other method's",
-        _first([Cell("table3", _SHEN_CELEBA, "verification_strict_acc_pct")], "dfpg_a"),
+        _rank_first([Cell("table3", _SHEN_CELEBA, "verification_strict_acc_pct")], "dfpg_a"),
         "tested in the strict mode, which keeps every image",
         presupposes=_OF_DFPG_A,
     ),
@@ -266,14 +267,16 @@ CLAIMS = (
         "4.4, Table 4",
         "each part adds to the one before: B6 > B5 > B4 > B3 in PSNR and SSIM",
         _pairs(_cells(_T4, _PIXELS), [("b6", "b5"), ("b5", "b4"), ("b4", "b3")]),
-        presupposes=at_work("b4", *_PRIOR) + at_work("b5", *_PRIOR, "discriminator") + _OF_DFPG_B,
+        presupposes=presuppose("b4", *_PRIOR)
+        + presuppose("b5", *_PRIOR, "discriminator")
+        + _OF_DFPG_B,
     ),
     Claim(
         "prior-interferes",
         "4.4, Table 4",
         "without feature transform the deep features do harm: B3 is worse than B1",
         _pairs(_cells(_T4, _PIXELS), [("b1", "b3")]),
-        presupposes=at_work("b3", "prior-predicted"),
+        presupposes=presuppose("b3", "prior-predicted"),
     ),
     Claim(
         "prior-helps",
@@ -293,7 +296,7 @@ CLAIMS = (
             for cell in _cells(_T4, _PIXELS)
         ),
         "short trainings keep all variants close to each other, which favours this claim",
-        presupposes=at_work("b2", "loss-balance"),
+        presupposes=presuppose("b2", "loss-balance"),
     ),
     Claim(
         "real-blur",

@@ -87,6 +87,6 @@ MECHANISMS = {
 }
 
 
-def at_work(run: str, *mechanisms: str) -> tuple[Presupposition, ...]:
+def presuppose(run: str, *mechanisms: str) -> tuple[Presupposition, ...]:
     """Mechanisms of one run that a claim rests on."""
     return tuple(Presupposition(run, name) for name in mechanisms)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from dfpg.core.config import Config, ProtocolName
-from dfpg.paper.weights import PUBLISHED, absent
+from dfpg.core.config import ProtocolName
 
 Fidelity = Literal[
     "reference",  # the test images themselves
@@ -128,12 +127,8 @@ class Row:
     run: str | None
     fidelity: Fidelity = "reimplementation"
     prior: bool = False  # trained with the prior network P
-    missing: str = ""  # why it is empty without its run; by default, which weights would fill it
+    missing: str = ""  # why nothing can fill it, where that is so
     note: str = ""  # what is approximated, or what it does not see in training
-
-    def __post_init__(self) -> None:
-        if not self.missing:
-            object.__setattr__(self, "missing", absent(self.run or ""))
 
 
 @dataclass(frozen=True)
@@ -291,45 +286,3 @@ TABLES = (
         appends=False,
     ),
 )
-
-
-def table_rows(table: Table, config: Config) -> tuple[Row, ...]:
-    """Rows of a table: the paper's, then ``BEYOND`` and runs of ``params.yaml`` that none names."""
-    if not table.appends:
-        return table.rows
-    named = {row.run for other in TABLES for row in other.rows}
-    protocols = {name: run.protocol for name, run in config.runs.items()}
-    protocols |= {name: p for name, p in BEYOND.items() if name not in protocols}
-    further = (
-        Row(name, name)
-        for name, protocol in protocols.items()
-        if name not in named and protocol == table.protocol
-    )
-    return (*table.rows, *further)
-
-
-def fidelity(config: Config, row: Row) -> Fidelity:
-    """How close a row's network and weights are to the authors'."""
-    run = config.runs.get(row.run or "")
-    return row.fidelity if run is None or run.weights is None else "official weights"
-
-
-def note(row: Row, closeness: Fidelity) -> str:
-    """What a row's number leaves out, or on what its authors trained."""
-    published = PUBLISHED.get(row.run or "")
-    if closeness == "official weights" and published:
-        return published.trained
-    return row.note if closeness == row.fidelity else ""
-
-
-def evaluation_protocols(config: Config, run: str) -> tuple[ProtocolName, ...]:
-    """Protocols whose test sets a run is scored on: its tables', and the one it trains on."""
-    found = {config.runs[run].protocol}
-    found |= {
-        TEST_SETS[column.test_set].protocol
-        for table in TABLES
-        for row in table.rows
-        for column in table.columns
-        if row.run == run
-    }
-    return tuple(sorted(found))

@@ -74,9 +74,3 @@ PUBLISHED = MappingProxyType(
         **dict.fromkeys(("b1", "b2", "b3", "b4", "b5", "b6_ca", "b6_prior"), _ABLATION),
     }
 )
-
-
-def absent(run: str) -> str:
-    """Why a row without its run is empty, and which file would fill it."""
-    found = PUBLISHED.get(run)
-    return "not run" if found is None else f"not run; weights: {found.files}"

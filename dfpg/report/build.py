@@ -42,6 +42,7 @@ from dfpg.report.facts import (
     test_set_titles,
     value_with_interval,
 )
+from dfpg.report.loss_charts import loss_charts
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.plot_files import write_plots
 from dfpg.report.result_files import write_result_files
@@ -120,6 +121,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "tradeoffs": chart_selection.tradeoff_charts(config, scores, costs, seconds),
         "training": {
             name: curves.training_charts(config, artifacts / "history", name)
+            | loss_charts(config, artifacts / "history", name)
             for name in config.protocols
         },
         "roc": curves.roc_charts(config, roc, row_runs),

@@ -65,7 +65,7 @@ def forest_chart(
         axes.set_xlabel(HEADINGS[metric])
         axes.set_title(title, loc="left", fontweight="bold")
 
-    words = f"{title}: {HEADINGS[metric]} with intervals. {_in_words(found)}"
+    words = f"{title}: {HEADINGS[metric]} with intervals. {_describe_points(found)}"
     return draw_chart(name, words, draw, 0.8 + PER_ROW * len(found))
 
 
@@ -78,7 +78,7 @@ def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Marku
         _label_models(axes, [point.row for point in found], metric)
         axes.set_title("measured here", loc="left", fontweight="bold")
 
-    words = f"Ablation, measured here: {HEADINGS[metric]} with intervals. {_in_words(found)}"
+    words = f"Ablation, measured here: {HEADINGS[metric]} with intervals. {_describe_points(found)}"
     return draw_chart(f"ablation-{metric}", words, draw)
 
 
@@ -221,5 +221,5 @@ def _draw_interval(
     )
 
 
-def _in_words(found: Sequence[Point]) -> str:
+def _describe_points(found: Sequence[Point]) -> str:
     return "; ".join(f"{p.row} {p.value:.4g} ({p.low:.4g} to {p.high:.4g})" for p in found) + "."

@@ -64,14 +64,14 @@ def small_multiples(
     return [
         draw_chart(
             f"{name}-{row}",
-            f"{labels.shows} of {row} against {labels.x}, all others in grey. {_in_words(curve)}",
+            f"{labels.shows} of {row} against {labels.x}, all others in grey. {_describe(curve)}",
             lambda axes, row=row: _highlight(axes, config, curves, row, runs[row], labels),  # type: ignore[misc]
         )
         for row, curve in curves.items()
     ]
 
 
-def _in_words(curve: Curve) -> str:
+def _describe(curve: Curve) -> str:
     return f"From {curve.y[0]:.4g} at {curve.x[0]:g} to {curve.y[-1]:.4g} at {curve.x[-1]:g}."
 
 
@@ -175,6 +175,31 @@ def size_charts(config: Config, records: Sequence[KernelSizeRecord], test_set: s
     )
 
 
+def read_validations(config: Config, history: Path, protocol: str) -> dict[str, pd.DataFrame]:
+    """Rows of a protocol's histories that have a validation, by run, as far as recorded.
+
+    Args:
+        config: the profile.
+        history: folder with a CSV per run.
+        protocol: whose runs.
+
+    Raises:
+        UserError: a history is damaged.
+    """
+    found = {}
+    for run, settings in config.runs.items():
+        path = history / f"{run}.csv"
+        if settings.protocol != protocol or not path.exists():
+            continue
+        try:
+            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path}: no history of a training; run train again") from error
+        if len(rows):
+            found[run] = rows
+    return found
+
+
 def training_charts(config: Config, history: Path, protocol: str) -> dict[str, list[Markup]]:
     """A protocol's trainings against the images shown, as far as recorded, by what is drawn.
 
@@ -191,17 +216,8 @@ def training_charts(config: Config, history: Path, protocol: str) -> dict[str, l
     """
     gains: dict[str, Curve] = {}
     rates: dict[str, Curve] = {}
-    judged: dict[str, Curve] = {}
-    for run, settings in config.runs.items():
-        path = history / f"{run}.csv"
-        if settings.protocol != protocol or not path.exists():
-            continue
-        try:
-            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: no history of a training; run train again") from error
-        if not len(rows):
-            continue
+    auc: dict[str, Curve] = {}
+    for run, rows in read_validations(config, history, protocol).items():
         images = (rows["step"] * config.training.batch_size).tolist()
         gain, spread = rows["validation_gain"], rows.get("validation_gain_se")
         gains[run] = Curve(
@@ -211,13 +227,13 @@ def training_charts(config: Config, history: Path, protocol: str) -> dict[str, l
             high=() if spread is None else (gain + spread).tolist(),
         )
         if images[-1] and "lr" in rows:  # none where published weights were taken
-            rates[run] = Curve(images, (rows["lr"] / settings.lr).tolist())
+            rates[run] = Curve(images, (rows["lr"] / config.runs[run].lr).tolist())
         if "discriminator_auc" in rows:
-            judged[run] = Curve(images, rows["discriminator_auc"].tolist())
+            auc[run] = Curve(images, rows["discriminator_auc"].tolist())
     drawn = {
         "gain": (gains, "validation gain (dB)", "Validation gain over blurred in dB"),
         "lr": (rates, "share of the learning rate", "Learning rate as a share of the run's"),
-        "auc": (judged, "AUC", "What the discriminator can tell: AUC of its logits"),
+        "auc": (auc, "AUC", "What the discriminator can tell: AUC of its logits"),
     }
     return {
         name: small_multiples(

@@ -158,7 +158,7 @@ def claim_lines(claims: Sequence[ClaimRecord]) -> list[ClaimLine]:
             record.reason,
             f"{record.n_hold} of {record.n_comparisons} here; in print "
             f"{record.n_printed_hold} of {record.n_printed}",
-            _weakest(record),
+            _describe_weakest(record),
             "; ".join(part for part in (record.readings, record.caution) if part),
             record.data,
         )
@@ -166,7 +166,7 @@ def claim_lines(claims: Sequence[ClaimRecord]) -> list[ClaimLine]:
     ]
 
 
-def _weakest(record: ClaimRecord) -> str:
+def _describe_weakest(record: ClaimRecord) -> str:
     """Which comparison is the weakest, and its effect, positive where the claim is right."""
     if not record.weakest_better:
         return ""

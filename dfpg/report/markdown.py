@@ -9,7 +9,12 @@ from pathlib import Path
 
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
-from dfpg.analysis.result_records import ClaimRecord, TableRecord, TrainingRecord
+from dfpg.analysis.result_records import (
+    ClaimRecord,
+    ClaimTestRecord,
+    TableRecord,
+    TrainingRecord,
+)
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
@@ -20,7 +25,8 @@ def show_tables(results: Path = RESULTS) -> str:
     """The claims and all tables of a results folder.
 
     Raises:
-        UserError: a table, ``claims.csv`` or ``training.csv`` is missing or damaged.
+        UserError: a table, ``claims.csv``, ``claim_tests.csv`` or ``training.csv`` is missing or
+            damaged.
     """
     return "\n\n".join([render_claims(results), *render_tables(results).values()])
 
@@ -28,12 +34,27 @@ def show_tables(results: Path = RESULTS) -> str:
 def render_claims(results: Path) -> str:
     """What the paper claims, what became of each claim here, and why.
 
+    The third column: in how many of a claim's comparisons the mean differs as the claim says, whatever
+    the verdict. Claims with the same reason share a note below the table.
+
     Raises:
-        UserError: ``claims.csv`` is missing or damaged.
+        UserError: ``claims.csv`` or ``claim_tests.csv`` is missing or damaged.
     """
-    records = read_records(ClaimRecord, results / "claims.csv")
-    lines = [[record.meaning, record.verdict, record.reason] for record in records]
-    return markdown_table(["the paper claims", "here", "why"], lines)
+    claims = read_records(ClaimRecord, results / "claims.csv")
+    effects: dict[str, list[float]] = {}
+    for test in read_records(ClaimTestRecord, results / "claim_tests.csv"):
+        if math.isfinite(test.effect):
+            effects.setdefault(test.claim, []).append(test.effect)
+    reasons = list(dict.fromkeys(claim.reason for claim in claims if claim.reason))
+    lines = []
+    for claim in claims:
+        found = effects.get(claim.claim, [])
+        share = f"{sum(effect > 0 for effect in found)} of {len(found)}" if found else ""
+        note = f"note {reasons.index(claim.reason) + 1}" if claim.reason else ""
+        lines.append([claim.meaning, claim.verdict, share, note])
+    table = markdown_table(["the paper claims", "verdict", "comparisons that go its way", "why"], lines)
+    notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
+    return "\n\n".join([table.rstrip("\n"), *(["\n".join(notes)] if notes else [])])
 
 
 def render_tables(results: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ def render_page(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (slug, breakable, first_of, capitalised)
+    filters = (slug, break_underscores, first_of, capitalise)
     environment.filters |= {function.__name__: function for function in filters}
     return environment.get_template(TEMPLATE).render(**context)
 
@@ -31,12 +31,12 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def breakable(name: str) -> Markup:
+def break_underscores(name: str) -> Markup:
     """A name that may break after its underscores."""
     return Markup("_<wbr>").join(name.split("_"))
 
 
-def capitalised(text: str) -> str:
+def capitalise(text: str) -> str:
     """A text that starts with a capital; the rest is as it was."""
     return text[:1].upper() + text[1:]
 

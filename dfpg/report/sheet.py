@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dfpg.core.config import Config, ProtocolName
+from dfpg.core.config import Config, ProtocolName, check_runs
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
@@ -21,7 +21,7 @@ from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import Restore
 from dfpg.metrics.psnr import psnr
-from dfpg.paper.tables import evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -153,9 +153,7 @@ def restored_examples(
     Raises:
         UserError: an unknown run, or no run has weights.
     """
-    for run in runs:
-        if run not in config.runs:
-            raise UserError(f"{run}: no such run: choose of {', '.join(config.runs)}")
+    check_runs(config, runs)
     weights = {run: ARTIFACTS / "weights" / f"{run}.safetensors" for run in runs or config.runs}
     weights = {run: path for run, path in weights.items() if path.exists()}
     if not weights:

@@ -117,7 +117,7 @@ def lay_out(
     notes = Footnotes()
     panels = []
     letters = {_place(rank): rank.groups for rank in ranks if rank.table == table.name}
-    marks = CellMarks(_best(records), letters)
+    marks = CellMarks(_best_rows(records), letters)
     for test_set, columns in groupby(table.columns, key=lambda column: column.test_set):
         subsets = [column.subset for column in columns]
         own = [record for record in records if record.test_set == test_set]
@@ -145,7 +145,7 @@ def _place(record: TableRecord | RankRecord) -> Place:
     return record.row, record.test_set, record.subset, record.metric
 
 
-def _best(records: Sequence[TableRecord]) -> set[Place]:
+def _best_rows(records: Sequence[TableRecord]) -> set[Place]:
     """The best trained row of each column."""
     found: dict[tuple[str, str, str], tuple[float, str]] = {}
     for record in records:

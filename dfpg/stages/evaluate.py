@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from dfpg.core.config import PARAMS, ProtocolName, load_config
+from dfpg.core.config import ProtocolName, check_runs, load_config
 from dfpg.core.device import select_device
-from dfpg.core.errors import UserError
 from dfpg.core.paths import ARTIFACTS, PRIORS, TESTSETS
 from dfpg.core.terminal import say
 from dfpg.data.testsets import TestSet, open_testset
@@ -16,7 +15,8 @@ from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
-from dfpg.paper.tables import UNTRAINED_FILES, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import UNTRAINED_FILES
 from dfpg.pretrained.vggface import load_prior
 
 
@@ -31,9 +31,7 @@ def evaluate(run: str, folder: Path = ARTIFACTS) -> None:
         UserError: no such run, or what it needs is missing.
     """
     config = load_config()
-    if run not in config.runs:
-        known = ", ".join([*UNTRAINED_FILES, *config.runs])
-        raise UserError(f"{PARAMS}: runs.{run}: no such run; there are {known}")
+    check_runs(config, [run], further=list(UNTRAINED_FILES))
     device = select_device()
     restore = load_restore(config, folder / "weights" / f"{run}.safetensors", device)
     metrics = build_metrics(config, load_prior(PRIORS), device)

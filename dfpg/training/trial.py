@@ -22,7 +22,7 @@ def stamp_trial(config: Config, run: str, folder: Path) -> None:
     write_text(folder / STAMP, json.dumps({"sha256": _hash(config, run)}) + "\n")
 
 
-def finished(config: Config, run: str, folder: Path) -> bool:
+def is_finished(config: Config, run: str, folder: Path) -> bool:
     """Whether the training in a folder is the one that these parameters and this code make."""
     try:
         return bool(read_json(folder / STAMP)["sha256"] == _hash(config, run))

@@ -8,7 +8,7 @@ import pytest
 from helpers.places import ROOT
 
 from bench import page
-from bench.page import END, IMAGES, PAGE, START, face_batches, figures, filled, main, metric_cost
+from bench.page import END, IMAGES, PAGE, START, face_batches, figures, fill_page, main, metric_cost
 from bench.throughput import COLUMNS
 from dfpg.core.errors import UserError
 
@@ -81,9 +81,9 @@ def test_a_shared_machine_is_named():
 
 def test_page_is_filled_between_its_marks_alone():
     before = f"a\n{START}\nold\n{END}\nz\n"
-    assert filled(before, "new") == f"a\n{START}\nnew\n{END}\nz\n"
+    assert fill_page(before, "new") == f"a\n{START}\nnew\n{END}\nz\n"
     with pytest.raises(UserError, match="marks"):
-        filled("a", "new")
+        fill_page("a", "new")
 
 
 def test_command_refuses_what_is_no_csv(tmp_path, monkeypatch, capsys):

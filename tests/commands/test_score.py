@@ -143,6 +143,7 @@ def save_two(root: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(folders, tmp_path, spoil, message):
+    """Cases 3 (16 bit, and 12 bit in 16) and 4 (a palette with a transparent entry) among it."""
     spoil(tmp_path)
     with pytest.raises(UserError, match=message) as caught:
         score(*folders, tmp_path / "scores.csv", False, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dfpg.commands.side_by_side import FOLDER, MARK, Driver, marked
+from dfpg.commands.side_by_side import FOLDER, MARK, Driver, marked_processes
 from dfpg.core.errors import UserError
 from dfpg.training.lock import StoppedError
 
@@ -43,7 +43,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def sleeping(root: Path) -> list[psutil.Process]:
     """Grandchildren of a driver in this project."""
-    return [process for process in marked(root) if process.name() == "sleep"]
+    return [process for process in marked_processes(root) if process.name() == "sleep"]
 
 
 def start(root: Path) -> subprocess.Popen[str]:
@@ -98,13 +98,13 @@ def test_a_signal_ends_everything_with_one_line(tmp_path, number):
         f"drive: stopped ({signal.Signals(number).name}); run again to go on\n"
     )
     assert driver.returncode == 128 + number
-    assert not list(marked(tmp_path))
+    assert not list(marked_processes(tmp_path))
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["driver", "group"])
 def test_a_killed_driver_leaves_nothing_for_long(tmp_path, whole_group):
     driver = start(tmp_path)
-    children = {one.pid for one in marked(tmp_path) if one.ppid() == driver.pid}
+    children = {one.pid for one in marked_processes(tmp_path) if one.ppid() == driver.pid}
     assert len(children) == 2
     if whole_group:
         os.killpg(driver.pid, signal.SIGKILL)
@@ -112,10 +112,10 @@ def test_a_killed_driver_leaves_nothing_for_long(tmp_path, whole_group):
         driver.kill()
     driver.communicate()
     if sys.platform == "linux":
-        wait_until(lambda: children.isdisjoint({one.pid for one in marked(tmp_path)}))
+        wait_until(lambda: children.isdisjoint({one.pid for one in marked_processes(tmp_path)}))
     assert sleeping(tmp_path)  # what the children had started is left ...
     with Driver(tmp_path, "test"):
-        assert not list(marked(tmp_path))  # ... until somebody begins again
+        assert not list(marked_processes(tmp_path))  # ... until somebody begins again
 
 
 def test_a_killed_child_is_a_failed_task(tmp_path):
@@ -155,4 +155,4 @@ def test_a_task_that_ignores_sigterm_is_killed(tmp_path):
     tasks = {"stubborn": [[sys.executable, "-u", "-c", stubborn]], "ends": [python(ends)]}
     with pytest.raises(StoppedError), Driver(tmp_path, "test", patience=0.3) as driver:
         driver.run(tasks, 2)
-    assert not list(marked(tmp_path))
+    assert not list(marked_processes(tmp_path))

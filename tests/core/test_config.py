@@ -7,7 +7,7 @@ import pytest
 from helpers.places import ROOT
 from pydantic import ValidationError
 
-from dfpg.core.config import load_config, load_yaml, parse_config
+from dfpg.core.config import check_runs, load_config, load_yaml, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
 
@@ -88,3 +88,13 @@ def test_bad_yaml_is_one_line(tmp_path, text):
         load_config(file)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_that_does_not_exist_is_answered_with_those_that_do(config):
+    runs = ", ".join(config.runs)
+    check_runs(config, ["b1", "dfpg_b"])
+    with pytest.raises(UserError) as error:
+        check_runs(config, ["b1", "b9"])
+    assert str(error.value) == f"params.yaml: runs.b9: no such run: use one of {runs}"
+    with pytest.raises(UserError, match=f"runs.b9: no such run: use one of baselines, {runs}"):
+        check_runs(config, ["b9"], further=["baselines"])

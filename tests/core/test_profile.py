@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from dfpg.core import profile
 from dfpg.core.config import NOMINAL_SIZES, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import NAMES, OFFICIAL, describe_profile, resolve_profile, use_profile
@@ -50,6 +51,20 @@ def test_gpu_profile_is_the_embedded_one_with_more_training():
         assert settings.model_copy(update={"images": fewer.images}) == fewer
     changed = {"profile": "embedded", "training": small.training, "runs": small.runs}
     assert large.model_copy(update=changed) == small
+
+
+def test_a_run_that_a_profile_leaves_out_is_gone_and_no_user_s_own(tmp_path, monkeypatch):
+    lean = {"based_on": "smoke", "profile": "smoke", "runs": {"b2": None}}
+    read = profile._read
+    monkeypatch.setattr(profile, "_read", lambda name: lean if name == "embedded" else read(name))
+    path = tmp_path / "params.yaml"
+    use_profile("smoke", path)
+    whole = load_config(path).runs
+    assert "b2" in whole
+    assert use_profile("embedded", path) == []
+    assert set(load_config(path).runs) == set(whole) - {"b2"}
+    use_profile("smoke", path)
+    assert list(load_config(path).runs) == list(whole)
 
 
 def test_unknown_profile_is_refused():
@@ -285,13 +300,27 @@ def test_official_profile_trains_nothing(tmp_path):
     assert set(load_config(path).runs) == {"xia2019"}
 
 
+def test_a_source_of_the_users_own_is_limited_as_the_profiles_own_are(tmp_path):
+    path = tmp_path / "params.yaml"
+    for name, weights, train in (
+        ("official", ["xia2019=iter.npz"], 16),
+        ("research", [], None),
+    ):
+        path.unlink(missing_ok=True)
+        use_profile(name, path, faces=["portraits=folder:/p"], weights=weights)
+        assert load_config(path).faces["portraits"].train == train
+
+
 def test_weights_are_given_to_a_run_of_any_profile(tmp_path):
     path = tmp_path / "params.yaml"
     use_profile("embedded", path, weights=["nafnet=net.pth"])
     config = load_config(path)
     assert config.runs["nafnet"].weights == "net.pth"
     assert set(config.runs) == set(resolve_profile("embedded")[0].runs)
-    for given, words in (("nafnett=net.pth", "no run 'nafnett'"), ("nafnet", "write RUN=FILE")):
+    for given, words in (
+        ("nafnett=net.pth", "runs.nafnett: no such run: use one of"),
+        ("nafnet", "write RUN=FILE"),
+    ):
         with pytest.raises(UserError, match=words):
             use_profile("official", path, weights=[given])
     assert load_config(path) == config

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from helpers.toy_scores import scores_of
 
+import dfpg
 from dfpg.analysis.estimates import subset_scores
 from dfpg.analysis.records import csv_text, read_records
 from dfpg.analysis.result_records import ClaimRecord, TableRecord
 from dfpg.core.config import Config, parse_config
 from dfpg.core.errors import UserError
-from dfpg.core.renamed import CHOICES, COLUMNS, KEYS
+from dfpg.core.renamed import CHOICES, COLUMNS, KEYS, METRICS
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.methods.registry import run_options
 
@@ -58,3 +59,17 @@ def test_a_file_with_an_old_column_is_answered_with_the_new_one(
         with pytest.raises(UserError, match=rf"column '{old}' is now '{new}'"):
             read_records(kind, path)
     assert new in scores.columns or kinds
+
+
+@pytest.mark.parametrize(("old", "new"), METRICS.items())
+def test_an_old_metric_is_answered_with_the_new_one(old: str, new: str):
+    with pytest.raises(UserError, match=f"^metric '{old}' is now '{new}'") as caught:
+        dfpg.metric(old)
+    # d_vgg takes a network, which two images alone do not say.
+    assert ("dfpg score" in str(caught.value)) == new.startswith("d_vgg")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_no_metric_is_not_taken_for_one():
+    with pytest.raises(UserError, match="metric 'protocol': unknown: use one of psnr"):
+        dfpg.metric("protocol")

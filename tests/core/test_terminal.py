@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dfpg.core.terminal import accept_any_text, plain
+from dfpg.core.terminal import accept_any_text, to_ascii
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "koi8-r", "utf-8"])
@@ -25,6 +25,6 @@ def test_every_encoding_takes_every_text(encoding, monkeypatch):
 
 def test_plain_text_is_ascii_and_ascii_stays():
     every = "".join(map(chr, range(0x20, 0x3000))) + "\udc80"
-    assert plain(every).isascii()
+    assert to_ascii(every).isascii()
     ascii_only = "".join(map(chr, range(128)))
-    assert plain(ascii_only) == ascii_only
+    assert to_ascii(ascii_only) == ascii_only

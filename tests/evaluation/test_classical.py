@@ -83,7 +83,7 @@ def test_every_row_gets_the_kernel_that_the_index_names(config, sharp, kernel):
     bank = KernelBank("spline", {}, {21: kernel})
     rows = pd.DataFrame({"size": 21, "kernel": [2, 0, 1]})
     blurred = degrade(sharp, kernel[[2, 0, 1]])
-    found = ClassicalRows(settings, {"b": bank}, config.image_size).restored("b", rows, blurred)
+    found = ClassicalRows(settings, {"b": bank}, config.image_size).restore_rows("b", rows, blurred)
     assert set(found) == {FLOOR, CEILING}
     assert psnr(found[CEILING], sharp) == pytest.approx(
         psnr(wiener(blurred, list(kernel[[2, 0, 1]]), 0.01), sharp)

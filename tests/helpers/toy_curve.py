@@ -13,7 +13,8 @@ from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.evaluation.per_image import write_per_image
 from dfpg.evaluation.robustness.moves import MOVES, Move
-from dfpg.paper.tables import TEST_IMAGES, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import TEST_IMAGES
 
 PEOPLE = 12
 Gain = Callable[[str, Move], float]  # run and move -> dB above blurred

@@ -24,7 +24,8 @@ from dfpg.evaluation.per_image import (
 )
 from dfpg.evaluation.recognition.pairs import Pair, write_pairs
 from dfpg.evaluation.recognition.references import table3_rows
-from dfpg.paper.tables import CLASSICAL, RECOGNITION, TEST_IMAGES, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import CLASSICAL, RECOGNITION, TEST_IMAGES
 
 METRICS = (
     "psnr",

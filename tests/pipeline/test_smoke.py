@@ -62,7 +62,7 @@ def test_a_learning_rate_retrains_its_run_alone(clone):
 
 
 def test_experiments_can_be_queued_and_run(clone):
-    """Each runs in a folder of its own, which has nothing but what git and DVC give it."""
+    """Case 8: each runs in a folder of its own, which has nothing but what git and DVC give it."""
     for value in ("0.00005", "0.0002"):
         run(clone, "dvc", "exp", "run", "--queue", "-S", f"runs.b1.lr={value}", "train@b1")
     run(clone, "dvc", "queue", "start", "-j", "1")

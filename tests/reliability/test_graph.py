@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from dfpg.commands.dvc_calls import dvc, environment
 from dfpg.commands.graph import COPY, LOCK, RWLOCK, graph, keep_lock, mend, stale_runs
-from dfpg.commands.side_by_side import marked
+from dfpg.commands.side_by_side import marked_processes
 from dfpg.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,12 +107,12 @@ def test_ten_kills_change_no_byte(project: Path, tmp_path: Path) -> None:
             driver.kill()
         elif what == "group":
             os.killpg(driver.pid, signal.SIGKILL)
-        elif children := list(marked(folder)):
+        elif children := list(marked_processes(folder)):
             moments.choice(children).kill()
         killed.append(f"{what} at {moment:.0%}: {driver.wait()}")
         graph(folder, 2)
         assert content(folder) == content(whole), killed
-        assert not list(marked(folder))
+        assert not list(marked_processes(folder))
         assert not (folder / COPY).exists()
         assert dvc(folder, "status", "--json").strip() == "{}"
     print(f"\ngraph took {takes:.1f} s uninterrupted; killed: {'; '.join(killed)}")

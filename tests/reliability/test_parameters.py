@@ -118,6 +118,7 @@ def test_every_key_named_twice_in_the_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_key_is_named_with_the_right_one(params: dict[str, Any]) -> None:
+    """Case 18."""
     run = dict(params["runs"]["b1"])
     run["lrr"] = run.pop("lr")
     line = outcome(changed(params, ("runs", "b1"), run))

@@ -35,13 +35,20 @@ def test_a_cell_has_value_interval_and_published_value(made):
     assert len(lines) == 2 + 12
 
 
-def test_every_claim_has_its_verdict_and_the_reason(made):
-    lines = render_claims(made / "results").splitlines()[2:]
+def test_every_claim_has_its_verdict_its_direction_and_the_reason(made):
+    table, _, notes = render_claims(made / "results").partition("\n\n")
     rows = read_rows(made / "results" / "claims.csv")
+    effects = read_rows(made / "results" / "claim_tests.csv")
+    reasons = dict(line.split(". ", 1) for line in notes.splitlines())
+    assert len(set(reasons.values())) == len(reasons)
+    lines = table.splitlines()[2:]
     assert len(lines) == len(rows)
     for line, row in zip(lines, rows, strict=True):
-        assert f"| {row['verdict']} |" in line
-        assert escape(row["meaning"]) in line
+        meaning, verdict, share, note = line.strip("| ").split(" | ")
+        assert (meaning, verdict) == (escape(row["meaning"]), row["verdict"])
+        assert reasons[note.removeprefix("note ")] == row["reason"]
+        own = [t["effect"] for t in effects if t["claim"] == row["claim"] and t["effect"]]
+        assert share == (f"{sum(float(e) > 0 for e in own)} of {len(own)}" if own else "")
 
 
 def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):

@@ -124,7 +124,7 @@ def test_a_changed_method_reaches_its_own_runs(project, before):
 
 
 def test_a_module_that_a_method_imports_reaches_the_method_s_runs(project):
-    """A user's own module: no list names it."""
+    """Case 12: a user's own module, which no list names."""
     helper = project / "dfpg" / "methods" / "my_layers.py"
     method = project / "dfpg" / "methods" / "restormer.py"
     text = method.read_text()

@@ -155,6 +155,7 @@ def test_standard_error_is_that_of_the_mean_over_people():
 
 
 def test_without_validation_people_training_does_not_begin(config, faces, bank):
+    """Case 11."""
     none = FaceSet(faces.pictures[:0], (), (), faces.landmarks[:0])
     with pytest.raises(UserError, match=r"protocols\.b\.source: embedded has no .* 5% of") as error:
         Validation(config, "b", none, bank, CPU)

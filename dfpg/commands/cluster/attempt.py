@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from dfpg.commands.dvc_calls import environment
-from dfpg.commands.side_by_side import dying_with
+from dfpg.commands.side_by_side import end_with_parent
 from dfpg.core.files import sha256, write_text
 from dfpg.core.paths import SCRATCH
 
@@ -149,7 +149,7 @@ def _run(task: Task, command: Command, log: IO[bytes], host: str) -> int:
         stdout=log,
         stderr=log,
         start_new_session=True,
-        preexec_fn=dying_with(os.getpid()),
+        preexec_fn=end_with_parent(os.getpid()),
     )
     try:
         facts = {"host": host, "pid": process.pid}

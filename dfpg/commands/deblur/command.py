@@ -150,7 +150,7 @@ def _restore(job: Job, restore: Restore, choices: Options) -> Result:
     Raises:
         UserError: it cannot be written for a reason that will hold for the next one, too.
     """
-    if not choices.force and any(path.exists() for path in job.written):
+    if not choices.force and any(path.exists() for path in job.outputs):
         return Result("there")
     try:
         photograph = read_photograph(job.source)

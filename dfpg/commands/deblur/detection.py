@@ -77,9 +77,15 @@ def find_faces(picture: NDArray[np.uint8], detect: Detect) -> list[Detection]:
 
 
 def windows(height: int, width: int) -> Iterator[Window]:
-    """The whole photograph, then overlapping square windows, smaller from scale to scale."""
+    """The whole photograph, then overlapping square windows, smaller from scale to scale.
+
+    A photograph no larger than the smallest window is seen as a whole once more, not reduced to
+    400 px: faces of 31 px are lost there.
+    """
     whole = max(height, width)
     yield Window(0, height, 0, width, LARGEST_FACE)
+    if LARGEST_FACE < whole <= SMALLEST_WINDOW:
+        yield Window(0, height, 0, width, min(whole, CANVAS))
     levels = math.ceil(math.log(max(whole / SMALLEST_WINDOW, 1), ZOOM))
     for level in range(1, levels + 1):
         side = round(whole * (SMALLEST_WINDOW / whole) ** (level / levels))

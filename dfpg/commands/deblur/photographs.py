@@ -115,7 +115,7 @@ def encode(photograph: Photograph, format: str, path: Path) -> bytes:
     return stream.getvalue()
 
 
-def writable() -> dict[str, str]:
+def writable_formats() -> dict[str, str]:
     """Formats that this Pillow writes, by the endings of their names."""
     without = {"AVIF": "avif", "WEBP": "webp"}  # libraries that a build of Pillow may lack
     return {

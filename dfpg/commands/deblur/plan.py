@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dfpg.commands.deblur.photographs import writable
+from dfpg.commands.deblur.photographs import writable_formats
 from dfpg.core.errors import UserError
 from dfpg.core.listing import list_images
 
@@ -35,7 +35,7 @@ class Job:
     inside: Path = Path()
 
     @property
-    def written(self) -> tuple[Path, ...]:
+    def outputs(self) -> tuple[Path, ...]:
         """All files that the job writes."""
         return (self.target,) if self.strip is None else (self.target, self.strip)
 
@@ -98,7 +98,7 @@ def _format(out: Path) -> str:
     Raises:
         UserError: it is not written, or this Pillow cannot.
     """
-    formats = writable()
+    formats = writable_formats()
     if out.suffix.lower() not in formats:
         raise UserError(f"{out}: {out.suffix} is not written: use one of {', '.join(formats)}")
     return formats[out.suffix.lower()]
@@ -114,7 +114,7 @@ def _check_jobs(jobs: list[Job]) -> tuple[Job, ...]:
     read = {job.source.resolve() for job in jobs}
     writers: dict[Path, Path] = {}
     for job in jobs:
-        for path in job.written:
+        for path in job.outputs:
             if path.resolve() in read:
                 raise UserError(f"{path}: is an input: name another place for what is written")
             other = writers.setdefault(path, job.source)

@@ -58,7 +58,7 @@ def create_faces(out: Path, people: int, seed: int = 0, size: int = SIZE) -> Cou
     with Progress("faces", people, "person") as progress:
         while kept < people:
             pictures = [faces.picture(person, picture, size) for picture in range(PICTURES)]
-            verdict = selection.judge(pictures)
+            verdict = selection.screen(pictures)
             if verdict.reason is None:
                 for picture, (pixels, face) in enumerate(zip(pictures, verdict.faces, strict=True)):
                     name = f"p{person:05d}_{picture}.jpg"

@@ -57,16 +57,16 @@ class FaceGenerator:
         latent = stream.standard_normal((1, STYLE_SIZE)).astype(np.float32)
         return cast(Style, self._mapping(latent)[0])
 
-    def _truncated(self, *axes: str | int) -> Style:
+    def _truncate(self, *axes: str | int) -> Style:
         style = self._map(random_stream(self.seed, "faces", *axes))
         return self._mean + np.float32(TRUNCATION) * (style - self._mean)
 
     def style(self, person: int, picture: int) -> Style:
         """Style vector, float32 [1, 512], of one picture of one person (both counted from 0)."""
-        own = self._truncated("person", person)
+        own = self._truncate("person", person)
         if picture == 0:
             return own
-        other = self._truncated("person", person, "picture", picture)
+        other = self._truncate("person", person, "picture", picture)
         return np.float32(1 - MIX) * own + np.float32(MIX) * other
 
     def picture(self, person: int, picture: int, size: int) -> NDArray[np.uint8]:

@@ -46,14 +46,14 @@ class Selection:
     dropped: Counter[str] = field(default_factory=Counter)
     _kept: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def judge(self, pictures: list[NDArray[np.uint8]]) -> Verdict:
+    def screen(self, pictures: list[NDArray[np.uint8]]) -> Verdict:
         """Keep or drop the person shown in ``pictures`` (RGB uint8 [H, W, 3] each)."""
-        verdict = self._judge(pictures)
+        verdict = self._find_verdict(pictures)
         if verdict.reason is not None:
             self.dropped[verdict.reason] += 1
         return verdict
 
-    def _judge(self, pictures: list[NDArray[np.uint8]]) -> Verdict:
+    def _find_verdict(self, pictures: list[NDArray[np.uint8]]) -> Verdict:
         faces = []
         for picture in pictures:
             found = self.detector(picture)

@@ -9,7 +9,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
 
 
-def prepared(path: Path) -> str:
+def summarise_prepared(path: Path) -> str:
     """A few lines per source.
 
     Args:

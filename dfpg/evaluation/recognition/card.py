@@ -66,7 +66,7 @@ def write_card(
         "lfw": None,
     }
     if faces is not None and len(paired_people(faces.people)) >= LEAST_PEOPLE:
-        card["held_out"] = {"source": source, **_held_out(config, embedder, faces)}
+        card["held_out"] = {"source": source, **_measure_held_out(config, embedder, faces)}
     if config.recognition.lfw is not None:
         card["lfw"] = _lfw(config, embedder, detector, Path(config.recognition.lfw))
     write_text(out, json.dumps(card, indent=2) + "\n")
@@ -112,10 +112,10 @@ def accuracy_interval(
         weights = pair_weights(pairs, draws)
         samples.append(weights @ right / weights.sum(axis=1))
     low, high = np.quantile(np.concatenate(samples), [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return _rounded(float(right.mean()), low, high)
+    return _round_bounds(float(right.mean()), low, high)
 
 
-def _held_out(config: Config, embedder: Embed, faces: FaceSet) -> dict[str, Any]:
+def _measure_held_out(config: Config, embedder: Embed, faces: FaceSet) -> dict[str, Any]:
     """Figures on sharp pictures, aligned by the points that are stored with them."""
     pairs, folds = fold_pairs(faces.people, config.seed)
     used = np.unique(np.concatenate([pairs.first, pairs.second]))
@@ -143,7 +143,7 @@ def _held_out(config: Config, embedder: Embed, faces: FaceSet) -> dict[str, Any]
         "accuracy": accuracy_interval(
             right, pairs, config.seed, settings.resamples, settings.level
         ),
-        "auc": _rounded(auc.value, auc.low, auc.high),
+        "auc": _round_bounds(auc.value, auc.low, auc.high),
     }
 
 
@@ -172,21 +172,23 @@ def _lfw(config: Config, embedder: Embed, detector: FaceDetector, folder: Path) 
         "n_pairs": len(distances),
         "not_found": int(np.isnan(distances).sum()),
         "interval": "t over the ten folds",
-        "accuracy": _over_folds(np.array([right[fold].mean() for fold in by_fold]), level),
-        "auc": _over_folds(
+        "accuracy": _fold_interval(np.array([right[fold].mean() for fold in by_fold]), level),
+        "auc": _fold_interval(
             np.array([roc_auc_score(same[fold], -worst[fold]) for fold in by_fold]), level
         ),
     }
 
 
-def _over_folds(values: Floats, level: float) -> dict[str, float]:
+def _fold_interval(values: Floats, level: float) -> dict[str, float]:
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
-    return _rounded(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
+    return _round_bounds(
+        float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+    )
 
 
 def _distance(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
     return float(((one.astype(np.float64) - two.astype(np.float64)) ** 2).sum())
 
 
-def _rounded(value: float, low: float, high: float) -> dict[str, float]:
+def _round_bounds(value: float, low: float, high: float) -> dict[str, float]:
     return {"value": round(value, 6), "low": round(low, 6), "high": round(high, 6)}

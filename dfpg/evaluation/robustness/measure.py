@@ -29,7 +29,8 @@ from dfpg.evaluation.robustness.moves import BASELINE_PART, DIRECTIONS, MOVES, M
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.psnr import Psnr
 from dfpg.metrics.ssim import SSIM_MATLAB_RGB
-from dfpg.paper.tables import TEST_SETS, evaluation_protocols
+from dfpg.paper.rows import evaluation_protocols
+from dfpg.paper.tables import TEST_SETS
 
 PEOPLE = 24  # per protocol, one image each: the curve's resolution, not the tables'
 
@@ -79,11 +80,11 @@ def measure(
         path = inputs.parts / f"{name}.csv"
         known = name == BASELINE_PART or name in present
         card = _card(config, name, inputs, device) if known else None
-        if card and _up_to_date(path, card):
+        if card and _is_current(path, card):
             lines.append(f"{name}: up to date")
         elif card and name in (BASELINE_PART, *runs):
             lines.append(f"{name}: {_measure(config, name, images, inputs, device):.0f} images/s")
-            write_text(_beside(path), json.dumps(card, indent=2) + "\n")
+            write_text(_card_path(path), json.dumps(card, indent=2) + "\n")
         elif path.exists():
             _discard(path)
             lines.append(f"{name}: its part-file was of other weights or images, removed")
@@ -168,7 +169,7 @@ def moved_images(
     table = pd.concat([rows.assign(mode=move.mode) for move in MOVES], ignore_index=True)
     table["image"] = table["sharp"] = table.index  # evaluate reads image i from row i
     table["mirrored"] = torch.cat(mirrored).numpy().astype(np.float64)
-    return TestSet(_packed(sharp), _packed(blurred), table)
+    return TestSet(_to_channels_last(sharp), _to_channels_last(blurred), table)
 
 
 def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +221,7 @@ def _views(
     return torch.cat(views), torch.cat(shares)
 
 
-def _packed(parts: Iterable[torch.Tensor]) -> NDArray[np.uint8]:
+def _to_channels_last(parts: Iterable[torch.Tensor]) -> NDArray[np.uint8]:
     """[N, 3, H, W] -> [N, H, W, 3]."""
     images: NDArray[np.uint8] = torch.cat(list(parts)).permute(0, 2, 3, 1).contiguous().numpy()
     return images
@@ -230,13 +231,13 @@ def _weights(inputs: Inputs, run: str) -> Path:
     return inputs.weights / f"{run}.safetensors"
 
 
-def _beside(part: Path) -> Path:
+def _card_path(part: Path) -> Path:
     """The card of a part-file."""
     return part.with_suffix(".json")
 
 
 def _discard(part: Path) -> None:
-    for path in (_beside(part), part):
+    for path in (_card_path(part), part):
         path.unlink(missing_ok=True)
 
 
@@ -267,8 +268,8 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
     }
 
 
-def _up_to_date(path: Path, card: Mapping[str, str]) -> bool:
+def _is_current(path: Path, card: Mapping[str, str]) -> bool:
     try:
-        return path.exists() and read_json(_beside(path)) == card
+        return path.exists() and read_json(_card_path(path)) == card
     except (OSError, ValueError):
         return False

@@ -67,9 +67,14 @@ def test_what_is_a_share_of_the_closest_look_lies_whole_in_one(height, width):
         )
 
 
-def test_a_small_photograph_is_looked_at_once():
-    assert len(list(windows(600, 800))) == 1
-    assert len(list(windows(1, 1))) == 1
+@pytest.mark.parametrize(
+    ("height", "width", "drawn"),
+    [(1, 1, [400]), (300, 400, [400]), (300, 500, [400, 500]), (600, 800, [400, 640])],
+)
+def test_a_small_photograph_is_seen_whole_and_not_only_reduced(height, width, drawn):
+    looks = list(windows(height, width))
+    assert [look.drawn for look in looks] == drawn
+    assert {look[:4] for look in looks} == {(0, height, 0, width)}
 
 
 def detection(score: float, x0: float, y0: float, x1: float, y1: float) -> Detection:
@@ -96,6 +101,16 @@ def test_scrfd_finds_large_and_small_faces_of_one_photograph():
     for wanted in expected:
         errors = [np.abs(face.landmarks - wanted.landmarks).mean() for face in faces]
         assert min(errors) < 0.08 * np.ptp(wanted.landmarks, axis=0).max()
+
+
+@pytest.mark.skipif(not SCRFD.is_file(), reason="needs the asset scrfd (dfpg fetch)")
+def test_scrfd_finds_faces_of_31_px_in_a_small_photograph():
+    """At 400 px alone one of the six is missed."""
+    places = [(100 + 200 * (i // 3), 80 + 260 * (i % 3), 40) for i in range(6)]
+    picture, expected = with_faces(600, 800, places)
+    boxes = [face.box for face in find_faces(picture, CanvasDetector(SCRFD))]
+    assert len(boxes) == len(expected)
+    assert all(24 < box[3] - box[1] < 34 for box in boxes)
 
 
 @pytest.mark.skipif(not SCRFD.is_file(), reason="needs the asset scrfd (dfpg fetch)")

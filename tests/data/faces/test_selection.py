@@ -20,13 +20,13 @@ class Fakes:
     landmarks: np.ndarray = field(default_factory=lambda: FRONTAL)
     vectors: list[np.ndarray] = field(default_factory=lambda: [np.eye(8)[0]] * 4)
 
-    def judge(self, selection: Selection) -> str | None:
+    def screen(self, selection: Selection) -> str | None:
         scores, vectors = iter(self.scores), iter(self.vectors)
         selection.detector = lambda _: [
             Detection(score, np.zeros(4, np.float32), self.landmarks) for score in next(scores)
         ]
         selection.embedder = lambda _picture, _landmarks: next(vectors)
-        return selection.judge([PICTURE] * 4).reason
+        return selection.screen([PICTURE] * 4).reason
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_turn_is_in_eye_distances():
 
 
 def test_a_good_person_is_kept(selection):
-    assert Fakes().judge(selection) is None
+    assert Fakes().screen(selection) is None
     assert selection.dropped.total() == 0
 
 
@@ -62,23 +62,23 @@ def test_a_good_person_is_kept(selection):
     ],
 )
 def test_every_picture_needs_exactly_one_face(selection, scores, reason):
-    assert Fakes(scores=scores).judge(selection) == reason
+    assert Fakes(scores=scores).screen(selection) == reason
 
 
 def test_turned_faces_are_dropped(selection):
     turned = FRONTAL.copy()
     turned[2, 0] += 0.36 * 40
-    assert Fakes(landmarks=turned).judge(selection) == "face turned away"
+    assert Fakes(landmarks=turned).screen(selection) == "face turned away"
 
 
 @pytest.mark.parametrize(("cosine", "reason"), [(0.36, None), (0.34, "pictures do not look alike")])
 def test_pictures_of_a_person_must_look_alike(selection, cosine, reason):
     vectors = [np.eye(8)[0]] * 3 + [at_angle(cosine)]
-    assert Fakes(vectors=vectors).judge(selection) == reason
+    assert Fakes(vectors=vectors).screen(selection) == reason
 
 
 def test_a_double_of_somebody_kept_is_dropped_and_counted(selection):
-    assert Fakes().judge(selection) is None
-    assert Fakes(vectors=[at_angle(0.71)] * 4).judge(selection) == "resembles another person"
-    assert Fakes(vectors=[at_angle(0.69)] * 4).judge(selection) is None
+    assert Fakes().screen(selection) is None
+    assert Fakes(vectors=[at_angle(0.71)] * 4).screen(selection) == "resembles another person"
+    assert Fakes(vectors=[at_angle(0.69)] * 4).screen(selection) is None
     assert selection.dropped == {"resembles another person": 1}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dfpg.core.errors import UserError
-from dfpg.data.faces.summary import prepared
+from dfpg.data.faces.summary import summarise_prepared
 
 KEPT = {
     "train": {"pictures": 12, "people": 5},
@@ -22,7 +22,7 @@ def test_says_what_is_kept_and_what_is_left_out_and_why(tmp_path):
     }
     path = tmp_path / "summary.json"
     path.write_text(json.dumps({"faces": {"portraits": source}}))
-    assert prepared(path).splitlines() == [
+    assert summarise_prepared(path).splitlines() == [
         "portraits: kept train 12 pictures of 5 people, val 0 pictures of 0 people, "
         "test 7 pictures of 3 people",
         "  train: people left out, by pictures alike to test faces: 4 to celeba's, 1 to helen's",
@@ -33,7 +33,7 @@ def test_says_what_is_kept_and_what_is_left_out_and_why(tmp_path):
 def test_profile_without_photographs_says_so(tmp_path):
     path = tmp_path / "summary.json"
     path.write_text('{"faces": {}}\n')
-    assert prepared(path) == "no photographs: this profile uses the embedded faces"
+    assert summarise_prepared(path) == "no photographs: this profile uses the embedded faces"
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"faces": {"celeba": {}}}', '{"faces": []}'])
@@ -41,4 +41,4 @@ def test_damaged_summary_is_one_line(tmp_path, text):
     path = tmp_path / "summary.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"summary\.json: no readable summary: run `dfpg faces"):
-        prepared(path)
+        summarise_prepared(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.places import ROOT
+from ruamel.yaml import YAML
 
 from dfpg.core.errors import UserError
 from dfpg.pretrained.assets import store as assets
@@ -71,6 +72,20 @@ def test_another_project_takes_what_this_user_fetched_before(toy, monkeypatch, t
     fetch()
     assert f"copied from {tmp_path / 'cache'}" in capsys.readouterr().err
     assert (other / "artifacts" / "assets" / "toy.bin").read_bytes() == WEIGHTS
+
+
+def test_the_pipeline_makes_every_asset_that_it_reads():
+    """Case 8: an experiment runs in a folder that has nothing but what git and DVC give it."""
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    outs = {name for out in stages["fetch"]["outs"] for name in out}
+    read = {
+        name
+        for stage in stages.values()
+        for name in (stage | stage.get("do", {})).get("deps", [])
+        if name.startswith(f"{assets.FOLDER.as_posix()}/")
+    }
+    assert read
+    assert read <= outs
 
 
 def test_what_is_needed_first_is_fetched_into_the_cache(toy, monkeypatch, tmp_path, capsys):
