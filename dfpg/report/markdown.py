@@ -52,7 +52,9 @@ def render_claims(results: Path) -> str:
         share = f"{sum(effect > 0 for effect in found)} of {len(found)}" if found else ""
         note = f"note {reasons.index(claim.reason) + 1}" if claim.reason else ""
         lines.append([claim.meaning, claim.verdict, share, note])
-    table = markdown_table(["the paper claims", "verdict", "comparisons that go its way", "why"], lines)
+    table = markdown_table(
+        ["the paper claims", "verdict", "comparisons that go its way", "why"], lines
+    )
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n\n".join([table.rstrip("\n"), *(["\n".join(notes)] if notes else [])])
 
