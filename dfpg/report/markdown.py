@@ -34,8 +34,8 @@ def show_tables(results: Path = RESULTS) -> str:
 def render_claims(results: Path) -> str:
     """What the paper claims, what became of each claim here, and why.
 
-    The third column: in how many of a claim's comparisons the mean differs as the claim says, whatever
-    the verdict. Claims with the same reason share a note below the table.
+    The third column: in how many of a claim's comparisons the mean differs as the claim says,
+    whatever the verdict. Claims with the same reason share a note below the table.
 
     Raises:
         UserError: ``claims.csv`` or ``claim_tests.csv`` is missing or damaged.
