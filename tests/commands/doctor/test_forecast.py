@@ -92,10 +92,11 @@ def test_published_weights_are_only_scored_and_a_new_run_counts_the_mean(embedde
 
 def test_the_record_names_runs_that_exist_and_every_probe_takes_plain_batches():
     record = read_recorded_times()
+    every_run = set(resolve_profile("paper")[0].runs)
     for profile, part in RECORDED.items():
         config, _ = resolve_profile(profile)
         recorded = {run for where, run in record if where == part} - {"start", "score", "rest"}
-        assert recorded <= set(config.runs)
+        assert recorded <= every_run  # a profile may leave some out
         assert len(recorded) >= 20 or part == "smoke"
         assert all(method_class(config.runs[run].method).view == "plain" for run in PROBES[part])
     assert {("smoke", "start"), ("smoke", "rest"), ("embedded", "rest")} <= set(record)
