@@ -14,12 +14,14 @@ class Stage:
     """A stage of ``dvc.yaml``, as ``dvc.lock`` and the store know it.
 
     Attributes:
+        command: what DVC runs.
         needs: all stages that it rests on.
         outputs: what it makes, from the root.
         locked: ``dvc.lock`` says what it made.
         kept: the store has all of that, but what DVC does not keep (``cache: false``).
     """
 
+    command: str
     needs: frozenset[str]
     outputs: tuple[str, ...]
     locked: bool
@@ -45,6 +47,7 @@ def read_stages(root: Path) -> dict[str, Stage]:
         for stage in repo.index.stages:
             kept = [out.hash_info for out in stage.outs if out.use_cache]
             found[_name(stage)] = Stage(
+                str(stage.cmd),
                 frozenset(map(_name, networkx.descendants(repo.index.graph, stage))),
                 tuple(out.def_path for out in stage.outs),
                 all(out.hash_info for out in stage.outs),
@@ -52,6 +55,16 @@ def read_stages(root: Path) -> dict[str, Stage]:
                 all(one and remote.exists(one.value) for one in kept),
             )
     return found
+
+
+def read_paths(root: Path) -> tuple[set[Path], set[Path]]:
+    """Files and folders that the stages of ``dvc.yaml`` read, and those that they make."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        stages = list(repo.index.stages)
+    read = {Path(dep.def_path) for stage in stages for dep in stage.deps}
+    return read, {Path(out.def_path) for stage in stages for out in stage.outs}
 
 
 def _name(stage: Any) -> str:

@@ -20,13 +20,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dfpg.commands.dvc_calls import DVC, status
+from dfpg.commands.dvc_stages import read_paths
+from dfpg.commands.lock import LOCK
 from dfpg.commands.side_by_side import FOLDER, Driver
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
+from dfpg.core.paths import ARTIFACTS
 from dfpg.core.terminal import say
 
 SHARED = ("parsing", "baselines")  # what trainings and evaluations need
-LOCK = Path("dvc.lock")
+SET_ASIDE = ARTIFACTS / "set_aside"
 COPY = FOLDER / "dvc.lock"
 RWLOCK = Path(".dvc/tmp/rwlock")
 
@@ -54,6 +57,7 @@ def graph(root: Path, jobs: int, runs: Sequence[str] = ()) -> str:
     """
     with Driver(root, "graph") as driver:
         mend(root)
+        set_strays_aside(root)
         if not status(root):
             (root / COPY).unlink(missing_ok=True)
             return "nothing to do: everything is up to date"
@@ -90,6 +94,24 @@ def mend(root: Path) -> None:
         say("graph: dvc.lock was cut short by a kill: took the copy of it")
     elif lock is None and (root / LOCK).exists():
         raise UserError(f"{LOCK}: damaged: bring it back with `git checkout {LOCK}`")
+
+
+def set_strays_aside(root: Path) -> None:
+    """Move what no stage makes out of the folders that stages read whole, into ``SET_ASIDE``.
+
+    The weights of a run that ``params.yaml`` has no more would be part of what the tables are
+    recorded with, and no clone could have them.
+    """
+    read, made = read_paths(root)
+    for folder in sorted(read & {path.parent for path in made}):
+        if not folder.is_relative_to(ARTIFACTS):
+            continue
+        for path in sorted((root / folder).glob("*")):
+            if folder / path.name not in made:
+                place = root / SET_ASIDE / folder.relative_to(ARTIFACTS) / path.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+                say(f"graph: {folder / path.name}: no stage makes it: moved to {SET_ASIDE}")
 
 
 def keep_lock(root: Path) -> None:

@@ -122,6 +122,30 @@ def record_add(
     say(add_runs(load_config(), Path(), runs or [], source))
 
 
+@record_app.command("carry")
+def record_carry(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(help="as DVC names them, train@b1; without any: all whose code changed"),
+    ] = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Code of the record; without it, of the last commit of dvc.lock."
+        ),
+    ] = None,
+) -> None:
+    """Keep what stages made where their code changed and every byte that it makes is the same.
+
+    Runs each stage with both codes, a training for 60 steps; exit code 1 where something differs.
+    """
+    from dfpg.commands.carry import carry
+
+    outcome = carry(Path(), stages or [], commit)
+    say(outcome.text)
+    raise typer.Exit(0 if outcome.same else 1)
+
+
 @cluster_app.command("run")
 def cluster_run(
     runs: RUNS = None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from dfpg.commands.dvc_calls import dvc, status
 from dfpg.commands.dvc_stages import read_stages
+from dfpg.commands.lock import other_inputs, read_lock
 
 MISSING = ("deleted", "not in cache")
 DECLARATION = Path("results/STALE.md")
@@ -70,7 +71,9 @@ def check_record(root: Path = Path()) -> Check:
         declared = declaration.read_text(encoding="utf-8").strip().splitlines()[0].lstrip("# ")
     stages = read_stages(root)
     lost = tuple(name for name, stage in stages.items() if stage.locked and not stage.kept)
-    return Check(stale_stages(found), lost, declared)
+    entries = {name: entry for name, entry in read_lock(root).items() if name in stages}
+    stale = other_inputs(entries) | stale_stages(found)
+    return Check(stale, lost, declared)
 
 
 def stale_stages(found: dict[str, list[Any]]) -> dict[str, list[str]]:

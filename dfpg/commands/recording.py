@@ -11,7 +11,8 @@ from typing import Any
 
 from dfpg.commands.dvc_calls import dvc
 from dfpg.commands.dvc_stages import read_stages
-from dfpg.commands.graph import LOCK, graph, mend
+from dfpg.commands.graph import graph, mend
+from dfpg.commands.lock import LOCK, lock_entries, outputs, read_lock
 from dfpg.commands.record import check_record
 from dfpg.commands.side_by_side import Driver
 from dfpg.commands.store import (
@@ -19,8 +20,6 @@ from dfpg.commands.store import (
     STORE,
     current_stages,
     keep,
-    lock_entries,
-    outputs,
     pull_missing,
     pull_record,
 )
@@ -75,7 +74,7 @@ def make_record(config: Config, root: Path, jobs: int) -> str:
     pull_missing(root)
     lines = [graph(root, jobs)]
     size = keep(root)
-    after = lock_entries((root / LOCK).read_text(encoding="utf-8"))
+    after = read_lock(root)
     changed = sorted(name for name in after if outputs(after[name]) != outputs(before.get(name)))
     lines.append(f"made anew since the last commit: {', '.join(changed) or 'nothing'}")
     lines.append(dvc(root, "metrics", "diff", "--md").strip() or "no metric changed")

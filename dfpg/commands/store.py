@@ -19,7 +19,8 @@ from ruamel.yaml import YAML
 from dfpg.commands.doctor.report import format_duration
 from dfpg.commands.dvc_calls import dvc, status
 from dfpg.commands.dvc_stages import Stage, read_stages
-from dfpg.commands.graph import COPY, LOCK
+from dfpg.commands.graph import COPY
+from dfpg.commands.lock import LOCK, outputs, read_lock
 from dfpg.commands.record import stale_stages
 from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
@@ -65,11 +66,9 @@ def pull_outputs(root: Path, wanted: Sequence[Path]) -> None:
     Raises:
         UserError: there is no record of them.
     """
-    made: list[Path] = []
-    if (root / LOCK).exists():
-        stages = read_stages(root)
-        entries = lock_entries((root / LOCK).read_text(encoding="utf-8")).items()
-        made = [Path(path) for name, entry in entries if name in stages for path in outputs(entry)]
+    stages = read_stages(root) if (root / LOCK).exists() else {}
+    entries = read_lock(root).items()
+    made = [Path(path) for name, entry in entries if name in stages for path in outputs(entry)]
     paths = [path for path in made if any(path.is_relative_to(one) for one in wanted)]
     paths += [one for one in wanted if any(one.is_relative_to(path) for path in made)]
     absent = sorted({str(path) for path in paths if not (root / path).exists()})
@@ -158,10 +157,10 @@ def pull_hint(run: str, out: Path) -> str | None:
         out: folder that gets the weights; only those of the record can be pulled.
     """
     path = ARTIFACTS / "weights" / f"{run}.safetensors"
-    if out != ARTIFACTS or path.exists() or not LOCK.exists():
+    if out != ARTIFACTS or path.exists():
         return None
     config = load_config()
-    entry = lock_entries(LOCK.read_text(encoding="utf-8")).get(f"train@{run}")
+    entry = read_lock(Path()).get(f"train@{run}")
     if run not in config.runs or entry is None or not _is_current(config, run, entry):
         return None
     if not all(_is_stored(digest) for digest in outputs(entry).values()):
@@ -197,13 +196,3 @@ def _value(values: Any, key: str) -> Any:
 
 def _is_stored(digest: str) -> bool:
     return (STORE / "files" / "md5" / digest[:2] / digest[2:]).exists()
-
-
-def lock_entries(text: str) -> dict[str, dict[str, Any]]:
-    """The stages in a ``dvc.lock``, by name."""
-    return dict((YAML(typ="safe").load(text) or {}).get("stages", {}))
-
-
-def outputs(entry: Mapping[str, Any] | None) -> dict[str, str]:
-    """Hashes of a stage's outputs in ``dvc.lock``, by path."""
-    return {out["path"]: out.get("md5", "") for out in (entry or {}).get("outs", [])}

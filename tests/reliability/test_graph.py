@@ -14,7 +14,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from dfpg.commands.dvc_calls import dvc, environment
-from dfpg.commands.graph import COPY, LOCK, RWLOCK, graph, keep_lock, mend, stale_runs
+from dfpg.commands.graph import (
+    COPY,
+    RWLOCK,
+    SET_ASIDE,
+    graph,
+    keep_lock,
+    mend,
+    set_strays_aside,
+    stale_runs,
+)
+from dfpg.commands.lock import LOCK, other_inputs, read_lock
 from dfpg.commands.side_by_side import marked_processes
 from dfpg.core.errors import UserError
 
@@ -130,6 +140,41 @@ def test_it_runs_what_is_stale_and_names_what_failed(project: Path) -> None:
     (project / "dvc.yaml").write_text(text.replace("0.5 train_${item}.txt", "x train_${item}.txt"))
     with pytest.raises(UserError, match="graph: one, two, three failed"):
         graph(project, 3)
+
+
+WHOLE_FOLDER = """
+stages:
+  train:
+    foreach: [one, two]
+    do:
+      cmd: mkdir -p artifacts/weights && echo ${item} > artifacts/weights/${item}
+      outs: ['artifacts/weights/${item}']
+  fetch:
+    cmd: mkdir -p artifacts/assets && echo > artifacts/assets/a
+    outs: [artifacts/assets/a]
+  tables:
+    cmd: ls artifacts/weights > tables.txt
+    deps: [artifacts/weights]
+    outs: [tables.txt]
+"""
+
+
+def test_files_of_a_run_that_is_no_more_are_moved_out_of_a_folder_read_whole(project: Path) -> None:
+    (project / "dvc.yaml").write_text(WHOLE_FOLDER)
+    for place in ("weights", "assets"):
+        (project / "artifacts" / place).mkdir(parents=True)
+        (project / "artifacts" / place / "stray").write_text(place)
+    set_strays_aside(project)
+    dvc(project, "repro", "-q")
+    assert (project / "tables.txt").read_text().split() == ["one", "two"]
+    assert (project / SET_ASIDE / "weights" / "stray").read_text() == "weights"
+    assert (project / "artifacts" / "assets" / "stray").exists()  # no stage reads that folder
+    lock = read_lock(project)
+    assert other_inputs(lock) == {}
+    (project / "artifacts" / "weights" / "stray").write_text("")
+    dvc(project, "repro", "-q")
+    what = "changed deps: artifacts/weights (not as the stages before made it)"
+    assert other_inputs(read_lock(project)) == {"tables": [what]}
 
 
 def write_lock(root: Path, *stages: str, tail: str = "") -> None:
