@@ -94,7 +94,7 @@ def _choose(root: Path, known: dict[str, Stage], stages: Sequence[str]) -> list[
     """Stages to compare, in the order of ``dvc.yaml``."""
     stale = stale_stages(status(root))
     alone = {name for name, what in stale.items() if _is_code_alone(what)}
-    recorded = {name for name, stage in known.items() if stage.locked and stage.kept}
+    recorded = {name for name, one in known.items() if one.locked and one.cached and one.kept}
     for name in stages:
         if name not in recorded:
             raise UserError(f"{name}: not on record: `dfpg record check` names what is")

@@ -18,6 +18,7 @@ class Stage:
         needs: all stages that it rests on.
         outputs: what it makes, from the root.
         locked: ``dvc.lock`` says what it made.
+        cached: DVC keeps something of that.
         kept: the store has all of that, but what DVC does not keep (``cache: false``).
     """
 
@@ -25,6 +26,7 @@ class Stage:
     needs: frozenset[str]
     outputs: tuple[str, ...]
     locked: bool
+    cached: bool
     kept: bool
 
 
@@ -51,6 +53,7 @@ def read_stages(root: Path) -> dict[str, Stage]:
                 frozenset(map(_name, networkx.descendants(repo.index.graph, stage))),
                 tuple(out.def_path for out in stage.outs),
                 all(out.hash_info for out in stage.outs),
+                bool(kept),
                 # Of a folder it is enough to ask for its list, which is pushed last.
                 all(one and remote.exists(one.value) for one in kept),
             )

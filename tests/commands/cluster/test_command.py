@@ -67,7 +67,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             root,
             trains,
             {
-                f"{s}@{r}": Stage("", frozenset(), (f"{s}_{r}",), True, True)
+                f"{s}@{r}": Stage("", frozenset(), (f"{s}_{r}",), True, True, True)
                 for s in ("train", "evaluate")
                 for r in trains
             },
@@ -156,7 +156,7 @@ def test_an_unknown_run_is_refused_before_anything_runs(config, tmp_path):
 
 def test_a_run_is_trained_where_it_has_to_be_and_then_scored():
     def stage(*outputs: str) -> Stage:
-        return Stage("", frozenset(), outputs, locked=True, kept=True)
+        return Stage("", frozenset(), outputs, locked=True, cached=True, kept=True)
 
     stages = {
         "train@b1": stage("weights/b1", "cost/b1"),
