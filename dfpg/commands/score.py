@@ -205,7 +205,7 @@ def summarise(config: Config, scores: pd.DataFrame, metrics: Mapping[str, Metric
             rest = _cells(config, scores.iloc[np.flatnonzero(finite)], [name])[name]
             cell = f"{rest} over {len(scores) - equal}; {equal} equal, infinite"
         direction = "higher" if metric.higher_is_better else "lower"
-        lines += [f"{name:16} {cell}, {direction} is better", f"    {metric.convention}"]
+        lines += [f"{name:17} {cell}, {direction} is better", f"    {metric.convention}"]
     return "\n".join(lines)
 
 

@@ -236,13 +236,13 @@ def test_the_interval_is_over_sharp_images(config, metrics):
     )
     lines = [summarise(config, frame, psnr).splitlines() for frame in (once, pd.concat([once] * 4))]
     assert lines[0][1] == lines[1][1]
-    assert lines[0][1].startswith("psnr             23.0000 [")
+    assert lines[0][1].startswith("psnr              23.0000 [")
     assert "mean over 40 images [95 % interval, 10 sharp images are resampled]" in lines[1][0]
     assert "paper Tables 1, 2 and 4" in lines[0][2]
     few = summarise(config, once[:9], psnr)
     assert few.splitlines()[:2] == [
         "mean over 9 images, without intervals: of 9 sharp images they would say nothing",
-        "psnr             23.0000, higher is better",
+        "psnr              23.0000, higher is better",
     ]
 
 
@@ -326,7 +326,7 @@ def test_equal_images_are_counted_beside_the_mean_of_the_others(config, metrics)
         }
     )
     lines = summarise(config, frame, metric).splitlines()
-    assert lines[1].startswith("psnr             23.0000 [")
+    assert lines[1].startswith("psnr              23.0000 [")
     assert lines[1].endswith("] over 12; 4 equal, infinite, higher is better")
     assert lines[3].startswith("ssim_skimage     0.8500 [")
     psnr = {"psnr": metric["psnr"]}
