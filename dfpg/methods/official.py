@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dfpg.core.errors import UserError, refused
+from dfpg.core.errors import UserError, file_error
 from dfpg.core.files import sha256
 from dfpg.methods.base import Method
 
@@ -49,7 +49,7 @@ def load_published(method: Method, path: Path) -> str:
         method.load_official(path)
         return digest(path)
     except OSError as error:
-        raise refused(path, "read", error) from error
+        raise file_error(path, "read", error) from error
 
 
 def digest(path: Path) -> str:
@@ -287,7 +287,7 @@ def _check_file(path: Path, accepted: str) -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise refused(path, "read", error) from error
+        raise file_error(path, "read", error) from error
 
 
 def _damaged(path: Path, kind: str, error: Exception, accepted: str) -> UserError:

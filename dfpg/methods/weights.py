@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dfpg.core.checked import DamagedError, in_half, read_facts, read_tensors, write_checked
+from dfpg.core.checked import DamagedError, read_facts, read_tensors, to_half, write_checked
 from dfpg.core.errors import UserError
 from dfpg.methods.base import Method
 
@@ -70,7 +70,7 @@ def save_weights(
     if method.encoder is not None:
         card["encoder"] = _digest(_encoder(state, method))
         state = {name: value for name, value in state.items() if not _of_encoder(name, method)}
-    stored = state if official else in_half(state)
+    stored = state if official else to_half(state)
     write_checked(path, stored, card)  # it keeps the order of the options: networks are built in it
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
-from dfpg.core.files import in_home
+from dfpg.core.files import expand_home
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.onnx_network import open_network
 
@@ -54,7 +54,7 @@ def embedder_path(name: str | None) -> Path:
     """
     if name is None:
         return asset_path("mobilefacenet")
-    path = in_home(BUFFALO_SC if name == "buffalo_sc" else Path(name))
+    path = expand_home(BUFFALO_SC if name == "buffalo_sc" else Path(name))
     if not path.is_file():
         raise UserError(
             f"{PARAMS}: recognition.embedder: {path} is missing: put the ONNX file there, "

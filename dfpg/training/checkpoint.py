@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dfpg.core.checked import DamagedError, in_half, read_checked, write_checked
-from dfpg.core.errors import refused
+from dfpg.core.checked import DamagedError, read_checked, to_half, write_checked
+from dfpg.core.errors import file_error
 from dfpg.core.terminal import print_error
 from dfpg.training.ema import newest_share, update_average
 from dfpg.training.guard import Guard
@@ -53,7 +53,7 @@ class TrainingState:
             update_average(self.course, generator, newest_share(self.step))
         if self.step in kept:
             copy = {name: value.cpu().clone() for name, value in self.course.items()}
-            self.snapshots[self.step] = in_half(copy)
+            self.snapshots[self.step] = to_half(copy)
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
@@ -89,7 +89,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
             path.unlink(missing_ok=True)
             continue
         except OSError as error:
-            raise refused(path, "read", error) from error
+            raise file_error(path, "read", error) from error
         _unflatten(state, tensors, facts["values"])
         state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])

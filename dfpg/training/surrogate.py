@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.checked import in_half, write_checked
+from dfpg.core.checked import to_half, write_checked
 from dfpg.core.config import Augmentation, Config, Surrogate
 from dfpg.core.device import (
     Precision,
@@ -214,7 +214,7 @@ def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) ->
     else:
         path = asset_path(ASSET)
         trunk = load_trunk(path)
-        state = in_half(fine_tune(trunk, train, settings, config.seed, device, precision))
+        state = to_half(fine_tune(trunk, train, settings, config.seed, device, precision))
         networks = {
             "before": PriorNetwork(fold_state(trunk)).to(device),
             "after": PriorNetwork(state).to(device),

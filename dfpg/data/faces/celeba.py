@@ -94,7 +94,7 @@ class CelebA(Source):
             self.rule += f"; {int(shared.sum())} pictures of people in two splits left out"
         lacking = sorted(set(partition) - set(files))
         note = f"not at hand of the list: {len(lacking)}, such as {lacking[0]}" if lacking else ""
-        self.remark = "; ".join(filter(None, (note, found.remark())))
+        self.remark = "; ".join(filter(None, (note, found.describe_skipped())))
         names = [f"{folder}list_landmarks_align_celeba.txt" for folder in ("", "Anno/")]
         lists = [root / name for name in names if (root / name).exists()]
         self._landmarks = read_columns(lists[0], header=2) if lists else {}

@@ -61,7 +61,7 @@ class CelebAMaskHQ(Source):
             UserError: a folder is missing, or the mapping is damaged or lacks a picture.
         """
         found = list_pictures(locate(root, self.title, self.origin, "CelebA-HQ-img", "images"))
-        self.pictures, self.remark = found.folder, found.remark()
+        self.pictures, self.remark = found.folder, found.describe_skipped()
         self._masks = root
         for name in ("CelebAMask-HQ-mask-anno", "CelebAMask-HQ-mask", "masks"):
             if (root / name).is_dir():

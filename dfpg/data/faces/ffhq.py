@@ -40,8 +40,8 @@ class FFHQ(Source):
         """
         inner = root / "images1024x1024"
         found = list_pictures(inner if inner.is_dir() else root)
-        self.pictures, self.remark = found.folder, found.remark()
-        files = found.required(f"give the folder of FFHQ ({self.origin})")
+        self.pictures, self.remark = found.folder, found.describe_skipped()
+        files = found.require_images(f"give the folder of FFHQ ({self.origin})")
         stems = [Path(file).stem for file in files]
         if len(files) == self.size and all(stem.isdecimal() for stem in stems):
             splits = [numbered_split(int(stem)) for stem in stems]

@@ -54,9 +54,9 @@ class Helen(Source):
             UserError: there are none, or a list lacks some.
         """
         found = list_pictures(root / "images" if (root / "images").is_dir() else root)
-        self.pictures, self.remark = found.folder, found.remark()
+        self.pictures, self.remark = found.folder, found.describe_skipped()
         self._labels = root / "labels"
-        wanted = found.required(f"give the folder of Helen ({self.origin})")
+        wanted = found.require_images(f"give the folder of Helen ({self.origin})")
         files = [file for file in wanted if "_lbl" not in file]
         photographs = [photograph(file) for file in files]
         if all((root / name).exists() for name in LISTS):

@@ -21,7 +21,7 @@ from dfpg.core.config import Config
 from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
-from dfpg.core.listing import composed
+from dfpg.core.listing import normalise_name
 from dfpg.core.progress import Progress
 from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import FRAMINGS, INDEX, LANDMARK_COLUMNS
@@ -220,7 +220,7 @@ def write_rows(path: Path, array: NDArray[np.uint8], rows: NDArray[np.int64]) ->
 def list_hash(source: Source) -> str:
     """SHA-256 of a set's list of files: name, size in bytes and split of each."""
     lines = (
-        f"{composed(file)} {(source.pictures / file).stat().st_size} {split}\n"
+        f"{normalise_name(file)} {(source.pictures / file).stat().st_size} {split}\n"
         for file, split in zip(source.index["file"], source.index["split"], strict=True)
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.core.listing import Listing, composed, list_images
+from dfpg.core.listing import Listing, list_images, normalise_name
 from dfpg.data.faces.dataset import SHARES, Split, Square
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -145,7 +145,7 @@ def hashed_split(name: str) -> Split:
 
     It does not depend on which other pictures are at hand, nor on how the file system writes é.
     """
-    place = int(hashlib.sha256(composed(name).encode()).hexdigest()[:16], 16) / 16**16
+    place = int(hashlib.sha256(normalise_name(name).encode()).hexdigest()[:16], 16) / 16**16
     if place < SHARES["train"]:
         return "train"
     return "val" if place < SHARES["train"] + SHARES["val"] else "test"
@@ -161,7 +161,7 @@ def make_index(
 
 def _by_file(index: pd.DataFrame) -> pd.DataFrame:
     """Sorted by file, the same however the file system writes é."""
-    order = index["file"].map(composed).argsort(kind="stable")
+    order = index["file"].map(normalise_name).argsort(kind="stable")
     return index.iloc[order].reset_index(drop=True)
 
 
@@ -173,7 +173,9 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     """
 
     def digest(names: pd.Series) -> pd.Series:
-        return names.map(lambda name: hashlib.sha256(composed(str(name)).encode()).hexdigest())
+        return names.map(
+            lambda name: hashlib.sha256(normalise_name(str(name)).encode()).hexdigest()
+        )
 
     rows = index.assign(person_hash=digest(index["person"]), file_hash=digest(index["file"]))
     rows = rows.sort_values(["person_hash", "file_hash"])
