@@ -25,7 +25,7 @@ from dfpg.methods.names import check_name
 from dfpg.methods.weights import load_weights, read_card
 from dfpg.pretrained.vggface import load_prior, prior_taps
 
-NEEDED = ("system", "contract", "Options", "multiple")  # of a method's class
+REQUIRED = ("system", "contract", "Options", "multiple")  # of a method's class
 
 
 def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
@@ -50,7 +50,7 @@ def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
     if len(found) != 1:
         classes = ", ".join(sorted(value.__name__ for value in found))
         raise UserError(f"dfpg/methods/{name}.py: one class of Method is wanted, found {classes}")
-    lacks = [key for key in NEEDED if not hasattr(found[0], key)]
+    lacks = [key for key in REQUIRED if not hasattr(found[0], key)]
     if lacks := lacks + sorted(found[0].__abstractmethods__):
         raise UserError(
             f"dfpg/methods/{name}.py: {found[0].__name__} lacks {', '.join(lacks)}: "
@@ -66,7 +66,9 @@ def run_options(config: Config, run_name: str) -> Frozen:
         UserError: no such run or method; an option that is unknown, missing or out of range.
     """
     if run_name not in config.runs:
-        raise UserError(f"{PARAMS}: runs.{run_name}: no such run; there are {_list(config.runs)}")
+        raise UserError(
+            f"{PARAMS}: runs.{run_name}: no such run; there are {_join_names(config.runs)}"
+        )
     run = config.runs[run_name]
     method_type = method_class(run.method, f"{PARAMS}: runs.{run_name}.method")
     shared = config.methods.get(run.method, {})
@@ -161,5 +163,5 @@ def _construct(name: str, options: Frozen, setting: Setting) -> Method:
         return method_class(name)(name, options, setting)
 
 
-def _list(names: dict[str, Any]) -> str:
+def _join_names(names: dict[str, Any]) -> str:
     return ", ".join(sorted(names))

@@ -86,9 +86,9 @@ class FaceEmbedder:
         self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Embedding, float32 [D] of length 1, of the face at ``landmarks`` in an RGB picture."""
-        return cast("NDArray[np.float32]", self.many(picture[None], landmarks[None])[0])
+        return cast("NDArray[np.float32]", self.embed_batch(picture[None], landmarks[None])[0])
 
-    def many(
+    def embed_batch(
         self, pictures: NDArray[np.uint8], landmarks: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Embeddings [N, D] of the faces at ``landmarks`` [N, 5, 2] in RGB pictures [N, H, W, 3].

@@ -28,7 +28,7 @@ from dfpg.methods.batch import (
     UnpairedBatch,
     contents,
 )
-from dfpg.training.batches import Labels, Plain, centre_kernels, reseeded
+from dfpg.training.batches import Labels, Plain, centre_kernels, reseed
 from dfpg.training.pair_views import FreshPairs, Pairs
 
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
@@ -119,7 +119,7 @@ class Unpaired:
         is_sharp = np.array([person in chosen for person in faces.people])
         self._rows = [torch.from_numpy(np.flatnonzero(part)) for part in (is_sharp, ~is_sharp)]
         parts = [_subset(faces, rows.numpy()) for rows in self._rows]
-        other = reseeded(config, "sharp")
+        other = reseed(config, "sharp")
         self._sharp = Plain(other, run_name, parts[0], kernels, device, labels)
         self._blurred = Plain(config, run_name, parts[1], kernels, device, labels)
 

@@ -161,6 +161,6 @@ class Plain(BatchSource):
         self.labels = labels
 
 
-def reseeded(config: Config, axis: str) -> Config:
+def reseed(config: Config, axis: str) -> Config:
     """The same configuration with streams of its own."""
     return config.model_copy(update={"seed": derive_seed(config.seed, "view", axis)})

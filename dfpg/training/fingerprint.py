@@ -72,7 +72,7 @@ def training_facts(
         "training": config.training.model_dump(
             mode="json", exclude={"checkpoint_every", "precision"}
         ),
-        "inputs": {path.name: _content(path) for path in inputs},
+        "inputs": {path.name: _content_hash(path) for path in inputs},
         "code": digest(code),
     }
 
@@ -85,7 +85,7 @@ def training_code(method: type) -> list[Path]:
     return [*closure("dfpg.stages.train"), Path(inspect.getfile(method))]
 
 
-def _content(path: Path) -> str:
+def _content_hash(path: Path) -> str:
     """Hash of a file, or of a folder with the names of all that is in it."""
     if not path.exists():
         raise UserError(f"{path}: missing: run the stage that makes it first (`dvc repro`)")

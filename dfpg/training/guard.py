@@ -8,10 +8,10 @@ from statistics import median
 
 from dfpg.core.errors import UserError
 
-DROP = 3.0  # dB below the best validation gain
-TIMES = 20.0  # a loss over the median of its recent values
-RECENT = 100  # values of a loss whose median is taken
-ENOUGH = 20  # values before a loss is judged
+MAX_DROP = 3.0  # dB below the best validation gain
+MAX_RATIO = 20.0  # a loss over the median of its recent values
+WINDOW = 100  # values of a loss whose median is taken
+MIN_VALUES = 20  # values before a loss is judged
 
 
 class ExplodedError(UserError):
@@ -43,7 +43,7 @@ class Guard:
         self.exploded_at = exploded_at
         self.recent = {}
 
-    def judge_losses(self, figures: Mapping[str, float]) -> str:
+    def check_losses(self, figures: Mapping[str, float]) -> str:
         """Take in a step's figures; in words, which loss explodes, or nothing.
 
         The discriminator's is left out: near 0 it may grow many times and harm nothing.
@@ -56,20 +56,20 @@ class Guard:
             if not name.startswith("loss_") or name == "loss_discriminator":
                 continue
             recent = self.recent.setdefault(f"{name} of {kind}", [])
-            usual = abs(median(recent)) if len(recent) >= ENOUGH else 0.0
-            if usual and value > TIMES * usual:
-                return f"{name} is {value:.3g}, over {TIMES:g} times its median of {usual:.3g}"
+            usual = abs(median(recent)) if len(recent) >= MIN_VALUES else 0.0
+            if usual and value > MAX_RATIO * usual:
+                return f"{name} is {value:.3g}, over {MAX_RATIO:g} times its median of {usual:.3g}"
             recent.append(value)
-            del recent[:-RECENT]
+            del recent[:-WINDOW]
         return ""
 
-    def judge_gain(self, gain: float) -> str:
+    def check_gain(self, gain: float) -> str:
         """Take in a validation gain in dB; in words, how far it fell, or nothing.
 
         A network that was never near doing nothing (a gain of 0) has nothing to lose yet.
         """
         best = gain if self.best is None else self.best
         self.best = max(best, gain)
-        if best > -DROP and gain < best - DROP:
+        if best > -MAX_DROP and gain < best - MAX_DROP:
             return f"the validation gain fell from {best:.2f} to {gain:.2f} dB"
         return ""

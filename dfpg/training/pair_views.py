@@ -14,7 +14,7 @@ from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.methods.batch import PairBatch, contents
-from dfpg.training.batches import Labels, Plain, reseeded
+from dfpg.training.batches import Labels, Plain, reseed
 
 
 class Pairs(Plain):
@@ -75,7 +75,7 @@ class FreshPairs(Plain):
         labels: Labels | None = None,
     ) -> None:
         super().__init__(config, run_name, faces, kernels, device, labels)
-        self.second = Plain(reseeded(config, "second"), run_name, faces, kernels, device)
+        self.second = Plain(reseed(config, "second"), run_name, faces, kernels, device)
 
     def batch(self, step: int) -> PairBatch:
         """Batch of ``step``."""

@@ -47,7 +47,7 @@ def training_step(
         infinite.
     """
     figures: dict[str, Tensor] = {}
-    for phase in forward_passes(method.phases(share(batch, world)), world, precision):
+    for phase in forward_passes(method.phases(process_share(batch, world)), world, precision):
         optimiser = optimisers[phase.optimiser]
         optimiser.zero_grad(set_to_none=True)
         phase.loss.backward()  # type: ignore[no-untyped-call]
@@ -59,18 +59,18 @@ def training_step(
         figures[f"loss_{phase.optimiser}"] = phase.loss
         figures[f"gradient_{phase.optimiser}"] = norm
         figures |= phase.figures
-    return means(figures)
+    return average_figures(figures)
 
 
-def share(batch: Batch, world: PartialState) -> Batch:
+def process_share(batch: Batch, world: PartialState) -> Batch:
     """This process's part of a batch: equal parts, in the order of the processes."""
     if world.num_processes == 1:
         return batch
     size = batch.sharp.shape[0] // world.num_processes
-    return take(batch, slice(world.process_index * size, (world.process_index + 1) * size))
+    return take_images(batch, slice(world.process_index * size, (world.process_index + 1) * size))
 
 
-def take(batch: Batch, images: slice) -> Batch:
+def take_images(batch: Batch, images: slice) -> Batch:
     """Some images of a batch."""
     return dataclasses.replace(batch, **{name: t[images] for name, t in tensors_of(batch).items()})
 
@@ -110,7 +110,7 @@ def average_gradients(optimiser: Optimizer, world: PartialState) -> Tensor:
     return nn.utils.get_total_norm(gradients)
 
 
-def means(figures: dict[str, Tensor]) -> dict[str, float]:
+def average_figures(figures: dict[str, Tensor]) -> dict[str, float]:
     """Mean of each figure over the processes, all in one transfer from the device."""
     values = torch.stack([value.detach().float().reshape(()) for value in figures.values()])
     return dict(zip(figures, reduce(values, "mean").tolist(), strict=True))

@@ -14,22 +14,22 @@ from dfpg.core.errors import UserError
 from dfpg.core.schedule import Schedule
 from dfpg.methods.base import Phase
 from dfpg.methods.weights import read_card
-from dfpg.training.guard import DROP, ENOUGH, RECENT, TIMES, Guard
+from dfpg.training.guard import MAX_DROP, MAX_RATIO, MIN_VALUES, WINDOW, Guard
 
 
 def fed(guard: Guard, losses: list[float], name: str = "loss_generator", **others: float) -> int:
     """Number of losses until one is said to explode; 0: none is."""
     for number, loss in enumerate(losses, 1):
-        if guard.judge_losses({name: loss, **others}):
+        if guard.check_losses({name: loss, **others}):
             return number
     return 0
 
 
 def test_a_loss_far_above_its_median_explodes_once_there_are_enough():
     guard = Guard()
-    assert fed(guard, [1.0] * (ENOUGH - 1) + [TIMES + 1]) == 0
-    assert fed(Guard(), [1.0] * ENOUGH + [TIMES]) == 0
-    assert fed(Guard(), [1.0] * ENOUGH + [TIMES * 1.01]) == ENOUGH + 1
+    assert fed(guard, [1.0] * (MIN_VALUES - 1) + [MAX_RATIO + 1]) == 0
+    assert fed(Guard(), [1.0] * MIN_VALUES + [MAX_RATIO]) == 0
+    assert fed(Guard(), [1.0] * MIN_VALUES + [MAX_RATIO * 1.01]) == MIN_VALUES + 1
 
 
 def test_the_median_is_of_the_recent_losses():
@@ -37,30 +37,32 @@ def test_the_median_is_of_the_recent_losses():
     slowly = [1.05**step for step in range(300)]
     assert slowly[-1] > 1e6
     assert fed(Guard(), slowly) == 0
-    assert fed(Guard(), [1.0] * RECENT + [1e-3] * RECENT + [1.0]) == 2 * RECENT + 1
+    assert fed(Guard(), [1.0] * WINDOW + [1e-3] * WINDOW + [1.0]) == 2 * WINDOW + 1
     outliers = [15.0 if step % 10 == 9 else 1.0 for step in range(100)]
-    assert fed(Guard(), [*outliers, TIMES + 1]) == 101
+    assert fed(Guard(), [*outliers, MAX_RATIO + 1]) == 101
 
 
 def test_negative_losses_explode_upwards_only():
-    assert fed(Guard(), [-30.0] * ENOUGH + [-1e9]) == 0
-    assert fed(Guard(), [-30.0] * ENOUGH + [601.0]) == ENOUGH + 1
+    assert fed(Guard(), [-30.0] * MIN_VALUES + [-1e9]) == 0
+    assert fed(Guard(), [-30.0] * MIN_VALUES + [601.0]) == MIN_VALUES + 1
 
 
 def test_the_discriminators_loss_and_other_sets_of_terms_are_apart():
-    assert fed(Guard(), [1e-6] * ENOUGH + [1.0], "loss_discriminator") == 0
+    assert fed(Guard(), [1e-6] * MIN_VALUES + [1.0], "loss_discriminator") == 0
     guard = Guard()
-    assert fed(guard, [1.0] * ENOUGH, r1=1.0) == 0
-    assert fed(guard, [100.0] * ENOUGH) == 0  # without the penalty: another sum
+    assert fed(guard, [1.0] * MIN_VALUES, r1=1.0) == 0
+    assert fed(guard, [100.0] * MIN_VALUES) == 0  # without the penalty: another sum
     assert fed(guard, [100.0], r1=1.0) == 1
 
 
 def test_a_gain_far_below_the_best_explodes_where_something_was_gained():
     guard = Guard()
-    found = [bool(guard.judge_gain(gain)) for gain in (0.0, 1.0, 0.5, 1.0 - DROP, 0.99 - DROP)]
+    found = [
+        bool(guard.check_gain(gain)) for gain in (0.0, 1.0, 0.5, 1.0 - MAX_DROP, 0.99 - MAX_DROP)
+    ]
     assert found == [False, False, False, False, True]
     far = Guard()
-    assert not any(far.judge_gain(gain) for gain in (-20.0, -9.0, -15.0, -8.0))
+    assert not any(far.check_gain(gain) for gain in (-20.0, -9.0, -15.0, -8.0))
 
 
 CONSTANT = Schedule(shape="constant")

@@ -9,7 +9,7 @@ from torch import nn
 
 from dfpg.core.device import process_group
 from dfpg.methods.base import Phase
-from dfpg.training.step import forward_passes, share
+from dfpg.training.step import forward_passes, process_share
 
 
 class Product(Toy):
@@ -44,7 +44,9 @@ def test_figures_are_losses_gradient_norms_and_terms_of_alternating_phases():
 
 def test_shares_are_equal_parts_in_the_order_of_the_processes():
     batch = ToyBatches(size=6).batch(0)
-    parts = [share(batch, SimpleNamespace(num_processes=3, process_index=i)) for i in range(3)]
+    parts = [
+        process_share(batch, SimpleNamespace(num_processes=3, process_index=i)) for i in range(3)
+    ]
     assert all(isinstance(part, ToyBatch) and len(part.sharp) == 2 for part in parts)
     assert torch.equal(torch.cat([part.blurred for part in parts]), batch.blurred)
 

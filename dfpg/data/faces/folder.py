@@ -10,7 +10,7 @@ from dfpg.core.files import read_image
 from dfpg.core.listing import normalise_name
 from dfpg.data.faces.source import (
     WIDE_SIDE,
-    Framed,
+    FramedFace,
     Source,
     hashed_split,
     list_pictures,
@@ -52,7 +52,7 @@ class Folder(Source):
     def _detector(self) -> FaceDetector:
         return FaceDetector(asset_path("scrfd"))
 
-    def frame(self, file: str) -> Framed | str:
+    def frame(self, file: str) -> FramedFace | str:
         """The middle square, reduced."""
         picture = read_image(self.pictures / file)
         rows, columns = picture.shape[:2]
@@ -64,4 +64,4 @@ class Folder(Source):
         faces = self._detector(square)
         if not faces:
             return "no face found"
-        return Framed(square, faces[0].landmarks)
+        return FramedFace(square, faces[0].landmarks)

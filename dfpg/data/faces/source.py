@@ -24,7 +24,7 @@ CLOSE_SIDE = 146  # px: the crop of 128 px has the share 0.8767, as 448 has of 5
 WIDE_SIDE = 256  # px of an FFHQ-like framing; reasons in docs/bring_your_data.md
 
 
-class Framed(NamedTuple):
+class FramedFace(NamedTuple):
     """A face in its set's framing: RGB uint8 [S, S, 3], and five landmarks [5, 2] in px."""
 
     picture: NDArray[np.uint8]
@@ -66,7 +66,7 @@ class Source(ABC):
         """List the pictures below ``root``; raises UserError where the set is not as released."""
 
     @abstractmethod
-    def frame(self, file: str) -> Framed | str:
+    def frame(self, file: str) -> FramedFace | str:
         """The face of a picture, or in two or three words why it has none that can be used.
 
         Raises:
@@ -156,10 +156,10 @@ def make_index(
 ) -> pd.DataFrame:
     """Index of a source, sorted by file."""
     index = pd.DataFrame({"file": list(files), "person": list(people), "split": list(splits)})
-    return _by_file(index)
+    return _sort_by_file(index)
 
 
-def _by_file(index: pd.DataFrame) -> pd.DataFrame:
+def _sort_by_file(index: pd.DataFrame) -> pd.DataFrame:
     """Sorted by file, the same however the file system writes é."""
     order = index["file"].map(normalise_name).argsort(kind="stable")
     return index.iloc[order].reset_index(drop=True)
@@ -184,7 +184,7 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     place = rows.groupby("split").cumcount()
     limit = rows["split"].map({"train": len(rows) if train is None else train})
     kept = rows[place < limit.fillna(HELD_OUT)]
-    return _by_file(kept[list(index.columns)])
+    return _sort_by_file(kept[list(index.columns)])
 
 
 def reduce(
