@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -11,7 +11,7 @@ from dfpg.core.errors import UserError
 MAX_DROP = 3.0  # dB below the best validation gain
 MAX_RATIO = 20.0  # a loss over the median of its recent values
 WINDOW = 100  # values of a loss whose median is taken
-MIN_VALUES = 20  # values before a loss is judged
+MIN_VALUES = 20  # values before a loss is compared with their median
 
 
 class ExplodedError(UserError):
@@ -20,7 +20,7 @@ class ExplodedError(UserError):
 
 @dataclass
 class Guard:
-    """What was seen of a training so far, as far as its judgement needs it; plain values.
+    """What the checks need to remember of a training so far; plain values.
 
     Attributes:
         best: highest validation gain, dB; None before the first.
@@ -43,17 +43,22 @@ class Guard:
         self.exploded_at = exploded_at
         self.recent = {}
 
-    def check_losses(self, figures: Mapping[str, float]) -> str:
+    def check_losses(
+        self, figures: Mapping[str, float], discriminators: Collection[str] = ()
+    ) -> str:
         """Take in a step's figures; in words, which loss explodes, or nothing.
 
-        The discriminator's is left out: near 0 it may grow many times and harm nothing.
+        Those of discriminators are left out: near 0 they may grow many times and harm nothing.
 
         Args:
             figures: as :func:`dfpg.training.step.training_step` gives them.
+            discriminators: names of their optimisers, see
+                :func:`dfpg.training.step.discriminator_optimisers`.
         """
         kind = " ".join(sorted(figures))
+        exempt = {f"loss_{name}" for name in discriminators}
         for name, value in figures.items():
-            if not name.startswith("loss_") or name == "loss_discriminator":
+            if not name.startswith("loss_") or name in exempt:
                 continue
             recent = self.recent.setdefault(f"{name} of {kind}", [])
             usual = abs(median(recent)) if len(recent) >= MIN_VALUES else 0.0

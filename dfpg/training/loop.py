@@ -40,7 +40,7 @@ from dfpg.training.imbalance import new_imbalances
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 from dfpg.training.recipe import resolve_recipe
 from dfpg.training.snapshots import snapshot_steps, write_snapshots
-from dfpg.training.step import tensors_of, training_step
+from dfpg.training.step import discriminator_optimisers, tensors_of, training_step
 
 if TYPE_CHECKING:
     from dfpg.methods.batch import Batch
@@ -111,6 +111,7 @@ def train(
     method.to(world.device).train()
     generator = method.networks["generator"]
     optimisers = method.optimisers(run.lr, run.lr_discriminator)
+    discriminators = discriminator_optimisers(method, optimisers)
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
@@ -149,7 +150,7 @@ def train(
                 state.step += 1
                 state.update_averages(recipe.ema, kept)
                 state.history.add(figures)
-                fault = state.guard.check_losses(figures)
+                fault = state.guard.check_losses(figures, discriminators)
                 if progress:
                     losses = {name: v for name, v in figures.items() if name.startswith("loss_")}
                     progress.advance(1, **losses)
@@ -165,8 +166,8 @@ def train(
                     if state.guard.exploded_at is not None:
                         figures["exploded_at"] = state.guard.exploded_at
                     state.history.close_row(state.step, run.lr * rate, **figures)
-                asked = signals.received or (signal.SIGHUP if owner.is_gone() else 0)
-                stop, exploded = largest_over_processes((asked, bool(fault)), world)
+                requested = signals.received or (signal.SIGHUP if owner.is_gone() else 0)
+                stop, exploded = largest_over_processes((requested, bool(fault)), world)
                 if exploded:
                     line = roll_back(scratch, state, world, run_name, fault)
                     if progress:
@@ -231,15 +232,15 @@ def roll_back(
         ExplodedError: it is the second time.
     """
     step, before = state.step, state.guard.exploded_at
-    told = f"{run_name}: step {step}: {fault or 'another process found that it explodes'}"
+    message = f"{run_name}: step {step}: {fault or 'another process found that it explodes'}"
     if before is not None:
         raise ExplodedError(
-            f"{told}; it had exploded at step {before} already and went on at half the rate: "
+            f"{message}; it had exploded at step {before} already and went on at half the rate: "
             f"lower runs.{run_name}.lr, or set training.clip, then run again"
         )
     resume(scratch, state, world)
     state.guard.start_again(step)
-    return f"{told}; back to step {state.step}, on at half the rate"
+    return f"{message}; back to step {state.step}, on at half the rate"
 
 
 class Stopwatch:

@@ -38,7 +38,7 @@ def training_step(
         optimisers: by name, as ``method.optimisers`` makes them; their learning rates are set.
         world: see :func:`dfpg.core.device.process_group`.
         precision: of the forward passes; weights and gradients are always fp32.
-        clip: bound on the global L2 norm of each optimiser's gradient. The discriminator's is left
+        clip: bound on the global L2 norm of each optimiser's gradient. A discriminator's is left
             alone: penalties on it (R1) say by their size how much they count.
 
     Returns:
@@ -47,12 +47,13 @@ def training_step(
         infinite.
     """
     figures: dict[str, Tensor] = {}
+    discriminators = discriminator_optimisers(method, optimisers)
     for phase in forward_passes(method.phases(process_share(batch, world)), world, precision):
         optimiser = optimisers[phase.optimiser]
         optimiser.zero_grad(set_to_none=True)
         phase.loss.backward()  # type: ignore[no-untyped-call]
         norm = average_gradients(optimiser, world)
-        if clip is not None and phase.optimiser != "discriminator":
+        if clip is not None and phase.optimiser not in discriminators:
             parameters = [p for group in optimiser.param_groups for p in group["params"]]
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         optimiser.step()
@@ -60,6 +61,16 @@ def training_step(
         figures[f"gradient_{phase.optimiser}"] = norm
         figures |= phase.figures
     return average_figures(figures)
+
+
+def discriminator_optimisers(method: Method, optimisers: Mapping[str, Optimizer]) -> frozenset[str]:
+    """Names of the optimisers of discriminators: those that train no part of the generator."""
+    generator = {id(p) for p in method.networks["generator"].parameters()}
+    return frozenset(
+        name
+        for name, optimiser in optimisers.items()
+        if not any(id(p) in generator for group in optimiser.param_groups for p in group["params"])
+    )
 
 
 def process_share(batch: Batch, world: PartialState) -> Batch:
