@@ -33,6 +33,8 @@ FUNCTIONS = {
     "flush_output",
     "key_path",
     "old_column",
+    "renamed_hook",
+    "renamed_import",
     "load_config",
     "print_error",
     "validation_message",
