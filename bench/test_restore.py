@@ -20,7 +20,7 @@ from bench.inputs import blurred_batch, first_run, profile, untrained_method
 from bench.measure import Action, multiply_accumulates
 from bench.peak import Arithmetic, convolution_arithmetic
 from dfpg.core.device import resolve_precision
-from dfpg.evaluation.restore import in_precision
+from dfpg.evaluation.restore import restore_in_precision
 from dfpg.methods.base import Method
 from dfpg.methods.names import method_names
 from dfpg.methods.registry import build_method, method_class
@@ -83,7 +83,7 @@ def skip_reason(
 
 def restore_action(method: Method, image: Tensor, precision: Arithmetic) -> Action:
     """A call of ``restore``."""
-    restore = in_precision(method, image.device, "bf16" if precision == "bf16" else "fp32")
+    restore = restore_in_precision(method, image.device, "bf16" if precision == "bf16" else "fp32")
 
     def call() -> Tensor:
         with torch.inference_mode():

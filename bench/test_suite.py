@@ -22,7 +22,7 @@ from dfpg.methods.names import method_names
 from dfpg.metrics.bands import score_in_bands
 from dfpg.metrics.common import Metric
 from dfpg.metrics.registry import build_metric, build_metrics
-from dfpg.metrics.remembered import remember
+from dfpg.metrics.remembered import cache_features
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
 IMAGES = 32  # of the test set that is evaluated: one batch
@@ -91,7 +91,7 @@ def test_rescoring(
     config = profile("embedded", 64)
     restore = untrained_method(config, "dfpgnet").to(device).train(False).restore
     own = build_metrics(config, prior_network(device), device)
-    kept, sets = remember(own), {"b": small_testset(64, MANY_FACES)}
+    kept, sets = cache_features(own), {"b": small_testset(64, MANY_FACES)}
 
     def score_into(metrics: Mapping[str, Metric], out: Path) -> str:
         score_testsets(config, "dfpg_b", restore, sets, metrics, out, str(device))

@@ -14,7 +14,7 @@ from dfpg.commands.ladder import cluster_app, ladder, record_app
 from dfpg.commands.photographs import photographs
 from dfpg.commands.stages import stages
 from dfpg.commands.studies import studies
-from dfpg.core.errors import UserError, line_of
+from dfpg.core.errors import UserError, error_line
 from dfpg.core.installation import warn_of_other_copy
 from dfpg.core.terminal import accept_any_text, flush_output, print_error, say
 
@@ -269,7 +269,7 @@ OPENMP_SPIN = "20000"
 
 
 def main() -> None:
-    """Entry point: an error of :func:`dfpg.core.errors.line_of` becomes one line on stderr."""
+    """Entry point: an error of :func:`dfpg.core.errors.error_line` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
     accept_any_text()
     warn_of_other_copy()
@@ -286,7 +286,7 @@ def main() -> None:
         finally:
             flush_output()
     except Exception as error:
-        line = line_of(error)
+        line = error_line(error)
         if line is None:
             raise
         print_error(f"dfpg: {line}")

@@ -20,7 +20,7 @@ from dfpg.core.paths import TESTSETS
 from dfpg.core.seeds import generator
 from dfpg.data.testsets import TestSet, open_testset
 from dfpg.evaluation.per_image import read_per_image
-from dfpg.evaluation.restore import in_precision
+from dfpg.evaluation.restore import restore_in_precision
 from dfpg.evaluation.score import score_testsets
 from dfpg.methods.official import load_published
 from dfpg.methods.registry import build_method
@@ -67,7 +67,7 @@ def calibrate(config: Config, weights: Path, count: int, testsets: Path = TESTSE
         path = Path(folder) / "scores.csv"
         shown = TestSet(testset.sharp, testset.blurred, chosen)
         metrics = {metric.name: metric for metric in METRICS.values()}
-        restore = in_precision(method, device, "fp32")
+        restore = restore_in_precision(method, device, "fp32")
         score_testsets(config, RUN, restore, {PROTOCOL: shown}, metrics, path, str(device))
         scores = read_per_image(path)
     lines = [

@@ -19,6 +19,7 @@ from dfpg.core.files import atomic_write
 from dfpg.methods.base import Method
 from dfpg.methods.registry import build_restorer
 from dfpg.methods.weights import read_card
+from dfpg.pretrained.onnx_network import session_options
 
 OPSET = 17
 INPUT, OUTPUT = "blurred", "restored"
@@ -138,7 +139,7 @@ def _check(data: bytes, network: nn.Module, method: Method, free: bool, weights:
     shapes = [(1, side, side)]
     if free:
         shapes += [(3, side + step, side + 2 * step), (2, side + 3 * step, side)]
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     options.log_severity_level = 4  # a failure is raised, too
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     worst = 0.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfpg.commands.export import sharp_stem
-from dfpg.core.errors import UserError, printable
-from dfpg.core.listing import Listing, composed, list_images
+from dfpg.core.errors import UserError, escape_text
+from dfpg.core.listing import Listing, list_images, normalise_name
 
 # What codes of the compared methods put to the name of a restored image.
 SUFFIXES = ("_random", "_out3", "_deblur")
@@ -67,14 +67,20 @@ def match_images(restored: Path, sharp: Path, suffix: str | None = None) -> Matc
     """
     listings = {folder: list_images(folder, deep=False) for folder in (restored, sharp)}
     found, wanted = (_by_stem(listings[folder]) for folder in (restored, sharp))
-    remarks = [f"{printable(path)}: {listing.remark()}" for path, listing in listings.items()]
-    remarks = [line for line, part in zip(remarks, listings.values(), strict=True) if part.remark()]
+    remarks = [
+        f"{escape_text(path)}: {listing.describe_skipped()}" for path, listing in listings.items()
+    ]
+    remarks = [
+        line
+        for line, part in zip(remarks, listings.values(), strict=True)
+        if part.describe_skipped()
+    ]
     if suffix is not None:
-        rest = [stem for stem in found if not stem.endswith(composed(suffix))]
+        rest = [stem for stem in found if not stem.endswith(normalise_name(suffix))]
         if len(rest) == len(found):
             raise UserError(f"{restored}: no image has a name that ends with {suffix!r}")
         if rest:
-            remarks.append(f"{printable(restored)}: {len(rest)} without {suffix} passed over")
+            remarks.append(f"{escape_text(restored)}: {len(rest)} without {suffix} passed over")
     pairs, ways = [], Counter[str]()
     taken: dict[str, Path] = {}
     for stem, path in found.items():
@@ -110,7 +116,7 @@ def _strip_suffix(stem: str, wanted: Mapping[str, Path], suffix: str | None) -> 
     """A stem without what a code put to it, and by which suffix; the stem itself and nothing."""
     if suffix is None and (stem in wanted or sharp_stem(stem) in wanted):
         return stem, ""
-    for known in SUFFIXES if suffix is None else (composed(suffix),):
+    for known in SUFFIXES if suffix is None else (normalise_name(suffix),):
         name = stem.removesuffix(known)
         if name != stem and (name in wanted or sharp_stem(name) in wanted):
             return name, f"the suffix {known}"
@@ -120,9 +126,9 @@ def _strip_suffix(stem: str, wanted: Mapping[str, Path], suffix: str | None) -> 
 def _by_stem(listing: Listing) -> dict[str, Path]:
     """Images that lie in a folder itself, by the stems of their names."""
     found: dict[str, Path] = {}
-    for name in listing.required(_subfolder_hint(listing)):
+    for name in listing.require_images(_subfolder_hint(listing)):
         path = listing.folder / name
-        stem = composed(path.stem)
+        stem = normalise_name(path.stem)
         if stem in found:
             raise UserError(
                 f"{path}: {found[stem].name} has the same name without ending: remove one"

@@ -30,7 +30,7 @@ from dfpg.core.paths import ARTIFACTS
 from dfpg.data.faces.dataset import EMBEDDED, JOIN
 from dfpg.methods.registry import build_method
 from dfpg.stages.fetch import fetch
-from dfpg.stages.train import MADE_FROM, made_from
+from dfpg.stages.train import TRAINING_INPUTS, training_inputs
 
 
 def fetch_record(root: Path = Path()) -> str:
@@ -148,14 +148,14 @@ def enter_training(config: Config, root: Path, run: str, source: Path | None = N
         )
     folder = source or root / ARTIFACTS
     weights = folder / "weights" / f"{run}.safetensors"
-    path = folder / MADE_FROM / f"{run}.json"
+    path = folder / TRAINING_INPUTS / f"{run}.json"
     if not weights.exists() or not path.exists():
         raise UserError(f"{run}: no finished training in {folder}: `dfpg graph {run}` trains it")
-    here = made_from(config, run, build_method(config, run, prior=None))
+    here = training_inputs(config, run, build_method(config, run, prior=None))
     _compare(run, path, here | {"weights": sha256(weights)})
     if source is not None:
         made = [Path(path).relative_to(ARTIFACTS) for path in stages[stage].outputs]
-        for name in [*made, Path(MADE_FROM) / f"{run}.json"]:
+        for name in [*made, Path(TRAINING_INPUTS) / f"{run}.json"]:
             _copy(source / name, root / ARTIFACTS / name)
     dvc(root, "commit", "--quiet", "--force", stage)
 

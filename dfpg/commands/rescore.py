@@ -46,13 +46,13 @@ from dfpg.core.paths import ARTIFACTS, PRIORS, REFERENCES, TESTSETS
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.blur.kernels import build_kernels, load_kernels
-from dfpg.data.stratify import one_per_person
+from dfpg.data.stratify import pick_one_per_person
 from dfpg.data.testsets import MANIFEST, TestSet, open_testset
 from dfpg.evaluation.recognition.observe import build_recogniser
 from dfpg.evaluation.restore import load_restore
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.registry import build_metrics
-from dfpg.metrics.remembered import remember
+from dfpg.metrics.remembered import cache_features
 from dfpg.paper.rows import evaluation_protocols
 from dfpg.paper.tables import RECOGNITION, TABLES
 from dfpg.pretrained.vggface import WEIGHTS, load_prior
@@ -111,7 +111,7 @@ def choose_part(config: Config, protocol: str, index: pd.DataFrame) -> pd.DataFr
     chosen: list[int] = []
     for (subset, mode), rows in index.groupby(["subset", "mode"], sort=False):
         stream = generator(config.seed, "rescore", protocol, str(subset), str(mode))
-        chosen += one_per_person(rows, PART, stream)
+        chosen += pick_one_per_person(rows, PART, stream)
     return index.loc[sorted(chosen)]
 
 
@@ -167,7 +167,7 @@ def _score(config: Config, sets: Mapping[ProtocolName, TestSet]) -> None:
     if not total:
         return
     shutil.copytree(REFERENCES, OUT / "references", dirs_exist_ok=True)
-    metrics = remember(build_metrics(config, load_prior(PRIORS), device))
+    metrics = cache_features(build_metrics(config, load_prior(PRIORS), device))
     observe = build_recogniser(config)
     with torch.inference_mode(), Progress("rescore", total, "image") as progress:
         for name, protocols in waiting.items():

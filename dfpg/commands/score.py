@@ -15,7 +15,7 @@ from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, make_stratum, mean_inte
 from dfpg.commands.matching import ImagePair, Matching, match_images
 from dfpg.core.config import Config
 from dfpg.core.csv_files import to_csv
-from dfpg.core.errors import UserError, printable
+from dfpg.core.errors import UserError, escape_text
 from dfpg.core.files import read_image, write_text
 from dfpg.core.progress import Progress
 
@@ -66,7 +66,7 @@ def score(
         "",
         summarise(found.config, found.scores, found.metrics),
         "",
-        f"{printable(out)}: scores of every image",
+        f"{escape_text(out)}: scores of every image",
     ]
     return "\n".join(lines)
 
@@ -171,8 +171,8 @@ def score_pairs(
                 progress.advance(len(batch))
     names = pd.DataFrame(
         {
-            "restored": [printable(pair.restored.name) for pair in pairs],
-            "sharp": [printable(pair.sharp.name) for pair in pairs],
+            "restored": [escape_text(pair.restored.name) for pair in pairs],
+            "sharp": [escape_text(pair.sharp.name) for pair in pairs],
         }
     )
     return pd.concat([names, (pd.concat(frames).sort_index().round(6) + 0.0)], axis=1)

@@ -23,7 +23,7 @@ from dfpg.commands.export import INDEX, file_names
 from dfpg.core.config import Config, ProtocolName, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import FOLDER_NAME, atomic_folder, read_image, read_json, write_text
-from dfpg.core.listing import composed, list_images
+from dfpg.core.listing import list_images, normalise_name
 from dfpg.evaluation.per_image import KEYS, read_per_image
 from dfpg.paper.tables import (
     BASELINES,
@@ -139,9 +139,9 @@ def read_submission(testset: TestSet, protocol: ProtocolName, restored: Path) ->
     Raises:
         UserError: an image is missing, unreadable or of another size.
     """
-    found = {composed(file): restored / file for file in list_images(restored).images}
+    found = {normalise_name(file): restored / file for file in list_images(restored).images}
     names = file_names(protocol, testset.index)["blurred"].tolist()
-    absent = [name for name in names if composed(name) not in found]
+    absent = [name for name in names if normalise_name(name) not in found]
     if absent:
         raise UserError(
             f"{restored / absent[0]}: missing ({len(absent)} of {len(names)} are): paths and names "
@@ -150,7 +150,7 @@ def read_submission(testset: TestSet, protocol: ProtocolName, restored: Path) ->
     images = np.empty_like(testset.blurred)
     height, width = images.shape[1:3]
     for name, image in zip(names, testset.index["image"], strict=True):
-        pixels = read_image(found[composed(name)])
+        pixels = read_image(found[normalise_name(name)])
         if pixels.shape != (height, width, 3):
             raise UserError(
                 f"{restored / name}: {pixels.shape[1]} x {pixels.shape[0]} px instead of "

@@ -52,11 +52,11 @@ def write_checked(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     digest = hashlib.sha256(blank)
     digest.update(body)
     with atomic_write(path) as stream:
-        stream.write(_with_checksum(blank, BLANK, digest.hexdigest()))
+        stream.write(_replace_checksum(blank, BLANK, digest.hexdigest()))
         stream.write(body)
 
 
-def in_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors as they are stored where size matters: float32 in half precision.
 
     A tensor that would lose more than ``HALF_ERROR`` of its norm, because its values are too large
@@ -99,7 +99,7 @@ def read_facts(path: Path) -> tuple[Facts, bool]:
             raise DamagedError("no facts in its header") from error
         if checksum is None:
             return facts, False
-        digest = hashlib.sha256(start + _with_checksum(header, str(checksum), BLANK))
+        digest = hashlib.sha256(start + _replace_checksum(header, str(checksum), BLANK))
         hashlib.file_digest(file, lambda: digest)
     if digest.hexdigest() != checksum:
         raise DamagedError("checksum differs")
@@ -132,7 +132,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise DamagedError(str(error)) from error
 
 
-def _with_checksum(header: bytes, old: str, new: str) -> bytes:
+def _replace_checksum(header: bytes, old: str, new: str) -> bytes:
     """The header with another checksum in its place, which is the facts' last entry."""
     before, found, after = header.rpartition(old.encode())
     if not found or len(old) != len(new):

@@ -89,7 +89,7 @@ def digest(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def meaning(source: str) -> str:
+def strip_comments(source: str) -> str:
     """A Python source without comments, docstrings, blank lines and trailing spaces.
 
     The rest is kept as it is written, so that every Python version gives the same text.
@@ -170,5 +170,5 @@ def _resources(path: Path) -> set[Path]:
 def _digest(path: Path, changed: int) -> str:  # noqa: ARG001 (part of what is remembered)
     content = path.read_bytes()
     if path.suffix == ".py":
-        content = meaning(content.decode()).encode()
+        content = strip_comments(content.decode()).encode()
     return hashlib.sha256(content).hexdigest()

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dfpg.core.derived import NOMINAL_SIZES, REFERENCE_SIZE, sources
-from dfpg.core.errors import UserError, refused
+from dfpg.core.errors import UserError, file_error
 from dfpg.core.params_base import (
     MAX_SIDE,
     BatchSize,
@@ -114,11 +114,11 @@ __all__ = [
     "key_path",
     "load_config",
     "load_yaml",
-    "no_such_run",
     "parse_config",
     "protocol_name",
     "shorten",
     "sources",
+    "unknown_run",
     "validation_message",
 ]
 
@@ -161,7 +161,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run dfpg in the project's root") from error
     except OSError as error:
-        raise refused(path, "read", error) from error
+        raise file_error(path, "read", error) from error
     except RecursionError as error:
         raise UserError(f"{path}: not valid YAML (nested too deeply)") from error
     except (YAMLError, ValueError) as error:
@@ -202,10 +202,10 @@ def check_runs(config: Config, runs: Iterable[str], further: Sequence[str] = ())
     """
     for run in runs:
         if run not in config.runs:
-            raise no_such_run(f"{PARAMS}: runs.{run}", [*further, *config.runs])
+            raise unknown_run(f"{PARAMS}: runs.{run}", [*further, *config.runs])
 
 
-def no_such_run(where: str, known: Iterable[str]) -> UserError:
+def unknown_run(where: str, known: Iterable[str]) -> UserError:
     """What to raise where a run is named that does not exist.
 
     Args:

@@ -67,17 +67,17 @@ def resolve_precision(
     Raises:
         UserError: bf16 is asked for and the device cannot compute it.
     """
-    if requested == "bf16" and not _bf16(device, native=False):
+    if requested == "bf16" and not _supports_bf16(device, native=False):
         raise UserError(
             f"{parameter}: bf16 is not supported by this {device.type} device: "
             "set it to auto or fp32"
         )
     if requested == "auto":
-        return "bf16" if _bf16(device, native=True) else "fp32"
+        return "bf16" if _supports_bf16(device, native=True) else "fp32"
     return requested
 
 
-def _bf16(device: torch.device, native: bool) -> bool:
+def _supports_bf16(device: torch.device, native: bool) -> bool:
     """Whether the device computes bf16 at all, or (``native``) without emulation."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -26,23 +26,23 @@ class UserError(Exception):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        """Keep the message as :func:`printable` shows it: file names stand in it."""
-        super().__init__(printable(message))
+        """Keep the message as :func:`escape_text` shows it: file names stand in it."""
+        super().__init__(escape_text(message))
 
 
-def printable(text: object) -> str:
+def escape_text(text: object) -> str:
     r"""A name or a message as one line that a terminal shows as it is.
 
     Characters that would act on the terminal are written as Python writes them (``\x1b``), and so
     are the bytes of a file name that is not UTF-8.
     """
     return "".join(
-        escaped(character) if unicodedata.category(character) in UNSAFE else character
+        escape_character(character) if unicodedata.category(character) in UNSAFE else character
         for character in str(text)
     )
 
 
-def escaped(character: str) -> str:
+def escape_character(character: str) -> str:
     r"""A character as an escape in ASCII; a byte that is no character as ``\xff``."""
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # how Python holds an undecodable byte of a file name
@@ -70,7 +70,7 @@ def advice(error: OSError) -> str:
     return ADVICE.get(error.errno or 0, "look at the disk and its permissions, then run again")
 
 
-def refused(path: Path, action: str, error: OSError, state: str = "") -> UserError:
+def file_error(path: Path, action: str, error: OSError, state: str = "") -> UserError:
     """What to raise where the system refuses an action on a path that is known.
 
     Args:
@@ -89,7 +89,7 @@ def os_error_line(error: OSError) -> str:
     named = error.filename2 or error.filename
     where = os.fsdecode(named) if isinstance(named, str | bytes | Path) else "input or output"
     reason = error.strerror or error or type(error).__name__
-    return printable(f"{where}: {reason}: {advice(error)}")
+    return escape_text(f"{where}: {reason}: {advice(error)}")
 
 
 # What NumPy, PyTorch (CPU and GPU), OpenCV, ONNX Runtime and C++ say where memory is lacking.
@@ -114,7 +114,7 @@ def requested_memory(error: BaseException) -> str:
     return f", {found[1]} asked for" if found else ""
 
 
-def line_of(error: BaseException) -> str | None:
+def error_line(error: BaseException) -> str | None:
     """What a command says instead of a traceback; None where the fault is the program's own."""
     if isinstance(error, UserError):
         return str(error)
@@ -133,7 +133,7 @@ def no_utf8_line(error: UnicodeEncodeError) -> str:
     """One line for a file name whose bytes are no UTF-8, where text was to be made of it."""
     before = error.object[: error.start].rpartition("\n")[2][-40:]
     after = error.object[error.start :].partition("\n")[0][:40]
-    return f"{printable(before + after)}: its name is not UTF-8: rename it"
+    return f"{escape_text(before + after)}: its name is not UTF-8: rename it"
 
 
 _NO_LIBRARY = "cannot open shared object file"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dfpg.core.errors import UserError, lacks_memory, refused
+from dfpg.core.errors import UserError, file_error, lacks_memory
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -46,12 +46,12 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     Raises:
         UserError: the file system refuses the write (full, read-only, no permission).
     """
-    temporary = path.parent / f".{_shortened(path.name)}.{secrets.token_hex(4)}.tmp"
+    temporary = path.parent / f".{_shorten_name(path.name)}.{secrets.token_hex(4)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
-        raise refused(path, "write", error) from error
+        raise file_error(path, "write", error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -59,13 +59,13 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
             _sync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise refused(path, "write", error, "the file is as it was before") from error
+        raise file_error(path, "write", error, "the file is as it was before") from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path)
 
 
-def _shortened(name: str) -> str:
+def _shorten_name(name: str) -> str:
     """The start of a name, so that what is put to it fits into a file name."""
     return os.fsdecode(os.fsencode(name)[:NAME_BYTES])
 
@@ -109,7 +109,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
-        raise refused(target, "write", error) from error
+        raise file_error(target, "write", error) from error
     with folder as name:
         new = Path(name) / "new"
         yield new
@@ -124,7 +124,7 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
-def in_home(path: Path) -> Path:
+def expand_home(path: Path) -> Path:
     """The path with ``~`` as the user's home; as it is for a user without one."""
     try:
         return path.expanduser()
@@ -177,7 +177,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         if lacks_memory(error):
             raise
         if isinstance(error, OSError) and error.strerror:
-            raise refused(path, "read", error) from error
+            raise file_error(path, "read", error) from error
         raise UserError(f"{path}: damaged image ({error}): replace the file") from error
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from dfpg.core.errors import UserError, printable, refused
+from dfpg.core.errors import UserError, escape_text, file_error
 from dfpg.core.files import IMAGE_FORMATS, SUFFIXES
 
 FEW = 5  # files that are named one by one
@@ -42,16 +42,16 @@ class Listing:
     folders: tuple[str, ...]
     skipped: int
 
-    def remark(self) -> str:
+    def describe_skipped(self) -> str:
         """What was passed over, as one line; empty if nothing was."""
         parts = []
         if self.others:
-            parts.append(f"other files, not read: {named(self.others)}")
+            parts.append(f"other files, not read: {describe_names(self.others)}")
         if self.skipped:
             parts.append(f"skipped: {self.skipped} hidden or left by the system")
         return "; ".join(parts)
 
-    def required(self, what: str) -> tuple[str, ...]:
+    def require_images(self, what: str) -> tuple[str, ...]:
         """The images, one at least.
 
         Args:
@@ -62,7 +62,7 @@ class Listing:
         """
         if self.images:
             return self.images
-        remark = f" ({self.remark()})" if self.remark() else ""
+        remark = f" ({self.describe_skipped()})" if self.describe_skipped() else ""
         formats = ", ".join(IMAGE_FORMATS)
         raise UserError(f"{self.folder}: no images of {formats} in it: {what}{remark}")
 
@@ -119,7 +119,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, bool, bool]]:
     except FileNotFoundError as error:
         raise UserError(f"{folder}: no such folder") from error
     except OSError as error:
-        raise refused(folder, "list", error) from error
+        raise file_error(folder, "list", error) from error
 
 
 def _holds(test: Callable[[], bool]) -> bool:
@@ -130,14 +130,14 @@ def _holds(test: Callable[[], bool]) -> bool:
         return False
 
 
-def named(files: Sequence[str]) -> str:
+def describe_names(files: Sequence[str]) -> str:
     """Files by their names where they are few, else how many have each ending (``12 .txt``)."""
     if len(files) <= FEW:
-        return ", ".join(printable(file) for file in files)
+        return ", ".join(escape_text(file) for file in files)
     counts = Counter(PurePath(file).suffix.lower() or "without an ending" for file in files)
-    return ", ".join(f"{count} {printable(ending)}" for ending, count in sorted(counts.items()))
+    return ", ".join(f"{count} {escape_text(ending)}" for ending, count in sorted(counts.items()))
 
 
-def composed(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A name in Unicode's composed form (NFC): macOS writes ``é`` as two characters."""
     return unicodedata.normalize("NFC", name)

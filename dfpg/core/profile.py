@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from ruamel.yaml import YAML
 
-from dfpg.core.config import PARAMS, Config, FaceSource, load_yaml, no_such_run, parse_config
+from dfpg.core.config import PARAMS, Config, FaceSource, load_yaml, parse_config, unknown_run
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.installation import refuse_other_copy
@@ -288,7 +288,7 @@ def _set_weights(values: Any, given: str, verb: str = "set") -> str:
     if not run or not place:
         raise UserError(f"--weights {given}: write RUN=FILE or RUN=FOLDER")
     if run not in values["runs"]:
-        raise no_such_run(f"--weights {given}: runs.{run}", values["runs"])
+        raise unknown_run(f"--weights {given}: runs.{run}", values["runs"])
     values["runs"][run]["weights"] = place
     return f"{verb}: runs.{run}.weights <- {place}"
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from dfpg.core.errors import printable
+from dfpg.core.errors import escape_text
 
 LINE_INTERVAL_S = 10.0
 
@@ -68,7 +68,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line on stderr without breaking the bar; file names may stand in it."""
-        self._bar.write(printable(line), file=sys.stderr)
+        self._bar.write(escape_text(line), file=sys.stderr)
 
     def __enter__(self) -> Progress:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 # Metrics: old name -> new one.
@@ -18,6 +19,111 @@ KEYS = {
 }
 # Choices in params.yaml: old word -> new one.
 CHOICES = {"lab": "authors"}
+# Functions and classes that a method's file may import: module -> old name -> new one.
+NAMES = {
+    "dfpg.core.errors": {
+        "printable": "escape_text",
+        "escaped": "escape_character",
+        "refused": "file_error",
+        "line_of": "error_line",
+    },
+    "dfpg.core.files": {
+        "in_home": "expand_home",
+    },
+    "dfpg.core.checked": {
+        "in_half": "to_half",
+    },
+    "dfpg.core.closure": {
+        "meaning": "strip_comments",
+    },
+    "dfpg.core.config": {
+        "no_such_run": "unknown_run",
+    },
+    "dfpg.core.listing": {
+        "named": "describe_names",
+        "composed": "normalise_name",
+    },
+    "dfpg.core.markdown": {
+        "escape": "escape_cell",
+    },
+    "dfpg.methods.initialise": {
+        "frozen": "freeze",
+        "orthonormal_ends": "set_orthonormal_ends",
+    },
+    "dfpg.methods.dfpgnet": {
+        "watched_transforms": "watch_transforms",
+    },
+    "dfpg.methods.lee2020": {
+        "masked": "mask_images",
+    },
+    "dfpg.methods.li2020": {
+        "resized": "resize",
+        "halved": "image_pyramid",
+    },
+    "dfpg.methods.official": {
+        "renamed": "rename_tensor",
+        "counted": "count_numbers",
+        "length_in": "axis_length",
+        "matched": "match_state",
+    },
+    "dfpg.methods.wang2021": {
+        "resized": "resize",
+        "scaled": "resample",
+        "leaky": "leaky_relu",
+        "unit": "unit_rms",
+    },
+    "dfpg.methods.xia2019": {
+        "down": "downsample",
+        "up": "upsample",
+    },
+    "dfpg.methods.yasarla2020": {
+        "plain": "plain_block",
+        "wide": "wide_block",
+        "dilated": "dilated_block",
+        "half": "subsample",
+        "leaky": "leaky_relu",
+        "double_smoothly": "double_bilinear",
+    },
+    "dfpg.pretrained.assets.convert": {
+        "verbatim": "sole_member",
+    },
+    "dfpg.pretrained.parsing": {
+        "mirrored": "swap_sides",
+        "sided": "assign_sides",
+    },
+    "dfpg.pretrained.vggface": {
+        "canonical": "to_canonical",
+    },
+    "dfpg.data.augmentation": {
+        "places": "sampling_grid",
+    },
+    "dfpg.data.faces.dataset": {
+        "reframed": "reframe",
+        "joined": "join_sets",
+    },
+    "dfpg.data.faces.duplicates": {
+        "alike": "are_alike",
+        "grouped": "group_alike",
+    },
+    "dfpg.data.faces.selection": {
+        "Verdict": "Outcome",
+        "turn": "head_turn",
+    },
+    "dfpg.data.faces.source": {
+        "Framed": "FramedFace",
+    },
+    "dfpg.data.faces.helen": {
+        "widened": "widen",
+        "reflected": "crop_with_reflection",
+    },
+    "dfpg.data.stratify": {
+        "lightest": "pick_least_loaded",
+        "one_per_person": "pick_one_per_person",
+    },
+}
+# Methods of a method's class that another class may override: old name -> new one.
+HOOKS = {"judged": "discriminator_input"}
+_NO_NAME = re.compile(r"cannot import name '(\w+)'")
 
 
 def old_column(name: str, present: Collection[str]) -> str | None:
@@ -40,3 +146,19 @@ def unknown_metric(name: str, known: Collection[str]) -> str:
     if new in known:
         return f"metric {name!r} is now {new!r}"
     return f"metric {name!r} is now {new!r}, which `dfpg score` gives; of two images alone {choice}"
+
+
+def renamed_import(error: ImportError) -> str | None:
+    """What an import that failed asks for by its old name; None where it is something else."""
+    found = _NO_NAME.match(str(error))
+    old = found[1] if found else ""
+    new = NAMES.get(error.name or "", {}).get(old)
+    return f"{old!r} of {error.name} is now {new!r}" if new else None
+
+
+def renamed_hook(method: type) -> str | None:
+    """The method that a class overrides by its old name; None where it overrides none such."""
+    for old, new in HOOKS.items():
+        if old in vars(method) and hasattr(method, new):
+            return f"{method.__name__}.{old} is now {new!r}"
+    return None

@@ -56,7 +56,7 @@ class Schedule(Frozen):
     drops: Annotated[tuple[Drop, ...], Field(min_length=1, max_length=100, strict=False)] = ()
 
     @model_validator(mode="after")
-    def _fitting(self) -> Self:
+    def _check_shape(self) -> Self:
         """Refuse a setting that its shape does not use, and one that it lacks."""
         if strange := sorted(self.model_fields_set - USED[self.shape] - {"shape"}):
             raise ValueError(f"{', '.join(strange)} means nothing where shape is {self.shape}")

@@ -10,7 +10,7 @@ import unicodedata
 from contextlib import suppress
 from typing import TextIO
 
-from dfpg.core.errors import escaped, printable
+from dfpg.core.errors import escape_character, escape_text
 
 ERRORS = "dfpg.plain"
 PLAIN = {
@@ -44,7 +44,7 @@ def to_ascii(text: str) -> str:
     shown = []
     for character in text:
         if 0xDC80 <= ord(character) <= 0xDCFF:  # how Python keeps such a byte
-            shown.append(escaped(character))
+            shown.append(escape_character(character))
             continue
         letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
         shown.append(PLAIN.get(character) or letters or "?")
@@ -82,14 +82,14 @@ def flush_output() -> None:
 
 
 def say(text: str) -> None:
-    """Print what a command found on stdout, its lines as :func:`printable` shows them."""
-    print("\n".join(map(printable, text.split("\n"))), flush=True)
+    """Print what a command found on stdout, its lines as :func:`escape_text` shows them."""
+    print("\n".join(map(escape_text, text.split("\n"))), flush=True)
 
 
 def print_error(line: str) -> None:
-    """Print a line on stderr, if it can be written, as :func:`printable` shows it."""
+    """Print a line on stderr, if it can be written, as :func:`escape_text` shows it."""
     try:
-        print(printable(line), file=sys.stderr, flush=True)
+        print(escape_text(line), file=sys.stderr, flush=True)
     except OSError:
         _drop(sys.stderr)
 

@@ -53,19 +53,19 @@ def face_views(
             for array in geometry(draws, crop, augmentation)
         )
     images = pictures.permute(0, 3, 1, 2).to(torch.float32) / 255
-    grid = places(matrix, factor * size) * crop + offset
+    grid = sampling_grid(matrix, factor * size) * crop + offset
     # Places beyond the picture lie outside the crop: the mask below blackens them.
     views = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
     views = F.avg_pool2d(views, factor)
     if draws is not None and augmentation.color_jitter:
         views = color_jitter(views, draws[:, 4:], augmentation.color_jitter)
     if draws is not None and augmentation.rotation:
-        margin = (1 - places(matrix, size).abs()) * size / 2  # px to the crop's edges
+        margin = (1 - sampling_grid(matrix, size).abs()) * size / 2  # px to the crop's edges
         views = views * (margin + 0.5).clamp(0, 1).prod(-1).unsqueeze(1)
     return views * 2 - 1
 
 
-def places(matrix: Tensor, side: int) -> Tensor:
+def sampling_grid(matrix: Tensor, side: int) -> Tensor:
     """Where in the crop each pixel lies: matrices [N, 2, 2] -> (x, y) [N, side, side, 2]."""
     line = (2 * torch.arange(side, device=matrix.device) + 1) / side - 1
     y, x = torch.meshgrid(line, line, indexing="ij")

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.core.config import Augmentation
-from dfpg.data.augmentation import DRAWS, geometry, places
-from dfpg.pretrained.parsing import mirrored
+from dfpg.data.augmentation import DRAWS, geometry, sampling_grid
+from dfpg.pretrained.parsing import swap_sides
 
 
 def label_views(
@@ -37,8 +37,8 @@ def label_views(
         draws = rng.random((count, DRAWS))
         arrays = geometry(draws, crop, augmentation)
         matrix, offset = (torch.from_numpy(array.astype(np.float32)).to(device) for array in arrays)
-    within = places(matrix, size)
-    maps = torch.where(torch.linalg.det(matrix).reshape(-1, 1, 1) < 0, mirrored(labels), labels)
+    within = sampling_grid(matrix, size)
+    maps = torch.where(torch.linalg.det(matrix).reshape(-1, 1, 1) < 0, swap_sides(labels), labels)
     views = F.grid_sample(
         maps.unsqueeze(1).to(torch.float32),
         within * crop + offset,

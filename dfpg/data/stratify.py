@@ -109,14 +109,14 @@ def choose_pairs(
         if not candidates.any():
             candidates = open_faces
         per_person = np.bincount(owner, used[size].sum(1), minlength=len(names))
-        face = lightest(candidates, stream, per_person[owner], used.sum((0, 2)))
-        kernel = lightest(used[size, face] == 0, stream, used[size].sum(0))
+        face = pick_least_loaded(candidates, stream, per_person[owner], used.sum((0, 2)))
+        kernel = pick_least_loaded(used[size, face] == 0, stream, used[size].sum(0))
         used[size, face, kernel] = 1
         waiting[owner[face]] = False
     return [Pair(NOMINAL_SIZES[s], f, k) for s, f, k in np.argwhere(used).tolist()]
 
 
-def lightest(
+def pick_least_loaded(
     candidates: NDArray[np.bool_], stream: np.random.Generator, *loads: NDArray[np.number]
 ) -> int:
     """Candidate with the least load, by the first load first; ties are drawn."""
@@ -149,7 +149,7 @@ def first_kernel(config: Config, protocol: ProtocolName, subset: int) -> int:
     return first
 
 
-def one_per_person(rows: pd.DataFrame, people: int, stream: np.random.Generator) -> list[int]:
+def pick_one_per_person(rows: pd.DataFrame, people: int, stream: np.random.Generator) -> list[int]:
     """Labels of rows of a test set's index: one of each of ``people`` people, sizes spread evenly.
 
     People are drawn; each gives the image whose nominal kernel size there is least of yet.

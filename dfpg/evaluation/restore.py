@@ -21,14 +21,14 @@ def load_restore(config: Config, weights: Path, device: torch.device) -> Restore
     """``restore`` of a trained method, in ``evaluation.precision``.
 
     Raises:
-        UserError: as :func:`restoring_precision` and
+        UserError: as :func:`evaluation_precision` and
             :func:`dfpg.methods.registry.build_restorer`.
     """
-    precision = restoring_precision(config, device)
-    return in_precision(build_restorer(weights, device), device, precision)
+    precision = evaluation_precision(config, device)
+    return restore_in_precision(build_restorer(weights, device), device, precision)
 
 
-def restoring_precision(config: Config, device: torch.device) -> Precision:
+def evaluation_precision(config: Config, device: torch.device) -> Precision:
     """What ``evaluation.precision`` means on a device; ``auto`` as in training.
 
     Raises:
@@ -37,7 +37,7 @@ def restoring_precision(config: Config, device: torch.device) -> Precision:
     return resolve_precision(config.evaluation.precision, device, "evaluation.precision")
 
 
-def in_precision(method: Method, device: torch.device, precision: Precision) -> Restore:
+def restore_in_precision(method: Method, device: torch.device, precision: Precision) -> Restore:
     """``method.restore`` with its forward pass in ``precision``: bf16 is by autocast.
 
     Args:

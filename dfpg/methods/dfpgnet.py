@@ -26,9 +26,16 @@ from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.blocks import SFT, SLOPE, SSFT, ChannelAttention, ResBlock, ResGroup
 from dfpg.methods.card import Contract, Recipe, System
-from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
+from dfpg.methods.initialise import freeze, initialise, set_orthonormal_ends, zero
 from dfpg.methods.measures import correlation, cosine
-from dfpg.methods.official import RES_BLOCK, Rule, counted, length_in, load_one_file, read_state
+from dfpg.methods.official import (
+    RES_BLOCK,
+    Rule,
+    axis_length,
+    count_numbers,
+    load_one_file,
+    read_state,
+)
 
 PRIOR_CHANNELS = (64, 128, 256)  # of P_1, P_2, P_3: the prior network's, whatever our width
 PERCEPTUAL_TAP = "conv3_2"  # before its ReLU; assumed: as in MSPL-GAN
@@ -198,15 +205,15 @@ class Generator(nn.Module):
         e2 = self.en2(self.down1(e1))
         e3 = self.en3(self.down2(e2))
         prior = [stream(e) for stream, e in zip(self.prior, (e1, e2, e3), strict=False)]
-        d1 = self.de1(self._fused(2, self.middle(e3), prior))
-        d2 = self.de2(self._fused(1, self.up1(d1), prior))
-        d0 = self.de3(self._fused(0, self.up2(d2), prior))
+        d1 = self.de1(self._fuse(2, self.middle(e3), prior))
+        d2 = self.de2(self._fuse(1, self.up1(d1), prior))
+        d0 = self.de3(self._fuse(0, self.up2(d2), prior))
         image = self.to_rgb(d0 + e0)
         if self.output == "tanh":
             image = torch.tanh(image)
         return Restored(image, [p(x) for p, x in zip(self.project, prior, strict=True)])
 
-    def _fused(self, level: int, feature: Tensor, prior: list[Tensor]) -> Tensor:
+    def _fuse(self, level: int, feature: Tensor, prior: list[Tensor]) -> Tensor:
         if not prior:
             return feature
         out: Tensor = self.fuse[level](feature, prior[level])
@@ -238,7 +245,7 @@ class Generator(nn.Module):
             elif isinstance(module, Add):
                 adds = 8.0  # each group doubles: en1, the prior group, de3
         zero(self.up2)
-        orthonormal_ends(self.from_rgb, self.to_rgb, seed, share=1 / (1 + adds))
+        set_orthonormal_ends(self.from_rgb, self.to_rgb, seed, share=1 / (1 + adds))
 
 
 class Discriminator(nn.Module):
@@ -292,12 +299,12 @@ class Discriminator(nn.Module):
 
 
 @contextmanager
-def watched_transforms(generator: Generator) -> Iterator[dict[str, Tensor]]:
+def watch_transforms(generator: Generator) -> Iterator[dict[str, Tensor]]:
     """``transform_spread`` [N] of every SSFT and SFT that is used meanwhile, by its name."""
     found: dict[str, Tensor] = {}
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def look(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        def record_spread(module: nn.Module, given: tuple[Tensor, ...]) -> None:
             feature, condition = given[0], given[-1]
             transform = cast(SFT, module)
             scale, shift = transform.scale(condition), transform.shift(condition)
@@ -305,7 +312,7 @@ def watched_transforms(generator: Generator) -> Iterator[dict[str, Tensor]]:
             spreads = [part.std(dim=(2, 3)).mean(dim=1) for part in (scale, shift)]
             found[f"transform_spread.{name}"] = torch.hypot(spreads[0], spreads[1] / size)
 
-        return look
+        return record_spread
 
     handles = []
     for level, (stream, fuse) in enumerate(zip(generator.prior, generator.fuse, strict=True), 1):
@@ -432,7 +439,7 @@ class DFPGNet(Method):
     ) -> tuple[Tensor, Tensor]:
         """Logits of D(P) and D(P-hat), [N, 1, h, w] each."""
         # No layer mixes the images of a batch: one pass over both is two passes.
-        pairs = zip(self.judged(target), self.judged(prior), strict=True)
+        pairs = zip(self.discriminator_input(target), self.discriminator_input(prior), strict=True)
         both = [torch.cat([real, fake.float()]) for real, fake in pairs]
         real, fake = self.networks[name](both).float().chunk(2)
         return real, fake
@@ -459,7 +466,7 @@ class DFPGNet(Method):
         generator = cast(Generator, self.networks["generator"])
         if not len(generator.prior) or self.setting.prior is None:
             return {}
-        with watched_transforms(generator) as found:
+        with watch_transforms(generator) as found:
             restored: Restored = generator(batch.blurred)
         target, plain = self.target_prior(batch.sharp), self.target_prior(batch.blurred)
         for level, (made, truth, blurred) in enumerate(
@@ -490,9 +497,12 @@ class DFPGNet(Method):
             parts["perceptual"] = (options.lambda_perceptual, self._perceptual(batch, restored))
         predicted = restored.prior
         if variant.discriminator != "none":
-            predicted, target = self.judged(predicted), self.judged(target)
+            predicted, target = (
+                self.discriminator_input(predicted),
+                self.discriminator_input(target),
+            )
             discriminator = self.networks["discriminator"]
-            with frozen(discriminator):
+            with freeze(discriminator):
                 adversarial = losses.adversarial_loss(discriminator(predicted))
             parts["adversarial"] = (options.lambda_adversarial, adversarial)
         if variant.weighted_prior or (variant.prior_stream and options.unweighted_prior):
@@ -511,8 +521,8 @@ class DFPGNet(Method):
         features = self._features(sharp, self.setting.prior_taps, self.setting.prior_input)
         return losses.unit_scale(features) if self.options.prior_scale == "rms" else features
 
-    def judged(self, prior: list[Tensor]) -> list[Tensor]:
-        """What D and its channel attention see of P or P-hat (assumed).
+    def discriminator_input(self, prior: list[Tensor]) -> list[Tensor]:
+        """Input of D and of its channel attention, made of P or P-hat (assumed).
 
         With ``discriminator_input: same_scale`` every level of both has root mean square 1. The
         paper gives D both as they are (``raw``), and never says how large they are: the prior loss
@@ -524,15 +534,15 @@ class DFPGNet(Method):
     def _prior_loss(self, predicted: list[Tensor], target: list[Tensor]) -> Tensor:
         """Eq. 9, with channel weights where the variant has them.
 
-        The channel attention sees what it was trained on: ``judged`` features. Without it the loss
-        is blind to their size.
+        The channel attention gets what it was trained on: :meth:`discriminator_input`. Without it
+        the loss is blind to the size of the features.
         """
         reduction = self.options.prior_reduction
         if not self.variant.weighted_prior:
             return losses.prior_loss(predicted, target, None, reduction)
         discriminators = self._discriminators()
         own = discriminators.get("attention_discriminator", discriminators["discriminator"])
-        with frozen(own):
+        with freeze(own):
             return losses.prior_loss(predicted, target, list(own.attention), reduction)
 
     def _perceptual(self, batch: Batch, restored: Restored) -> Tensor:
@@ -552,9 +562,9 @@ class DFPGNet(Method):
         state = read_state(path, ACCEPTED)
         return {
             "variant": "b6",
-            "width": length_in(path, state, "from_rgb.weight", 0, ACCEPTED),
-            "blocks": counted(state, r"en1\.0\.main\.(\d+)\."),
-            "prior_blocks": counted(state, r"vggf1\.1\.main\.(\d+)\."),
+            "width": axis_length(path, state, "from_rgb.weight", 0, ACCEPTED),
+            "blocks": count_numbers(state, r"en1\.0\.main\.(\d+)\."),
+            "prior_blocks": count_numbers(state, r"vggf1\.1\.main\.(\d+)\."),
             "init": "released",
             "output": "tanh",
         }

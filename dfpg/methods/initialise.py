@@ -12,7 +12,7 @@ from dfpg.core.seeds import derive_seed
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
+def freeze(network: nn.Module) -> Iterator[None]:
     """Losses built inside give no gradient to the network's parameters, only to its inputs."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     for parameter in parameters:
@@ -46,7 +46,7 @@ def zero(layer: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
-def orthonormal_ends(first: nn.Conv2d, last: nn.Conv2d, seed: int, share: float = 1.0) -> None:
+def set_orthonormal_ends(first: nn.Conv2d, last: nn.Conv2d, seed: int, share: float = 1.0) -> None:
     """Make ``last(first(x)) = share * x``: orthonormal columns in the centre tap, then transposed.
 
     Args:

@@ -24,8 +24,15 @@ from dfpg.methods.base import Method, Phase, PriorFeatures, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ResBlock
 from dfpg.methods.card import Contract, Recipe, System
-from dfpg.methods.initialise import frozen, initialise, orthonormal_ends, zero
-from dfpg.methods.official import RES_BLOCK, Rule, counted, length_in, load_one_file, read_state
+from dfpg.methods.initialise import freeze, initialise, set_orthonormal_ends, zero
+from dfpg.methods.official import (
+    RES_BLOCK,
+    Rule,
+    axis_length,
+    count_numbers,
+    load_one_file,
+    read_state,
+)
 from dfpg.pretrained.parsing import FOUR, one_hot, to_four
 
 STAGES = 4  # skin, hair, inner parts, the whole image
@@ -131,7 +138,7 @@ class Generator(nn.Module):
             elif isinstance(module, UNet):
                 zero(module.up2)
         for to_rgb in self.to_rgb:
-            orthonormal_ends(self.from_rgb, cast(nn.Conv2d, to_rgb), seed)
+            set_orthonormal_ends(self.from_rgb, cast(nn.Conv2d, to_rgb), seed)
 
 
 class Discriminator(nn.Module):
@@ -271,7 +278,7 @@ class Lee2020(Method):
         if "discriminator" not in self.networks:
             raise ValueError(f"{self.name} was built for inference: it has no prior network")
         masks = one_hot(to_four(cast(LabelledBatch, batch).labels), len(FOUR))
-        truth, restored = masked([batch.sharp] * STAGES, masks), masked(images, masks)
+        truth, restored = mask_images([batch.sharp] * STAGES, masks), mask_images(images, masks)
         discriminator = self.networks["discriminator"]
         # No layer mixes the images of a batch: one pass over both is two passes.
         pairs = zip(truth, restored, strict=True)
@@ -291,11 +298,11 @@ class Lee2020(Method):
         pairs = zip(restored, truth, strict=True)
         pixel = torch.stack([losses.pixel_loss(image, goal) for image, goal in pairs]).sum()
         # The released code detaches its outputs from both other terms, so that L1 alone trains it.
-        judged = [x.detach() for x in restored] if self.options.released_detach else restored
+        fakes = [x.detach() for x in restored] if self.options.released_detach else restored
         discriminator = self.networks["discriminator"]
-        with frozen(discriminator):
-            adversarial = losses.adversarial_loss(discriminator(judged))
-        perceptual = self._perceptual(judged[-1], truth[-1])
+        with freeze(discriminator):
+            adversarial = losses.adversarial_loss(discriminator(fakes))
+        perceptual = self._perceptual(fakes[-1], truth[-1])
         return {
             "pixel": (1.0, pixel),
             "adversarial": (self.options.lambda_adversarial, adversarial),
@@ -313,9 +320,9 @@ class Lee2020(Method):
         """Width and numbers of blocks; the start is that of an output with tanh."""
         state = read_state(path, ACCEPTED)
         return {
-            "width": length_in(path, state, "from_rgb.weight", 0, ACCEPTED),
-            "blocks": counted(state, r"net0\.en1\.(\d+)\."),
-            "middle_blocks": counted(state, r"net0\.middle\.(\d+)\."),
+            "width": axis_length(path, state, "from_rgb.weight", 0, ACCEPTED),
+            "blocks": count_numbers(state, r"net0\.en1\.(\d+)\."),
+            "middle_blocks": count_numbers(state, r"net0\.middle\.(\d+)\."),
             "init": "released",
             "output": "tanh",
         }
@@ -329,7 +336,7 @@ class Lee2020(Method):
         load_one_file(self, path, NAMES, ACCEPTED, output="tanh")
 
 
-def masked(images: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
+def mask_images(images: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
     """The first three images where their class is, grey (0) elsewhere; the last as it is, float32.
 
     Args:

@@ -31,7 +31,7 @@ from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, System
-from dfpg.methods.initialise import frozen, initialise, zero
+from dfpg.methods.initialise import freeze, initialise, zero
 from dfpg.methods.measures import own_degradation_gain
 from dfpg.pretrained.vggface import SHAPES, PriorNetwork
 
@@ -260,7 +260,7 @@ class Generator(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Picture [N, 3, size, size]."""
-        image = resized(blurred, (self.size, self.size))
+        image = resize(blurred, (self.size, self.size))
         with torch.no_grad():
             features = self.features(image)
         done = [transfer(x) for transfer, x in zip(self.transfers, features, strict=True)]
@@ -342,12 +342,12 @@ class Li2020(Method):
         generator.attach(prior if isinstance(prior, PriorNetwork) else random_trunk(setting.seed))
         self.networks["generator"] = generator
         if options.objective == "native" and prior is not None:
-            judges = nn.ModuleList(
+            discriminators = nn.ModuleList(
                 Discriminator(options.discriminator_width) for _ in options.lambda_adversarial
             )
-            initialise(judges, setting.seed, scale=1.0)
-            normalise_spectra([judges], setting.seed)
-            self.networks["discriminator"] = judges
+            initialise(discriminators, setting.seed, scale=1.0)
+            normalise_spectra([discriminators], setting.seed)
+            self.networks["discriminator"] = discriminators
 
     @classmethod
     def needs_prior(cls, _options: Li2020Options) -> bool:
@@ -367,7 +367,7 @@ class Li2020(Method):
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image of the input's size."""
         height, width = blurred.shape[-2:]
-        return resized(self.networks["generator"](blurred), (height, width))
+        return resize(self.networks["generator"](blurred), (height, width))
 
     def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
         """What it gains on faces degraded as in its training."""
@@ -376,7 +376,7 @@ class Li2020(Method):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """At first the dictionaries see the sharp faces; then always D and G."""
         generator = cast(Generator, self.networks["generator"])
-        sharp = resized(batch.sharp, (generator.size, generator.size))
+        sharp = resize(batch.sharp, (generator.size, generator.size))
         with torch.no_grad():
             truth = generator.features(sharp)
         if int(generator.step) < self.options.dictionary_steps:
@@ -388,19 +388,29 @@ class Li2020(Method):
             loss = losses.pixel_loss(fake, sharp)
             yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
-        judges = cast(nn.ModuleList, self.networks["discriminator"])
+        discriminators = cast(nn.ModuleList, self.networks["discriminator"])
         hinge = torch.stack(
             [
-                F.relu(1 - judge(real)).mean() + F.relu(1 + judge(false)).mean()
-                for judge, real, false in zip(
-                    judges, halved(sharp, judges), halved(fake.detach(), judges), strict=True
+                F.relu(1 - discriminator(real)).mean() + F.relu(1 + discriminator(false)).mean()
+                for discriminator, real, false in zip(
+                    discriminators,
+                    image_pyramid(sharp, discriminators),
+                    image_pyramid(fake.detach(), discriminators),
+                    strict=True,
                 )
             ]
         ).sum()
         yield Phase.of("discriminator", {"d_hinge": (1.0, hinge)})
-        with frozen(judges):
-            scales = zip(self.options.lambda_adversarial, judges, halved(fake, judges), strict=True)
-            adversarial = torch.stack([-w * judge(x).mean() for w, judge, x in scales]).sum()
+        with freeze(discriminators):
+            scales = zip(
+                self.options.lambda_adversarial,
+                discriminators,
+                image_pyramid(fake, discriminators),
+                strict=True,
+            )
+            adversarial = torch.stack(
+                [-w * discriminator(x).mean() for w, discriminator, x in scales]
+            ).sum()
         found = generator.features(fake)
         levels = zip(self.options.lambda_perceptual, found, truth, strict=True)
         parts = {
@@ -415,14 +425,16 @@ class Li2020(Method):
         if "discriminator" not in self.networks:
             return None
         generator = cast(Generator, self.networks["generator"])
-        judges = cast(nn.ModuleList, self.networks["discriminator"])
+        discriminators = cast(nn.ModuleList, self.networks["discriminator"])
         size = (generator.size, generator.size)
-        images = (resized(batch.sharp, size), generator(batch.blurred))
+        images = (resize(batch.sharp, size), generator(batch.blurred))
         real, fake = (
             torch.stack(
                 [
-                    judge(image).mean(dim=(1, 2, 3))
-                    for judge, image in zip(judges, halved(whole, judges), strict=True)
+                    discriminator(image).mean(dim=(1, 2, 3))
+                    for discriminator, image in zip(
+                        discriminators, image_pyramid(whole, discriminators), strict=True
+                    )
                 ]
             ).sum(dim=0)
             for whole in images
@@ -442,16 +454,16 @@ class Li2020(Method):
         )
 
 
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bicubic, antialiased; unchanged where the size fits."""
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image.float(), size, mode="bicubic", antialias=True)
 
 
-def halved(image: Tensor, judges: nn.ModuleList) -> list[Tensor]:
+def image_pyramid(image: Tensor, discriminators: nn.ModuleList) -> list[Tensor]:
     """The picture at full, half, quarter ... size, one for each discriminator."""
-    return [F.avg_pool2d(image, 1 << scale) for scale in range(len(judges))]
+    return [F.avg_pool2d(image, 1 << scale) for scale in range(len(discriminators))]
 
 
 def normalise_spectra(parts: Sequence[nn.Module], seed: int) -> None:

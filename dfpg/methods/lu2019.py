@@ -27,8 +27,8 @@ from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
-from dfpg.methods.initialise import frozen
-from dfpg.methods.official import Rule, length_in, matched, named_tensors, read_torch
+from dfpg.methods.initialise import freeze
+from dfpg.methods.official import Rule, axis_length, match_state, named_tensors, read_torch
 
 SLOPE = 0.01  # of LeakyReLU, but in the blur encoder
 BLUR_SLOPE = 0.2  # there
@@ -388,17 +388,17 @@ class Lu2019(Method):
         discriminators.step += 1
         if turn:
             kl = divergence(mean, log_variance)
-            shown = self._perceived(real["blurred"])
-            yield self._encoded(generator, discriminators, real, fakes, z, kl, shown)
-            yield self._random(generator, discriminators, real, drawn, shown)
+            target = self._blurred_features(real["blurred"])
+            yield self._encoded_phase(generator, discriminators, real, fakes, z, kl, target)
+            yield self._random_phase(generator, discriminators, real, drawn, target)
 
     def discriminator_scores(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Mean logits of sharp and deblurred faces, summed over the scales."""
         if "discriminator" not in self.networks:
             return None
-        judge = cast(Discriminators, self.networks["discriminator"])["sharp_encoded"]
+        discriminator = cast(Discriminators, self.networks["discriminator"])["sharp_encoded"]
         real, fake = (
-            torch.stack([logits.mean(dim=(1, 2, 3)) for logits in judge(images)]).sum(dim=0)
+            torch.stack([logits.mean(dim=(1, 2, 3)) for logits in discriminator(images)]).sum(dim=0)
             for images in (batch.sharp, self.infer(batch.blurred))
         )
         return real, fake
@@ -426,13 +426,13 @@ class Lu2019(Method):
                 ("encoded", real, fakes.encoded),
                 ("random", other, fakes.random),
             ):
-                judge = discriminators[f"{domain}_{kind}"]
-                loss = adversarial(judge(true[domain]), real=True)
-                loss = loss + adversarial(judge(false[domain].detach()), real=False)
+                discriminator = discriminators[f"{domain}_{kind}"]
+                loss = adversarial(discriminator(true[domain]), real=True)
+                loss = loss + adversarial(discriminator(false[domain].detach()), real=False)
                 terms[f"d_{domain}_{kind}"] = (1.0, loss)
         return Phase.of("discriminator", terms)
 
-    def _encoded(
+    def _encoded_phase(
         self,
         generator: Generator,
         discriminators: Discriminators,
@@ -440,7 +440,7 @@ class Lu2019(Method):
         fakes: Fakes,
         z: Tensor,
         kl: Tensor,
-        shown: Tensor,
+        target: Tensor,
     ) -> Phase:
         """All of E_c, E_a and G: GAN, KL, reconstruction, cross cycle and perceptual losses."""
         options = self.options
@@ -453,47 +453,50 @@ class Lu2019(Method):
             "blurred": generator.decode(again["sharp"], z_again, "blurred"),
         }
         own = {name: generator.decode(fakes.content[name], z, name) for name in DOMAINS}
-        with frozen(discriminators):
-            judged = [
+        with freeze(discriminators):
+            adversarial_terms = [
                 adversarial(discriminators[f"{name}_encoded"](x), real=True)
                 for name, x in fakes.encoded.items()
             ]
         parts = {
-            "adversarial": (options.lambda_adversarial, torch.stack(judged).sum()),
+            "adversarial": (options.lambda_adversarial, torch.stack(adversarial_terms).sum()),
             "kl": (options.lambda_kl, kl),
             "cycle": (options.lambda_cycle, _l1(cycle, real)),
             "reconstruction": (options.lambda_reconstruction, _l1(own, real)),
             "perceptual": (
                 options.lambda_perceptual,
-                self._perceptual(fakes.encoded["sharp"], shown),
+                self._perceptual(fakes.encoded["sharp"], target),
             ),
         }
         return Phase.of("generator", parts)
 
-    def _random(
+    def _random_phase(
         self,
         generator: Generator,
         discriminators: Discriminators,
         real: dict[str, Tensor],
         drawn: Tensor,
-        shown: Tensor,
+        target: Tensor,
     ) -> Phase:
         """E_c and G only: GAN with random blur codes, their recovery, perceptual loss."""
         options = self.options
         blurred = generator.decode(generator.content(real["sharp"], "sharp"), drawn, "blurred")
         sharp = generator.decode(generator.content(real["blurred"], "blurred"), drawn, "sharp")
-        with frozen(discriminators), frozen(generator.blur):
-            judged = [
+        with freeze(discriminators), freeze(generator.blur):
+            adversarial_terms = [
                 adversarial(discriminators["sharp_random"](sharp), real=True),
                 adversarial(discriminators["blurred_random"](blurred), real=True),
             ]
             recovered = generator.blur(blurred)[0]
         parts = {
-            "adversarial_random": (options.lambda_adversarial, torch.stack(judged).sum()),
+            "adversarial_random": (
+                options.lambda_adversarial,
+                torch.stack(adversarial_terms).sum(),
+            ),
             "latent": (options.lambda_latent, (recovered - drawn).abs().mean()),
             "perceptual_random": (
                 options.lambda_perceptual,
-                self._perceptual(sharp, shown),
+                self._perceptual(sharp, target),
             ),
         }
         return Phase.of("generator", parts)
@@ -503,8 +506,8 @@ class Lu2019(Method):
         """Width and length of the blur code."""
         state = read_parts(path)
         return {
-            "width": length_in(path, state, "enc_c.convA.0.model.1.weight", 0, ACCEPTED),
-            "latent": length_in(path, state, "enc_a.fc_B.0.weight", 0, ACCEPTED),
+            "width": axis_length(path, state, "enc_c.convA.0.model.1.weight", 0, ACCEPTED),
+            "latent": axis_length(path, state, "enc_a.fc_B.0.weight", 0, ACCEPTED),
         }
 
     def load_official(self, path: Path) -> None:
@@ -514,14 +517,14 @@ class Lu2019(Method):
             UserError: missing, damaged, another layout, or of other options.
         """
         generator = self.networks["generator"]
-        generator.load_state_dict(matched(path, generator, read_parts(path), NAMES, ACCEPTED))
+        generator.load_state_dict(match_state(path, generator, read_parts(path), NAMES, ACCEPTED))
 
-    def _perceptual(self, deblurred: Tensor, shown: Tensor) -> Tensor:
+    def _perceptual(self, deblurred: Tensor, target: Tensor) -> Tensor:
         """Mean squared distance of features: the deblurred face shows what its input shows."""
-        return F.mse_loss(self._features(deblurred).float(), shown.float())
+        return F.mse_loss(self._features(deblurred).float(), target.float())
 
     @torch.no_grad()
-    def _perceived(self, blurred: Tensor) -> Tensor:
+    def _blurred_features(self, blurred: Tensor) -> Tensor:
         """Features of the blurred pictures, which both updates compare with."""
         return self._features(blurred)
 

@@ -24,7 +24,7 @@ from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
-from dfpg.methods.official import Rule, counted, length_in, load_one_file, read_state
+from dfpg.methods.official import Rule, axis_length, count_numbers, load_one_file, read_state
 
 LEVELS = 4
 Blocks = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
@@ -226,12 +226,12 @@ class NAFNet(Method):
         state = read_state(path, ACCEPTED)
 
         def blocks(part: str) -> list[int]:
-            return [counted(state, rf"{part}\.{level}\.(\d+)\.") for level in range(LEVELS)]
+            return [count_numbers(state, rf"{part}\.{level}\.(\d+)\.") for level in range(LEVELS)]
 
         return {
-            "width": length_in(path, state, "intro.weight", 0, ACCEPTED),
+            "width": axis_length(path, state, "intro.weight", 0, ACCEPTED),
             "encoder_blocks": blocks("encoders"),
-            "middle_blocks": counted(state, r"middle_blks\.(\d+)\."),
+            "middle_blocks": count_numbers(state, r"middle_blks\.(\d+)\."),
             "decoder_blocks": blocks("decoders"),
             "pixels": "unit",
         }

@@ -1,7 +1,7 @@
 """Published weights: read into a run's method instead of training it.
 
 A method's ``load_official`` reads the file with one of the readers below, which execute nothing of
-it, and fills its generator with :func:`matched`: rules turn each of our tensors' names into the
+it, and fills its generator with :func:`match_state`: rules turn each of our tensors' names into the
 authors' name, so that a file has to hold exactly these tensors.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dfpg.core.errors import UserError, refused
+from dfpg.core.errors import UserError, file_error
 from dfpg.core.files import sha256
 from dfpg.methods.base import Method
 
@@ -49,7 +49,7 @@ def load_published(method: Method, path: Path) -> str:
         method.load_official(path)
         return digest(path)
     except OSError as error:
-        raise refused(path, "read", error) from error
+        raise file_error(path, "read", error) from error
 
 
 def digest(path: Path) -> str:
@@ -75,7 +75,7 @@ def read_torch(path: Path, accepted: str) -> Mapping[str, Any]:
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a parser of foreign bytes may fail in any way
-        raise _damaged(path, "PyTorch weights", error, accepted) from error
+        raise _damage_error(path, "PyTorch weights", error, accepted) from error
     if not isinstance(raw, Mapping):
         raise UserError(
             f"{path}: found a {type(raw).__name__}, expected named tensors; accepted: {accepted}"
@@ -120,7 +120,7 @@ def read_arrays(path: Path, accepted: str) -> Named:
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
     except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise _damaged(path, "NumPy archive of numbers", error, accepted) from error
+        raise _damage_error(path, "NumPy archive of numbers", error, accepted) from error
 
 
 def read_structs(path: Path, variable: str, accepted: str) -> list[Named]:
@@ -139,7 +139,7 @@ def read_structs(path: Path, variable: str, accepted: str) -> list[Named]:
             f"{path}: MATLAB's format 7.3 is not read: save the file again in MATLAB with '-v7'"
         ) from error
     except Exception as error:  # a parser of foreign bytes may fail in any way
-        raise _damaged(path, "MATLAB file", error, accepted) from error
+        raise _damage_error(path, "MATLAB file", error, accepted) from error
     structs = content.get(variable)
     if structs is None or structs.dtype.names is None:
         raise UserError(f"{path}: no struct array {variable}; accepted: {accepted}")
@@ -159,19 +159,21 @@ def read_structs(path: Path, variable: str, accepted: str) -> list[Named]:
     ]
 
 
-def renamed(name: str, rules: Sequence[Rule]) -> str:
+def rename_tensor(name: str, rules: Sequence[Rule]) -> str:
     """``name`` after every rule in turn."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def counted(state: Mapping[str, Tensor], pattern: str) -> int:
+def count_numbers(state: Mapping[str, Tensor], pattern: str) -> int:
     """How many numbers the group of ``pattern`` takes at the beginning of a file's names."""
     return len({found[1] for name in state if (found := re.match(pattern, name))})
 
 
-def length_in(path: Path, state: Mapping[str, Tensor], name: str, axis: int, accepted: str) -> int:
+def axis_length(
+    path: Path, state: Mapping[str, Tensor], name: str, axis: int, accepted: str
+) -> int:
     """Length of one axis of a tensor that a file must hold.
 
     Raises:
@@ -199,7 +201,7 @@ def check_options(path: Path, method: Method, **needed: object) -> None:
             )
 
 
-def matched(
+def match_state(
     path: Path,
     network: nn.Module,
     state: Mapping[str, Tensor],
@@ -218,7 +220,7 @@ def matched(
         path: the file, for messages.
         network: that will be filled with :meth:`torch.nn.Module.load_state_dict`.
         state: tensors by their authors' names.
-        rules: make the authors' name of ours (:func:`renamed`).
+        rules: make the authors' name of ours (:func:`rename_tensor`).
         accepted: what the method reads, for messages.
         axes: by the authors' name, the permutation of axes that turns a tensor into ours.
         ignored: regular expression of names that restoring does not need.
@@ -232,7 +234,7 @@ def matched(
     found: Named = {}
     used = set()
     for ours, expected in network.state_dict().items():
-        theirs = renamed(ours, rules)
+        theirs = rename_tensor(ours, rules)
         counter = ours.endswith("num_batches_tracked")  # files of PyTorch before 0.4.1 have none
         if ours in own or (counter and theirs not in state):
             found[ours] = expected
@@ -242,7 +244,7 @@ def matched(
         if theirs not in state:
             raise UserError(f"{path}: no {theirs}, wanted {wanted} {advice}")
         value = state[theirs]
-        if _core(value.shape) != _core(wanted):
+        if _core_shape(value.shape) != _core_shape(wanted):
             raise UserError(f"{path}: {theirs} is {list(value.shape)}, wanted {wanted} {advice}")
         if not math.isfinite(float(value.double().abs().sum())):
             raise UserError(f"{path}: {theirs} holds NaN or infinity: replace the file")
@@ -262,7 +264,7 @@ def load_one_file(
     Args:
         method: to fill.
         path: of the file.
-        rules: see :func:`matched`, as ``accepted``.
+        rules: see :func:`match_state`, as ``accepted``.
         accepted: what the method reads, for messages.
         needed: options that the authors' code has and the file does not show.
 
@@ -271,10 +273,10 @@ def load_one_file(
     """
     generator, state = method.networks["generator"], read_state(path, accepted)
     check_options(path, method, **needed)
-    generator.load_state_dict(matched(path, generator, state, rules, accepted))
+    generator.load_state_dict(match_state(path, generator, state, rules, accepted))
 
 
-def _core(shape: Sequence[int]) -> list[int]:
+def _core_shape(shape: Sequence[int]) -> list[int]:
     """Lengths of the axes between the first and the last one longer than 1."""
     long = [axis for axis, length in enumerate(shape) if length != 1]
     return list(shape[long[0] : long[-1] + 1]) if long else []
@@ -287,10 +289,10 @@ def _check_file(path: Path, accepted: str) -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise refused(path, "read", error) from error
+        raise file_error(path, "read", error) from error
 
 
-def _damaged(path: Path, kind: str, error: Exception, accepted: str) -> UserError:
+def _damage_error(path: Path, kind: str, error: Exception, accepted: str) -> UserError:
     reason = str(error).rpartition("WeightsUnpickler error:")[2]  # PyTorch's, between its advice
     reason = reason.partition("Check the documentation")[0]
     words = " ".join(reason.split())[:80] or type(error).__name__

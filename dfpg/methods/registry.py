@@ -1,4 +1,4 @@
-"""Methods by name, and how a run's block of params.yaml becomes one."""
+"""Methods by name: find a class, read a run's options, build the run's method."""
 
 from __future__ import annotations
 
@@ -19,27 +19,34 @@ from dfpg.core.config import (
 )
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.paths import PRIORS
+from dfpg.core.renamed import renamed_hook, renamed_import
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, PriorFeatures, Setting
 from dfpg.methods.names import check_name
 from dfpg.methods.weights import load_weights, read_card
 from dfpg.pretrained.vggface import load_prior, prior_taps
 
-NEEDED = ("system", "contract", "Options", "multiple")  # of a method's class
+REQUIRED = ("system", "contract", "Options", "multiple")  # of a method's class
 
 
 def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
-    """The class of a method; its module is imported now, and only it.
+    """The class of a method. Only its module is imported, and only now.
 
     Args:
         name: ``dfpg/methods/<name>.py`` defines it.
-        where: what asked for it, for the message.
+        where: the place that names it, for the message.
 
     Raises:
-        UserError: there is no such file, or it does not define exactly one whole method.
+        UserError: there is no such file, it does not define exactly one complete method, or it uses
+            a name of an earlier version.
     """
     check_name(name, where)
-    module = import_module(f"dfpg.methods.{name}")
+    try:
+        module = import_module(f"dfpg.methods.{name}")
+    except ImportError as error:
+        if line := renamed_import(error):
+            raise UserError(f"dfpg/methods/{name}.py: {line}") from error
+        raise
     found = [
         value
         for value in vars(module).values()
@@ -49,13 +56,17 @@ def method_class(name: str, where: str = PARAMS.name) -> type[Method]:
     ]
     if len(found) != 1:
         classes = ", ".join(sorted(value.__name__ for value in found))
-        raise UserError(f"dfpg/methods/{name}.py: one class of Method is wanted, found {classes}")
-    lacks = [key for key in NEEDED if not hasattr(found[0], key)]
+        raise UserError(
+            f"dfpg/methods/{name}.py: it must define one subclass of Method, and defines {classes}"
+        )
+    lacks = [key for key in REQUIRED if not hasattr(found[0], key)]
     if lacks := lacks + sorted(found[0].__abstractmethods__):
         raise UserError(
             f"dfpg/methods/{name}.py: {found[0].__name__} lacks {', '.join(lacks)}: "
             "see docs/add_a_method.md"
         )
+    if line := renamed_hook(found[0]):
+        raise UserError(f"dfpg/methods/{name}.py: {line}")
     return found[0]
 
 
@@ -66,7 +77,9 @@ def run_options(config: Config, run_name: str) -> Frozen:
         UserError: no such run or method; an option that is unknown, missing or out of range.
     """
     if run_name not in config.runs:
-        raise UserError(f"{PARAMS}: runs.{run_name}: no such run; there are {_list(config.runs)}")
+        raise UserError(
+            f"{PARAMS}: runs.{run_name}: no such run; there are {_join_names(config.runs)}"
+        )
     run = config.runs[run_name]
     method_type = method_class(run.method, f"{PARAMS}: runs.{run_name}.method")
     shared = config.methods.get(run.method, {})
@@ -81,7 +94,7 @@ def run_options(config: Config, run_name: str) -> Frozen:
 
 
 def check_options(config: Config) -> None:
-    """Refuse a run whose options do not fit, and a block of ``methods`` that no method has.
+    """Check the options of every run, and that every block of ``methods`` belongs to a method.
 
     Raises:
         UserError: as :func:`run_options`, or a block's name is unknown.
@@ -105,10 +118,10 @@ def build_method(config: Config, run_name: str, prior: PriorFeatures | None) -> 
     Args:
         config: the whole of params.yaml.
         run_name: key in ``runs``.
-        prior: the prior network if :func:`needs_prior` says so.
+        prior: the prior network, where :func:`needs_prior` is true.
 
     Raises:
-        UserError: as :func:`run_options`; or images of this size cannot pass the networks.
+        UserError: as :func:`run_options`; or the networks cannot take images of this size.
     """
     options = run_options(config, run_name)
     name = config.runs[run_name].method
@@ -133,12 +146,12 @@ def build_restorer(weights: Path, device: torch.device, priors: Path = PRIORS) -
 
     Args:
         weights: what :func:`dfpg.methods.weights.save_weights` wrote.
-        device: where it is to restore.
-        priors: folder of the prior network, which is read if the method has it as its encoder.
+        device: where it restores.
+        priors: folder of the prior network; read only where that is the method's encoder.
 
     Raises:
-        UserError: not readable, not of this suite, or its method or options are unknown here; or
-            its encoder is missing, or another one than it was trained with.
+        UserError: the file cannot be read or is not of this suite; its method or options are
+            unknown here; or its encoder is missing, or not the one that it was trained with.
     """
     card = read_card(weights)
     method_type = method_class(card.method, str(weights))
@@ -155,11 +168,11 @@ def build_restorer(weights: Path, device: torch.device, priors: Path = PRIORS) -
 
 
 def _construct(name: str, options: Frozen, setting: Setting) -> Method:
-    # PyTorch's layers draw from the global stream when constructed; it is put back as it was.
+    # Layers draw from PyTorch's global generator when constructed; its state is restored after.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(setting.seed, "construct"))
         return method_class(name)(name, options, setting)
 
 
-def _list(names: dict[str, Any]) -> str:
+def _join_names(names: dict[str, Any]) -> str:
     return ", ".join(sorted(names))

@@ -25,7 +25,7 @@ from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
 from dfpg.methods.losses import pixel_loss
-from dfpg.methods.official import Rule, counted, length_in, load_one_file, read_state
+from dfpg.methods.official import Rule, axis_length, count_numbers, load_one_file, read_state
 
 LEVELS = 4
 PerLevel = Annotated[list[Depth], Field(min_length=LEVELS, max_length=LEVELS)]
@@ -286,7 +286,7 @@ class Restormer(Method):
         stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
 
         def length(name: str, axis: int = 0) -> int:
-            return length_in(path, state, name, axis, ACCEPTED)
+            return axis_length(path, state, name, axis, ACCEPTED)
 
         widths = [
             tuple(length(f"{stage}.0.ffn.project_out.weight", axis) for axis in (0, 1))
@@ -294,8 +294,8 @@ class Restormer(Method):
         ]
         return {
             "width": length("patch_embed.proj.weight"),
-            "blocks": [counted(state, rf"{stage}\.(\d+)\.") for stage in stages],
-            "refinement_blocks": counted(state, r"refinement\.(\d+)\."),
+            "blocks": [count_numbers(state, rf"{stage}\.(\d+)\.") for stage in stages],
+            "refinement_blocks": count_numbers(state, r"refinement\.(\d+)\."),
             "heads": [length(f"{stage}.0.attn.temperature") for stage in stages],
             "expansion": expansion(path, widths),
             "pixels": "unit",

@@ -27,14 +27,14 @@ from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch, LabelledBatch
 from dfpg.methods.blocks import SLOPE, ImageNorm
 from dfpg.methods.card import Contract, System
-from dfpg.methods.initialise import frozen, initialise, zero
+from dfpg.methods.initialise import freeze, initialise, zero
 from dfpg.methods.measures import parsing_measures
 from dfpg.methods.official import (
     CONVOLUTION,
     Rule,
+    axis_length,
     check_options,
-    length_in,
-    matched,
+    match_state,
     read_structs,
 )
 from dfpg.pretrained.parsing import SHEN11, one_hot, to_shen11
@@ -245,7 +245,7 @@ class Generator(nn.Module):
         image = self.pixels(blurred)
         with torch.no_grad():
             maps = self.parsing(image).float().softmax(dim=1)
-        small = self.halved(image)
+        small = self.halve(image)
         half = self.coarse(torch.cat([small, F.max_pool2d(maps, 2)], 1))
         if self.options.output == "residual":
             half = half + small
@@ -263,7 +263,7 @@ class Generator(nn.Module):
         white = 255 / 256 if self.options.pixels == "released" else 1.0
         return white * (images + 1) / 2
 
-    def halved(self, image: Tensor) -> Tensor:
+    def halve(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] -> [N, 3, H/2, W/2]; what MATLAB mirrors at the border is left out here."""
         if self.options.pixels == "released":
             return F.interpolate(image.float(), scale_factor=0.5, mode="bicubic", antialias=True)
@@ -429,9 +429,9 @@ class Shen2018(Method):
         """Mean logits of sharp and restored images."""
         if "discriminator" not in self.networks:
             return None
-        judge = self.networks["discriminator"]
-        real = judge(batch.sharp).float()
-        fake = judge(self.infer(batch.blurred)).float()
+        discriminator = self.networks["discriminator"]
+        real = discriminator(batch.sharp).float()
+        fake = discriminator(self.infer(batch.blurred)).float()
         return real.mean(dim=(1, 2, 3)), fake.mean(dim=(1, 2, 3))
 
     def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
@@ -457,7 +457,7 @@ class Shen2018(Method):
         }
         if "discriminator" in self.networks:
             discriminator = self.networks["discriminator"]
-            with frozen(discriminator):
+            with freeze(discriminator):
                 adversarial = losses.adversarial_loss(discriminator(restored.image))
             parts["adversarial"] = (self.options.lambda_adversarial, adversarial)
         return parts
@@ -478,7 +478,7 @@ class Shen2018(Method):
         state = read_pair(path)
 
         def length(name: str, axis: int) -> int:
-            return length_in(path, state, name, axis, ACCEPTED)
+            return axis_length(path, state, name, axis, ACCEPTED)
 
         ups = [[length(f"net_P({number}).upw", axis) for axis in (2, 3)] for number in range(7, 12)]
         behind = all(outputs == inputs for outputs, inputs in ups)
@@ -505,7 +505,7 @@ class Shen2018(Method):
         options = self.options.model_copy(update=widths)
         generator = Generator(options)
         own = [name for name in generator.state_dict() if "running_" in name]
-        found = matched(
+        found = match_state(
             path,
             generator,
             state,

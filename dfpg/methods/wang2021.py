@@ -34,9 +34,9 @@ from dfpg.methods import losses
 from dfpg.methods.base import Method, Phase, PriorInput, Setting
 from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
-from dfpg.methods.initialise import frozen, initialise
+from dfpg.methods.initialise import freeze, initialise
 from dfpg.methods.measures import own_degradation_gain
-from dfpg.methods.official import counted, length_in, matched, read_state
+from dfpg.methods.official import axis_length, count_numbers, match_state, read_state
 
 SLOPE = 0.2  # of every LeakyReLU
 MLP_LAYERS = 8  # z to w
@@ -96,19 +96,19 @@ def widths(channels: int, multiplier: int, size: int) -> dict[int, int]:
     return {s: channels if s <= 32 else max(1, 32 * channels * multiplier // s) for s in sides}
 
 
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bicubic, antialiased; unchanged where the size fits."""
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image.float(), size, mode="bicubic", antialias=True)
 
 
-def scaled(x: Tensor, factor: float) -> Tensor:
+def resample(x: Tensor, factor: float) -> Tensor:
     """Bilinear resampling by 2 or 0.5."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-def leaky(x: Tensor) -> Tensor:
+def leaky_relu(x: Tensor) -> Tensor:
     """LeakyReLU."""
     return F.leaky_relu(x, SLOPE)
 
@@ -148,7 +148,7 @@ class StyleConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """``noise`` is [N or 1, 1, h, w]."""
         out = self.modulated_conv(x, style) * math.sqrt(2)
-        return leaky(out + self.weight * noise + self.bias)
+        return leaky_relu(out + self.weight * noise + self.bias)
 
 
 class ToRGB(nn.Module):
@@ -162,7 +162,7 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, style: Tensor, image: Tensor | None) -> Tensor:
         """RGB [N, 3, h, w]; ``image`` has half the resolution."""
         out: Tensor = self.modulated_conv(x, style) + self.bias
-        return out if image is None else out + scaled(image, 2)
+        return out if image is None else out + resample(image, 2)
 
 
 class Constant(nn.Module):
@@ -199,7 +199,7 @@ class Decoder(nn.Module):
                 name = f"noise{len(list(self.noises.buffers()))}"
                 self.noises.register_buffer(name, torch.empty(1, 1, side, side))
 
-    def codes_of(self, z: Tensor) -> Tensor:
+    def style_codes(self, z: Tensor) -> Tensor:
         """Style codes [N, codes, style] of z [N, style]; z is brought to unit mean square."""
         unit = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
         w: Tensor = self.style_mlp(unit)
@@ -217,7 +217,7 @@ class Decoder(nn.Module):
         image: Tensor = self.to_rgb1(x, codes[:, 1], None)
         for level, to_rgb in enumerate(self.to_rgbs):
             first = 2 * level + 1  # the next resolution's first code is this one's for colours
-            x = self.style_convs[2 * level](scaled(x, 2), codes[:, first], noises[first])
+            x = self.style_convs[2 * level](resample(x, 2), codes[:, first], noises[first])
             if conditions:
                 own, given = x.chunk(2, dim=1)
                 scale, shift = conditions[level]
@@ -235,7 +235,7 @@ class Decoder(nn.Module):
         stored = self.noises.buffers()
         return [torch.randn(count, *noise.shape[1:], device=noise.device) for noise in stored]
 
-    def noises_of(self, images: Tensor) -> list[Tensor]:
+    def image_noises(self, images: Tensor) -> list[Tensor]:
         """Noise for each of the pictures, a function of its pixels alone."""
         stored = self.stored_noises()
         if images.is_meta:
@@ -260,8 +260,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, h, w] to [N, outputs, factor h, factor w]."""
-        out = leaky(self.conv2(scaled(leaky(self.conv1(x)), self.factor)))
-        skip: Tensor = self.skip(scaled(x, self.factor))
+        out = leaky_relu(self.conv2(resample(leaky_relu(self.conv1(x)), self.factor)))
+        skip: Tensor = self.skip(resample(x, self.factor))
         return out + skip
 
 
@@ -292,12 +292,12 @@ class Generator(nn.Module):
 
     def forward(self, blurred: Tensor, pyramid: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Picture [N, 3, size, size], and the U-Net's own pictures from 8 px on if ``pyramid``."""
-        x = leaky(self.conv_body_first(resized(blurred, (self.size, self.size))))
+        x = leaky_relu(self.conv_body_first(resize(blurred, (self.size, self.size))))
         skips = []
         for block in self.conv_body_down:
             x = block(x)
             skips.append(x)
-        x = leaky(self.final_conv(x))
+        x = leaky_relu(self.final_conv(x))
         codes = self.final_linear(x.flatten(1)).view(len(x), self.decoder.codes, -1)
         conditions, pictures = [], []
         for level, block in enumerate(self.conv_body_up):
@@ -312,10 +312,10 @@ class Generator(nn.Module):
         if self.training:
             return self.decoder.fresh_noises(len(blurred))
         if self.random_noise:
-            return self.decoder.noises_of(blurred)
+            return self.decoder.image_noises(blurred)
         return self.decoder.stored_noises()
 
-    def start(self, seed: int) -> None:
+    def initialise_weights(self, seed: int) -> None:
         """Initial weights; the transforms' scale starts near 1 (assumed: the prior then acts)."""
         initialise(self, seed, DEFAULT)
         initialise(self.decoder.style_mlp, seed, scale=1.0)
@@ -359,12 +359,12 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits [N, 1]."""
-        x = leaky(self.first(image))
+        x = leaky_relu(self.first(image))
         for block in self.blocks:
             x = block(x) / math.sqrt(2)
         spread = (x.float().var(dim=0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
-        x = leaky(self.last(torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)))
-        logits: Tensor = self.logit(leaky(self.linear(x.flatten(1))))
+        x = leaky_relu(self.last(torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)))
+        logits: Tensor = self.logit(leaky_relu(self.linear(x.flatten(1))))
         return logits.float()
 
 
@@ -426,13 +426,13 @@ class Wang2021(Method):
                 "of at least 8: give one, pictures are then resized to it and back"
             )
         generator = Generator(options.channels, options.multiplier, options.style, size)
-        generator.start(setting.seed)
+        generator.initialise_weights(setting.seed)
         generator.random_noise = options.noise == "random"
         self.networks["generator"] = generator
         if options.objective == "native" and setting.prior is not None:
-            judge = Discriminator(options.discriminator_channels, options.multiplier, size)
-            initialise(judge, setting.seed, DEFAULT)
-            self.networks["discriminator"] = judge
+            discriminator = Discriminator(options.discriminator_channels, options.multiplier, size)
+            initialise(discriminator, setting.seed, DEFAULT)
+            self.networks["discriminator"] = discriminator
 
     @classmethod
     def needs_prior(cls, options: Wang2021Options) -> bool:
@@ -451,7 +451,7 @@ class Wang2021(Method):
         """Restored image of the input's size."""
         image, _ = self.networks["generator"](blurred)
         height, width = blurred.shape[-2:]
-        return resized(image, (height, width))
+        return resize(image, (height, width))
 
     def mechanisms(self, batch: Batch) -> dict[str, Tensor]:
         """What it gains on faces degraded as in its training."""
@@ -460,27 +460,27 @@ class Wang2021(Method):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """First the face prior (D, decoder), from ``prior_steps`` on the whole (D, all)."""
         generator = cast(Generator, self.networks["generator"])
-        sharp = resized(batch.sharp, (generator.size, generator.size))
+        sharp = resize(batch.sharp, (generator.size, generator.size))
         if self.options.objective == "l1":
             loss = losses.pixel_loss(generator(batch.blurred)[0], sharp)
             yield Phase.of("generator", {"pixel": (1.0, loss)})
             return
-        judge = cast(Discriminator, self.networks["discriminator"])
-        step = int(judge.step)
-        judge.step += 1
+        discriminator = cast(Discriminator, self.networks["discriminator"])
+        step = int(discriminator.step)
+        discriminator.step += 1
         since = step - self.options.prior_steps
         if since < 0:
             z = torch.randn(len(sharp), self.options.style, device=sharp.device)
             decoder, pictures = generator.decoder, []
-            fake = decoder(decoder.codes_of(z), [], decoder.fresh_noises(len(z)))
+            fake = decoder(decoder.style_codes(z), [], decoder.fresh_noises(len(z)))
         elif self.options.fix_prior:
-            with frozen(generator.decoder):
+            with freeze(generator.decoder):
                 fake, pictures = generator(batch.blurred, since < self.options.pyramid_steps)
         else:
             fake, pictures = generator(batch.blurred, since < self.options.pyramid_steps)
-        yield self._discriminate(judge, sharp, fake.detach(), step)
-        with frozen(judge):
-            adversarial = losses.adversarial_loss(judge(fake))
+        yield self._discriminate(discriminator, sharp, fake.detach(), step)
+        with freeze(discriminator):
+            adversarial = losses.adversarial_loss(discriminator(fake))
         if since < 0:
             yield Phase.of("generator", {"prior_adversarial": (1.0, adversarial)})
             return
@@ -499,17 +499,22 @@ class Wang2021(Method):
         if "discriminator" not in self.networks:
             return None
         generator = cast(Generator, self.networks["generator"])
-        judge, size = self.networks["discriminator"], (generator.size, generator.size)
-        real, fake = judge(resized(batch.sharp, size)), judge(generator(batch.blurred)[0])
+        discriminator, size = self.networks["discriminator"], (generator.size, generator.size)
+        real, fake = (
+            discriminator(resize(batch.sharp, size)),
+            discriminator(generator(batch.blurred)[0]),
+        )
         return real.flatten(), fake.flatten()
 
-    def _discriminate(self, judge: Discriminator, sharp: Tensor, fake: Tensor, step: int) -> Phase:
+    def _discriminate(
+        self, discriminator: Discriminator, sharp: Tensor, fake: Tensor, step: int
+    ) -> Phase:
         """Logistic loss; every ``r1_every`` steps its gradient penalty R1, that many times."""
-        loss = losses.discriminator_loss(judge(sharp), judge(fake))
+        loss = losses.discriminator_loss(discriminator(sharp), discriminator(fake))
         terms = {"d_loss": (1.0, loss)}
         if step % self.options.r1_every == 0:
             with torch.autocast(sharp.device.type, enabled=False):
-                penalty = gradient_penalty(judge, sharp)
+                penalty = gradient_penalty(discriminator, sharp)
             terms["r1"] = (0.5 * self.options.r1 * self.options.r1_every, penalty)
         return Phase.of("discriminator", terms)
 
@@ -525,7 +530,7 @@ class Wang2021(Method):
         perceptual = torch.stack([w * F.l1_loss(a, b) for w, a, b in terms]).sum()
         style = torch.stack([w * F.l1_loss(gram(a), gram(b)) for w, a, b in terms]).sum()
         deep = list(PERCEPTUAL).index(IDENTITY_TAP)
-        own, true = (unit(x[deep].mean(dim=(2, 3))) for x in (found, target))
+        own, true = (unit_rms(x[deep].mean(dim=(2, 3))) for x in (found, target))
         if self.options.identity == "l1":
             identity = F.l1_loss(own, true)
         else:
@@ -540,11 +545,11 @@ class Wang2021(Method):
     def official_options(cls, path: Path) -> dict[str, Any]:
         """Size and widths; of a file below 64 px the multiplier does not show."""
         state = read_state(path, ACCEPTED)
-        channels = length_in(path, state, "stylegan_decoder.constant_input.weight", 1, ACCEPTED)
-        style = length_in(path, state, "stylegan_decoder.style_mlp.1.weight", 1, ACCEPTED)
-        levels = counted(state, r"stylegan_decoder\.to_rgbs\.(\d+)\.")
+        channels = axis_length(path, state, "stylegan_decoder.constant_input.weight", 1, ACCEPTED)
+        style = axis_length(path, state, "stylegan_decoder.style_mlp.1.weight", 1, ACCEPTED)
+        levels = count_numbers(state, r"stylegan_decoder\.to_rgbs\.(\d+)\.")
         fine = "stylegan_decoder.to_rgbs.3.modulated_conv.weight"  # of 64 px
-        wide = length_in(path, state, fine, 2, ACCEPTED) if levels > 3 else channels // 2
+        wide = axis_length(path, state, fine, 2, ACCEPTED) if levels > 3 else channels // 2
         return {
             "size": 4 << levels,
             "channels": channels,
@@ -563,18 +568,18 @@ class Wang2021(Method):
             UserError: missing, damaged, another layout, or of another size.
         """
         generator, state = self.networks["generator"], read_state(path, ACCEPTED)
-        found = matched(path, generator, state, NAMES, ACCEPTED, ignored=".*")
+        found = match_state(path, generator, state, NAMES, ACCEPTED, ignored=".*")
         generator.load_state_dict(found)
 
 
-def gradient_penalty(judge: nn.Module, sharp: Tensor) -> Tensor:
+def gradient_penalty(discriminator: nn.Module, sharp: Tensor) -> Tensor:
     """R1: mean squared norm of D's gradient at real pictures."""
     sharp = sharp.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(judge(sharp).sum(), sharp, create_graph=True)
+    (gradient,) = torch.autograd.grad(discriminator(sharp).sum(), sharp, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def unit(embedding: Tensor) -> Tensor:
+def unit_rms(embedding: Tensor) -> Tensor:
     """Embeddings [N, C] at root mean square 1, as ArcFace's are behind their normalisation."""
     return embedding * embedding.square().mean(dim=1, keepdim=True).clamp_min(1e-12).rsqrt()
 
@@ -590,5 +595,5 @@ def pyramid_loss(pictures: list[Tensor], sharp: Tensor) -> Tensor:
     terms = []
     for picture in reversed(pictures):
         terms.append(losses.pixel_loss(picture, sharp))
-        sharp = scaled(sharp, 0.5)
+        sharp = resample(sharp, 0.5)
     return torch.stack(terms).sum()

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dfpg.core.checked import DamagedError, in_half, read_facts, read_tensors, write_checked
+from dfpg.core.checked import DamagedError, read_facts, read_tensors, to_half, write_checked
 from dfpg.core.errors import UserError
 from dfpg.methods.base import Method
 
@@ -69,8 +69,8 @@ def save_weights(
         card["exploded_at"] = exploded_at
     if method.encoder is not None:
         card["encoder"] = _digest(_encoder(state, method))
-        state = {name: value for name, value in state.items() if not _of_encoder(name, method)}
-    stored = state if official else in_half(state)
+        state = {name: value for name, value in state.items() if not _is_encoder_key(name, method)}
+    stored = state if official else to_half(state)
     write_checked(path, stored, card)  # it keeps the order of the options: networks are built in it
 
 
@@ -130,12 +130,12 @@ def load_weights(path: Path, method: Method) -> WeightsCard:
     return card
 
 
-def _of_encoder(name: str, method: Method) -> bool:
+def _is_encoder_key(name: str, method: Method) -> bool:
     return method.encoder is not None and name.startswith(f"{method.encoder}.")
 
 
 def _encoder(state: Mapping[str, Tensor], method: Method) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if _of_encoder(name, method)}
+    return {name: value for name, value in state.items() if _is_encoder_key(name, method)}
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

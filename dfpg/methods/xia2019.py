@@ -27,7 +27,7 @@ from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.batch import Batch, PairBatch
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import zero
-from dfpg.methods.official import CONVOLUTION, Rule, length_in, matched, read_arrays
+from dfpg.methods.official import CONVOLUTION, Rule, axis_length, match_state, read_arrays
 
 EPSILON = 1e-8  # of the batch normalisation
 GROWTH = 3  # px that a 4x4 transposed convolution of stride 1 adds to a map
@@ -78,12 +78,12 @@ class Normalised(nn.Module):
         return torch.relu(self.norm(self.convolution(x)) + self.bias)
 
 
-def down(inputs: int, outputs: int, decay: float) -> Normalised:
+def downsample(inputs: int, outputs: int, decay: float) -> Normalised:
     """Half the resolution."""
     return Normalised(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), decay)
 
 
-def up(inputs: int, outputs: int, decay: float) -> Normalised:
+def upsample(inputs: int, outputs: int, decay: float) -> Normalised:
     """Twice the resolution."""
     layer = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
     return Normalised(layer, decay)
@@ -103,7 +103,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList()
         inputs = widths[-1]
         for outputs in reversed(widths[level:-1]):
-            self.layers.append(up(inputs, outputs, decay))
+            self.layers.append(upsample(inputs, outputs, decay))
             inputs = 2 * outputs
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -156,7 +156,9 @@ class Generator(nn.Module):
         super().__init__()
         widths = [width * min(1 << level, 8) for level in range(image_size.bit_length() - 1)]
         pairs = zip([3, *widths], widths, strict=False)
-        self.encoder = nn.ModuleList(down(inputs, outputs, decay) for inputs, outputs in pairs)
+        self.encoder = nn.ModuleList(
+            downsample(inputs, outputs, decay) for inputs, outputs in pairs
+        )
         self.decoder = Decoder(widths, 0, decay)
         self.last = nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1)
         canvas = canvas_size(max(NOMINAL_SIZES), image_size)
@@ -247,10 +249,10 @@ class Xia2019(Method):
         of two means in [0, 1].
         """
         pair = cast(PairBatch, batch)
-        measured = torch.cat([pair.blurred, pair.blurred2])
+        measurements = torch.cat([pair.blurred, pair.blurred2])
         kernels = torch.cat([pair.kernels, pair.kernels2])
         options, blind = self.options, self.options.variant == "blind"
-        estimate: Estimate = self.networks["generator"](measured, with_kernel=blind)
+        estimate: Estimate = self.networks["generator"](measurements, with_kernel=blind)
         if options.variant == "supervised":
             loss = distance(estimate.image, torch.cat([pair.sharp, pair.sharp]))
             yield Phase.of("generator", {"pixel": (1.0, loss)})
@@ -259,8 +261,8 @@ class Xia2019(Method):
         own = cast(Tensor, estimate.kernel).detach() if blind else kernels
         other = estimate.image.roll(len(pair.blurred), dims=0)
         parts = {
-            "self": (options.lambda_self, distance(blur(estimate.image, own), measured)),
-            "swap": (options.lambda_swap, distance(blur(other, own), measured)),
+            "self": (options.lambda_self, distance(blur(estimate.image, own), measurements)),
+            "swap": (options.lambda_swap, distance(blur(other, own), measurements)),
         }
         if options.lambda_proxy > 0:
             proxy = self._proxy(estimate.image.detach(), kernels)
@@ -293,8 +295,8 @@ class Xia2019(Method):
         blind = self.options.variant == "blind"
         drawn = kernels.roll(1, dims=0)
         noise = torch.randn_like(images)
-        measured = add_noise(blur(images, drawn), noise, self.options.proxy_noise, white=2)
-        again: Estimate = self.networks["generator"](measured, with_kernel=blind)
+        measurements = add_noise(blur(images, drawn), noise, self.options.proxy_noise, white=2)
+        again: Estimate = self.networks["generator"](measurements, with_kernel=blind)
         losses = {"proxy_image": distance(again.image, images)}
         if again.kernel is not None:
             # Kernels have one scale only: the sum over two measurements is twice the mean.
@@ -306,7 +308,7 @@ class Xia2019(Method):
         """Width and variant; ``supervised`` is the same network as ``nonblind``."""
         state = read_arrays(path, ACCEPTED)
         return {
-            "width": length_in(path, state, "econv_1_w", 3, ACCEPTED),
+            "width": axis_length(path, state, "econv_1_w", 3, ACCEPTED),
             "variant": "blind" if "kconv_end_w" in state else "nonblind",
             "init": "released",
         }
@@ -319,7 +321,7 @@ class Xia2019(Method):
         """
         generator = cast(Generator, self.networks["generator"])
         state = read_arrays(path, ACCEPTED)
-        found = matched(
+        found = match_state(
             path,
             generator,
             state,

@@ -32,7 +32,7 @@ from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import perceptual_loss, pixel_loss
 from dfpg.methods.measures import parsing_measures
-from dfpg.methods.official import Rule, check_options, length_in, matched, read_state
+from dfpg.methods.official import Rule, axis_length, check_options, match_state, read_state
 from dfpg.pretrained.parsing import one_hot, to_four
 
 COLOURS = 3
@@ -206,17 +206,17 @@ class Dense(nn.Module):
         return torch.cat([x, out], 1) if self.concat else out
 
 
-def plain(inputs: int, outputs: int) -> Dense:
+def plain_block(inputs: int, outputs: int) -> Dense:
     """The code's "rs" block."""
     return Dense(inputs, outputs, (1, 1, 1))
 
 
-def wide(inputs: int, outputs: int) -> Dense:
+def wide_block(inputs: int, outputs: int) -> Dense:
     """The code's "rs1" block."""
     return Dense(inputs, outputs, (1, 2, 1))
 
 
-def dilated(inputs: int, outputs: int) -> Dense:
+def dilated_block(inputs: int, outputs: int) -> Dense:
     """The code's "dl" block."""
     return Dense(inputs, outputs, (1, 2, 2), share=True)
 
@@ -242,7 +242,7 @@ def double(inputs: int, outputs: int) -> nn.Sequential:
     return transition(inputs, outputs, nn.Upsample(scale_factor=2, mode="nearest"))
 
 
-def double_smoothly(inputs: int, outputs: int) -> nn.Sequential:
+def double_bilinear(inputs: int, outputs: int) -> nn.Sequential:
     """Transition to twice the size, bilinear (corners aligned), then a 3x3 convolution."""
     up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
     return transition(inputs, outputs, up, nn.Conv2d(outputs, outputs, 3, padding=1, bias=False))
@@ -253,12 +253,12 @@ def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, padding=size // 2)
 
 
-def half(images: Tensor) -> Tensor:
+def subsample(images: Tensor) -> Tensor:
     """[N, n, H, W] -> [N, n, H/2, W/2]: every second pixel, as the released code."""
     return images[..., ::2, ::2]
 
 
-def leaky(x: Tensor) -> Tensor:
+def leaky_relu(x: Tensor) -> Tensor:
     """LeakyReLU."""
     return F.leaky_relu(x, SLOPE)
 
@@ -274,7 +274,7 @@ class Refine(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] -> same shape."""
-        out: Tensor = self.last(leaky(self.first(image)))
+        out: Tensor = self.last(leaky_relu(self.first(image)))
         return torch.tanh(out) if self.bounded else out
 
     @torch.no_grad()
@@ -298,7 +298,7 @@ class SideMaps(nn.Module):
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Seven [N, channels, h, w] -> [N, 7, H, W]."""
-        maps = [leaky(c(x)) for c, x in zip(self.convs, features, strict=True)]
+        maps = [leaky_relu(c(x)) for c, x in zip(self.convs, features, strict=True)]
         return torch.cat([F.interpolate(x, size=size, mode="nearest") for x in maps], 1)
 
 
@@ -309,7 +309,7 @@ class Segmentation(nn.Module):
         super().__init__()
         w, thin = width, width // 4
         norm = ImageNorm if own_statistics else nn.BatchNorm2d
-        self.block1 = nn.Sequential(wide(COLOURS, w - COLOURS), halve(w, w))
+        self.block1 = nn.Sequential(wide_block(COLOURS, w - COLOURS), halve(w, w))
         self.block2 = nn.Sequential(parsing_block(w + COLOURS, w, norm), halve(2 * w + COLOURS, w))
         self.block3 = nn.ModuleList(
             nn.Sequential(parsing_block(w, w, norm), transition(2 * w, w)) for _ in range(3)
@@ -318,14 +318,14 @@ class Segmentation(nn.Module):
         self.block5 = parsing_block(2 * w, w, norm)
         self.half_head = nn.Sequential(conv(3 * w, thin), nn.LeakyReLU(SLOPE), conv(thin, CLASSES))
         self.up = double(3 * w + CLASSES, w)
-        self.block6 = nn.Sequential(wide(w, w), transition(2 * w, thin))
+        self.block6 = nn.Sequential(wide_block(w, w), transition(2 * w, thin))
         self.sides = SideMaps(w)
         self.head = nn.Sequential(conv(thin + 7, thin), nn.LeakyReLU(SLOPE), conv(thin, CLASSES))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """[N, 3, H, W] in [-1, 1] -> logits [N, 4, H, W] and [N, 4, H/2, W/2]."""
         x1 = self.block1(image)
-        x2 = self.block2(torch.cat([x1, half(image)], 1))
+        x2 = self.block2(torch.cat([x1, subsample(image)], 1))
         x3 = [x2]
         for block in self.block3:
             x3.append(block(x3[-1]))
@@ -344,10 +344,10 @@ class Stream(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         n, inputs = width // 4, COLOURS + 1
-        self.block1 = nn.Sequential(plain(inputs, 2 * n - inputs), halve(2 * n, n))
-        self.block2 = nn.Sequential(dilated(n, n), transition(2 * n, n))
-        self.block3 = nn.Sequential(dilated(n, n), transition(2 * n, n))
-        self.block5 = nn.Sequential(dilated(2 * n, n), transition(3 * n, n))
+        self.block1 = nn.Sequential(plain_block(inputs, 2 * n - inputs), halve(2 * n, n))
+        self.block2 = nn.Sequential(dilated_block(n, n), transition(2 * n, n))
+        self.block3 = nn.Sequential(dilated_block(n, n), transition(2 * n, n))
+        self.block5 = nn.Sequential(dilated_block(2 * n, n), transition(3 * n, n))
 
     def forward(self, image: Tensor) -> Tensor:
         """Image and class map [N, 4, H, W] -> [N, width / 4, H/2, W/2]."""
@@ -363,14 +363,14 @@ class StreamOutput(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         n = width // 4
-        self.block6 = nn.Sequential(plain(n, n), double_smoothly(2 * n, n))
+        self.block6 = nn.Sequential(plain_block(n, n), double_bilinear(2 * n, n))
         self.of_image, self.of_features = conv(COLOURS + 1, n), conv(n, n)
         self.to_rgb = conv(n, COLOURS)
         self.refine = Refine(bounded=True)
 
     def forward(self, image: Tensor, features: Tensor) -> Tensor:
         """Image and class map [N, 4, H, W], features -> clean [N, 3, H, W]."""
-        x = leaky(self.of_image(image)) - leaky(self.of_features(self.block6(features)))
+        x = leaky_relu(self.of_image(image)) - leaky_relu(self.of_features(self.block6(features)))
         out: Tensor = self.refine(image[:, :COLOURS] - torch.tanh(self.to_rgb(x)))
         return out
 
@@ -440,15 +440,15 @@ class Generator(nn.Module):
         self.segmentation = Segmentation(segmentation_width, own_statistics)
         self.streams = nn.ModuleList(Stream(width) for _ in range(CLASSES))
         self.merge = Dense(CLASSES * thin, mid, (1, 1), concat=False)
-        self.block1 = nn.Sequential(plain(inputs, w - inputs), halve(w, mid))
-        self.block2 = nn.Sequential(wide(w + COLOURS, w), transition(2 * w + COLOURS, w))
+        self.block1 = nn.Sequential(plain_block(inputs, w - inputs), halve(w, mid))
+        self.block2 = nn.Sequential(wide_block(w + COLOURS, w), transition(2 * w + COLOURS, w))
         self.block3 = nn.ModuleList(
-            nn.Sequential(dilated(w, w), transition(2 * w, w)) for _ in range(4)
+            nn.Sequential(dilated_block(w, w), transition(2 * w, w)) for _ in range(4)
         )
-        self.block5 = wide(2 * w, w)
+        self.block5 = wide_block(2 * w, w)
         self.of_half, self.of_half_features = conv(COLOURS, thin), conv(3 * w, thin)
-        self.up = double_smoothly(3 * w + COLOURS, w)
-        self.block6 = nn.Sequential(plain(w + inputs, w), transition(2 * w + inputs, thin))
+        self.up = double_bilinear(3 * w + COLOURS, w)
+        self.block6 = nn.Sequential(plain_block(w + inputs, w), transition(2 * w + inputs, thin))
         self.sides = SideMaps(w)
         self.of_image, self.of_features = conv(inputs, thin), conv(thin + 7, thin)
         self.to_rgb = conv(thin, COLOURS)  # of both sizes
@@ -457,7 +457,7 @@ class Generator(nn.Module):
     def forward(self, blurred: Tensor) -> Restored:
         """Restore [N, 3, H, W] in [-1, 1], H and W multiples of 4."""
         maps = self.class_maps(blurred).to(blurred.dtype)
-        small = half(blurred)
+        small = subsample(blurred)
         inputs = [torch.cat([blurred, maps[:, c : c + 1]], 1) for c in range(CLASSES)]
         streams = [stream(x) for stream, x in zip(self.streams, inputs, strict=True)]
         classes = self.merge(torch.cat(streams, 1))
@@ -467,14 +467,16 @@ class Generator(nn.Module):
         for block in self.block3:
             x3.append(block(x3[-1]))
         inner = self.block5(torch.cat([x3[-1], x1, classes], 1))
-        x = leaky(self.of_half(small)) - leaky(self.of_half_features(inner))
+        x = leaky_relu(self.of_half(small)) - leaky_relu(self.of_half_features(inner))
         residual = torch.tanh(self.to_rgb(x))
         clean_half = self.refine(small - residual)
         x5 = self.up(torch.cat([inner, residual], 1))
         x6 = self.block6(torch.cat([x5, image], 1))
         size = (blurred.shape[-2], blurred.shape[-1])
         sides = self.sides([x5, *reversed(x3), torch.cat([x1, classes], 1)], size)
-        x = leaky(self.of_image(image)) - leaky(self.of_features(torch.cat([x6, sides], 1)))
+        x = leaky_relu(self.of_image(image)) - leaky_relu(
+            self.of_features(torch.cat([x6, sides], 1))
+        )
         clean = self.refine(blurred - torch.tanh(self.to_rgb(x)))
         return Restored(clean, clean_half, inputs, streams)
 
@@ -635,22 +637,22 @@ class Yasarla2020(Method):
                 maps = (blur(maps, batch.kernels) > LABEL_THRESHOLD).to(maps.dtype)
         full, small = generator.segmentation(images)
         loss = F.binary_cross_entropy_with_logits(full.float(), maps)
-        small_loss = F.binary_cross_entropy_with_logits(small.float(), half(maps))
+        small_loss = F.binary_cross_entropy_with_logits(small.float(), subsample(maps))
         total = SEGMENTATION_WEIGHT * (loss + SEGMENTATION_HALF_WEIGHT * small_loss)
         return Phase("segmentation", total, {"segmentation": loss.detach()})
 
     def _losses(self, sharp: Tensor, restored: Restored, masks: Tensor) -> dict[str, Tensor]:
         """Weighted terms; ``masks`` [N, 4, H, W] are the class maps of the sharp image."""
-        image, small, target = restored.image.float(), restored.half.float(), half(sharp)
+        image, small, target = restored.image.float(), restored.half.float(), subsample(sharp)
         # Normalisation is per image: one pass over all classes is one pass each.
-        masked = [(mask * image, mask * sharp) for mask in masks.chunk(CLASSES, dim=1)]
+        masked_pairs = [(mask * image, mask * sharp) for mask in masks.chunk(CLASSES, dim=1)]
         auxiliary = cast(Auxiliary, self.networks["auxiliary"])
-        mine, true = (torch.cat(images) for images in zip(*masked, strict=True))
-        certainty = auxiliary.confidence(mine, true)
+        mine, true = (torch.cat(images) for images in zip(*masked_pairs, strict=True))
+        confidence = auxiliary.confidence(mine, true)
         content = [
             weight * (sure * (mine - true)).abs().mean()
             for weight, sure, (mine, true) in zip(
-                CLASS_WEIGHTS, certainty.chunk(CLASSES), masked, strict=True
+                CLASS_WEIGHTS, confidence.chunk(CLASSES), masked_pairs, strict=True
             )
         ]
         gradient = GRADIENT_WEIGHT * gradient_loss(image, sharp)
@@ -658,7 +660,7 @@ class Yasarla2020(Method):
         return {
             "content": torch.stack(content).sum(),
             "half": HALF_WEIGHT * pixel_loss(small, target),
-            "confidence": -self.options.lambda_confidence * certainty.log().mean(),
+            "confidence": -self.options.lambda_confidence * confidence.log().mean(),
             "gradient": gradient,
             "perceptual": self.options.lambda_perceptual * self._perceptual(restored, sharp),
         }
@@ -675,7 +677,7 @@ class Yasarla2020(Method):
             raise ValueError(f"{self.name} was built for inference: it has no prior network")
         with torch.no_grad():
             truth = prior.features(sharp, FULL_TAPS, values)
-            small_truth = prior.features(half(sharp), HALF_TAPS, values)
+            small_truth = prior.features(subsample(sharp), HALF_TAPS, values)
         loss = perceptual_loss(prior.features(restored.image, FULL_TAPS, values), truth)
         small = prior.features(restored.half, HALF_TAPS, values)
         return loss + HALF_WEIGHT * perceptual_loss(small, small_truth)
@@ -684,7 +686,7 @@ class Yasarla2020(Method):
     def official_options(cls, path: Path) -> dict[str, Any]:
         """Both widths; the rest is what the released test script does."""
         widths = [
-            4 * length_in(file, read_state(file, ACCEPTED), "conv_refin64.weight", 0, ACCEPTED)
+            4 * axis_length(file, read_state(file, ACCEPTED), "conv_refin64.weight", 0, ACCEPTED)
             for file in (path / DEBLURRING, path / SEGMENTATION)
         ]
         return {
@@ -706,7 +708,7 @@ class Yasarla2020(Method):
         states = [read_state(file, ACCEPTED) for file in files]
         check_options(path, self, output="tanh", segmentation_statistics="image")
         inner = {f"segmentation.{name}" for name in generator.segmentation.state_dict()}
-        found = matched(
+        found = match_state(
             files[0],
             generator,
             states[0],
@@ -716,7 +718,7 @@ class Yasarla2020(Method):
             ignored=DEBLURRING_UNUSED,
             own={"steps", *inner},
         )
-        segmentation = matched(
+        segmentation = match_state(
             files[1],
             generator.segmentation,
             states[1],

@@ -27,7 +27,7 @@ from dfpg.methods.batch import Batch
 from dfpg.methods.card import Contract, Recipe, System
 from dfpg.methods.initialise import initialise, zero
 from dfpg.methods.losses import pixel_loss
-from dfpg.methods.official import Rule, length_in, matched, read_state
+from dfpg.methods.official import Rule, axis_length, match_state, read_state
 
 LEVELS = 3  # whole image, halves, quarters
 COLOURS = 3
@@ -241,7 +241,7 @@ class Zhang2019(Method):
     def official_options(cls, path: Path) -> dict[str, Any]:
         """The width."""
         file = path / "encoder_lv1.pkl"
-        width = length_in(file, read_state(file, ACCEPTED), "layer1.weight", 0, ACCEPTED)
+        width = axis_length(file, read_state(file, ACCEPTED), "layer1.weight", 0, ACCEPTED)
         return {"width": width, "init": "released"}
 
     def load_official(self, path: Path) -> None:
@@ -259,7 +259,7 @@ class Zhang2019(Method):
             for level, network in enumerate(networks, start=1):
                 file = path / f"{part}_lv{level}.pkl"
                 state = read_state(file, ACCEPTED)
-                states.append((network, matched(file, network, state, names(layers), ACCEPTED)))
+                states.append((network, match_state(file, network, state, names(layers), ACCEPTED)))
         for network, state in states:
             network.load_state_dict(state)
 

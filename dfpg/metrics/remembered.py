@@ -12,10 +12,10 @@ from dfpg.metrics.registry import PLAIN
 
 # Bytes of features that are kept. The embedded profile's test sets need 1.5e9; of larger ones the
 # first batches are kept, and the others are computed for every run.
-ROOM = 2**31
+CACHE_BYTES = 2**31
 
 
-class Remembered:
+class CachedMetric:
     """A metric that computes the features of a batch of sharp images once.
 
     Scores are the metric's own, bit for bit: the kept features are those of the same batch.
@@ -25,7 +25,7 @@ class Remembered:
         room: what may be kept by all metrics together; they share one.
     """
 
-    def __init__(self, metric: Metric, room: Room) -> None:
+    def __init__(self, metric: Metric, room: CacheBudget) -> None:
         self._metric, self._room = metric, room
         self._kept: dict[tuple[tuple[int, ...], bytes], Features] = {}
         self.name, self.convention = metric.name, metric.convention
@@ -46,7 +46,7 @@ class Remembered:
         return self._metric.score(restored, features)
 
 
-class Room:
+class CacheBudget:
     """Memory that several metrics share."""
 
     def __init__(self, size: int) -> None:
@@ -61,14 +61,14 @@ class Room:
         return True
 
 
-def remember(metrics: Mapping[str, Metric], size: int = ROOM) -> dict[str, Metric]:
+def cache_features(metrics: Mapping[str, Metric], size: int = CACHE_BYTES) -> dict[str, Metric]:
     """The same metrics, those on a network with a memory of ``size`` bytes in all.
 
     The others take as long to look up as to compute.
     """
-    room = Room(size)
+    room = CacheBudget(size)
     plain = {metric.name for metric in PLAIN}
     return {
-        name: metric if name in plain else Remembered(metric, room)
+        name: metric if name in plain else CachedMetric(metric, room)
         for name, metric in metrics.items()
     }

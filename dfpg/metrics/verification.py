@@ -54,12 +54,12 @@ def fold_thresholds(distances: Floats, same: Flags, folds: NDArray[np.int64]) ->
 
 
 def cross_validate(distances: Floats, same: Flags, folds: NDArray[np.int64]) -> Flags:
-    """Whether each pair is judged rightly at its threshold of :func:`fold_thresholds`."""
+    """Whether each pair is classified correctly at its threshold of :func:`fold_thresholds`."""
     return is_correct(distances, same, fold_thresholds(distances, same, folds))
 
 
 def is_correct(distances: Floats, same: Flags, thresholds: Floats) -> Flags:
-    """Whether each pair [N] is judged rightly at its threshold; a distance of NaN never is."""
+    """Whether each pair [N] is classified correctly at its threshold; not at a distance of NaN."""
     right: Flags = ((distances < thresholds) == same) & ~np.isnan(distances)
     return right
 

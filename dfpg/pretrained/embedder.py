@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
-from dfpg.core.files import in_home
+from dfpg.core.files import expand_home
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.pretrained.onnx_network import open_network
 
@@ -54,7 +54,7 @@ def embedder_path(name: str | None) -> Path:
     """
     if name is None:
         return asset_path("mobilefacenet")
-    path = in_home(BUFFALO_SC if name == "buffalo_sc" else Path(name))
+    path = expand_home(BUFFALO_SC if name == "buffalo_sc" else Path(name))
     if not path.is_file():
         raise UserError(
             f"{PARAMS}: recognition.embedder: {path} is missing: put the ONNX file there, "
@@ -86,9 +86,9 @@ class FaceEmbedder:
         self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Embedding, float32 [D] of length 1, of the face at ``landmarks`` in an RGB picture."""
-        return cast("NDArray[np.float32]", self.many(picture[None], landmarks[None])[0])
+        return cast("NDArray[np.float32]", self.embed_batch(picture[None], landmarks[None])[0])
 
-    def many(
+    def embed_batch(
         self, pictures: NDArray[np.uint8], landmarks: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Embeddings [N, D] of the faces at ``landmarks`` [N, 5, 2] in RGB pictures [N, H, W, 3].

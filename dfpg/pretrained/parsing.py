@@ -101,21 +101,21 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 def to_shen11(labels: Tensor) -> Tensor:
     """Labels [N, H, W] of ``CLASSES`` to those of ``SHEN11``, uint8."""
-    return _mapped(labels, _TO_SHEN11)
+    return _map_labels(labels, _TO_SHEN11)
 
 
 def to_four(labels: Tensor) -> Tensor:
     """Labels [N, H, W] of ``CLASSES`` to those of ``FOUR``, uint8."""
-    return _mapped(labels, _TO_FOUR)
+    return _map_labels(labels, _TO_FOUR)
 
 
-def mirrored(labels: Tensor) -> Tensor:
+def swap_sides(labels: Tensor) -> Tensor:
     """Left and right classes exchanged, as a mirrored face needs it; pixels stay in place."""
     order = list(range(len(CLASSES)))
     for left, right in PAIRS:
         one, two = CLASSES.index(left), CLASSES.index(right)
         order[one], order[two] = two, one
-    return _mapped(labels, order)
+    return _map_labels(labels, order)
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -126,15 +126,15 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 def from_celebamask(masks: Tensor) -> Tensor:
     """Masks [N, H, W] of CelebAMask-HQ to labels of ``CLASSES``, uint8."""
-    return _mapped(masks, [CLASSES.index(name) for name in CELEBAMASK_ORDER])
+    return _map_labels(masks, [CLASSES.index(name) for name in CELEBAMASK_ORDER])
 
 
-def sided(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def assign_sides(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Labels [H, W] of one upright face with left and right assigned by place.
 
     The released network finds brows, eyes and ears, but on a face that it was not trained on it
     says left or right by chance. Here the right one of the two largest parts in the picture is the
-    person's left one; a part without a partner is judged by the nose.
+    person's left one; a part without a partner is assigned by the nose.
     """
     result = labels.copy()
     across = np.arange(labels.shape[1])
@@ -192,7 +192,7 @@ def parse_faces(
                 found.to(torch.float32), pictures.shape[1:3], mode="nearest-exact"
             )
             raw = reduced[:, 0].to(torch.uint8).cpu().numpy()
-            labels[first : first + batch] = np.stack([sided(one) for one in raw])
+            labels[first : first + batch] = np.stack([assign_sides(one) for one in raw])
             progress.advance(len(part))
     return labels
 
@@ -247,6 +247,6 @@ def draw_parsing_sheet(
     write_image(path, grid.reshape(rows * side, columns * 2 * side, 3))
 
 
-def _mapped(labels: Tensor, numbers: Sequence[int]) -> Tensor:
+def _map_labels(labels: Tensor, numbers: Sequence[int]) -> Tensor:
     table = torch.tensor(numbers, dtype=torch.uint8, device=labels.device)
     return table[labels.long()]

@@ -73,7 +73,7 @@ def _shapes() -> dict[str, tuple[int, ...]]:
 SHAPES = _shapes()  # state of the trunk: 13 weights [out, in, 3, 3] and 13 biases [out]
 
 
-def canonical(images: Tensor) -> Tensor:
+def to_canonical(images: Tensor) -> Tensor:
     """VGGFace's own input: RGB [N, 3, H, W] in [-1, 1] to BGR in 0-255 minus the training mean."""
     mean = images.new_tensor(MEAN_BGR).view(1, 3, 1, 1)
     return (images.flip(1) + 1) * 127.5 - mean
@@ -117,13 +117,13 @@ class PriorNetwork(nn.Module):
         Args:
             images: RGB float [N, 3, H, W] in [-1, 1].
             taps: layer names, e.g. ``TAPS["paper"]``.
-            input: "canonical" converts with :func:`canonical`; "authors" feeds the images as they
-                are, like the laboratory's released training code.
+            input: "canonical" converts with :func:`to_canonical`; "authors" feeds the images as
+                they are, like the laboratory's released training code.
 
         Returns:
             One tensor [N, C, h, w] per tap; nothing after the deepest tap is computed.
         """
-        return self.raw_features(canonical(images) if input == "canonical" else images, taps)
+        return self.raw_features(to_canonical(images) if input == "canonical" else images, taps)
 
     def state(self) -> State:
         """Copy of weights and biases on the CPU, keys as in ``SHAPES``."""

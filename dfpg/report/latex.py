@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dfpg.core.errors import printable
+from dfpg.core.errors import escape_text
 from dfpg.report.table_layout import (
     BELOW_FLOOR,
     MINUS,
@@ -83,4 +83,4 @@ def _row(cells: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text with LaTeX's special characters made printable."""
-    return "".join(SPECIAL.get(character, character) for character in printable(text))
+    return "".join(SPECIAL.get(character, character) for character in escape_text(text))

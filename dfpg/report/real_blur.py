@@ -17,7 +17,7 @@ from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image, write_image
-from dfpg.core.listing import composed, list_images
+from dfpg.core.listing import list_images, normalise_name
 from dfpg.core.progress import Progress
 from dfpg.data.blur.degrade import quantise
 from dfpg.evaluation.restore import load_restore
@@ -53,7 +53,7 @@ def real_blur_sheet(
         UserError: no pictures, no weights, or the sheet would lie in the repository.
     """
     check_output_path(out)
-    files = list_images(folder).required("name a folder of blurred faces")
+    files = list_images(folder).require_images("name a folder of blurred faces")
     runs = [run for run in config.runs if (weights / f"{run}.safetensors").exists()]
     if not runs:
         raise UserError(f"{weights}: no weights of any run: train one first (`dvc repro`)")
@@ -85,8 +85,8 @@ def read_same_stems(folder: Path, files: Sequence[str]) -> Images:
     Raises:
         UserError: one is missing.
     """
-    found = {composed(Path(file).stem): folder / file for file in list_images(folder).images}
-    stems = [composed(Path(file).stem) for file in files]
+    found = {normalise_name(Path(file).stem): folder / file for file in list_images(folder).images}
+    stems = [normalise_name(Path(file).stem) for file in files]
     for stem in stems:
         if stem not in found:
             raise UserError(f"{folder}: no picture {stem}: add it")

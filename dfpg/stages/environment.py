@@ -49,7 +49,7 @@ def describe_environment(config: Config, root: Path = Path()) -> dict[str, Any]:
         root: the project's root, for the commit.
     """
     from dfpg.core.device import describe_device, select_device
-    from dfpg.evaluation.restore import restoring_precision
+    from dfpg.evaluation.restore import evaluation_precision
 
     commit = git_commit(root)
     reason = {} if commit else {"no_commit": why_no_commit(root)}
@@ -60,7 +60,7 @@ def describe_environment(config: Config, root: Path = Path()) -> dict[str, Any]:
         "commit": commit,
         **reason,
         **describe_device(config.training.precision),
-        "restoring_precision": restoring_precision(config, select_device()),
+        "restoring_precision": evaluation_precision(config, select_device()),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -14,7 +14,7 @@ from dfpg.core.paths import ARTIFACTS, KERNELS, RESULTS, ROBUSTNESS, TESTSETS
 from dfpg.data.blur.kernels import load_bank
 from dfpg.data.faces.dataset import load_faces
 from dfpg.data.testsets import open_testset
-from dfpg.evaluation.robustness.measure import Inputs, measure, moved_images
+from dfpg.evaluation.robustness.measure import Inputs, measure, move_images
 from dfpg.methods.registry import run_options
 from dfpg.report.robustness_plot import draw_robustness
 
@@ -33,7 +33,7 @@ def robustness(runs: Sequence[str]) -> str:
         used = sorted({subset.source for subset in settings.test.subsets.values()})
         faces = {source: load_faces(source, "test", settings.framing) for source in used}
         index = open_testset(TESTSETS / name).index
-        images[name] = moved_images(config, name, index, load_bank(settings.kernels), faces)
+        images[name] = move_images(config, name, index, load_bank(settings.kernels), faces)
     inputs = Inputs(ARTIFACTS / "weights", TESTSETS, KERNELS, ROBUSTNESS)
     lines = measure(config, runs or list(config.runs), images, inputs, select_device())
     records = curve_records(config, read_curve(config, ROBUSTNESS), ROBUSTNESS)

@@ -30,7 +30,7 @@ from dfpg.training.loop import train as training_loop
 from dfpg.training.snapshots import write_snapshots
 from dfpg.training.validation import make_validation
 
-MADE_FROM = "made_from"  # folder
+TRAINING_INPUTS = "made_from"  # folder
 
 
 def train(run: str, folder: Path = ARTIFACTS, config: Config | None = None) -> None:
@@ -58,7 +58,7 @@ def train(run: str, folder: Path = ARTIFACTS, config: Config | None = None) -> N
     view = config.runs[run].view or method.view
     labels = _training_labels(names, settings.framing) if view in WITH_LABELS else None
     batches = open_view(view, config, run, faces, bank, select_device(), labels)
-    facts = made_from(config, run, method)
+    facts = training_inputs(config, run, method)
     weights_file = folder / "weights" / f"{run}.safetensors"
     training_loop(
         config,
@@ -74,11 +74,11 @@ def train(run: str, folder: Path = ARTIFACTS, config: Config | None = None) -> N
     )
     facts |= {"weights": sha256(weights_file)}
     write_text(
-        folder / MADE_FROM / f"{run}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n"
+        folder / TRAINING_INPUTS / f"{run}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n"
     )
 
 
-def made_from(config: Config, run: str, method: Method) -> dict[str, Any]:
+def training_inputs(config: Config, run: str, method: Method) -> dict[str, Any]:
     """What training this run here and now is asked to do: parameters, hashes of inputs and code.
 
     Args:

@@ -13,7 +13,7 @@ from dfpg.core.errors import UserError
 
 
 @contextmanager
-def together(world: PartialState) -> Iterator[None]:
+def agree_on_refusal(world: PartialState) -> Iterator[None]:
     """A refusal inside, in any of the processes, is a refusal in all of them.
 
     Every process enters, and waits at the end for the others. Whoever left at once would tear down

@@ -28,7 +28,7 @@ from dfpg.methods.batch import (
     UnpairedBatch,
     contents,
 )
-from dfpg.training.batches import Labels, Plain, centre_kernels, reseeded
+from dfpg.training.batches import Labels, Plain, ViewInputs, centre_kernels, reseed
 from dfpg.training.pair_views import FreshPairs, Pairs
 
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
@@ -37,27 +37,19 @@ GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
 class Labelled(Plain):
     """Parsing maps beside the plain batch (:class:`LabelledBatch`)."""
 
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
+    def __init__(self, inputs: ViewInputs) -> None:
         """Check that the labels are those of the faces.
 
         Raises:
             UserError: there are no labels, or they are of other pictures.
         """
-        super().__init__(config, run_name, faces, kernels, device, labels)
-        shape = faces.pictures.shape[:3]
+        super().__init__(inputs)
+        labels, shape = inputs.labels, inputs.faces.pictures.shape[:3]
         if labels is None or labels.shape != shape:
             found = "none" if labels is None else f"of shape {labels.shape}"
             raise UserError(
-                f"runs.{run_name}: the parsing maps are {found}, the training faces are of shape "
-                f"{shape}: run `dvc repro parsing`"
+                f"runs.{inputs.run_name}: the parsing maps are {found}, the training faces "
+                f"are of shape {shape}: run `dvc repro parsing`"
             )
         self.maps = labels
 
@@ -97,31 +89,24 @@ class Unpaired:
     Half of the people, drawn by the seed, are only ever seen blurred, the others only sharp.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
+    def __init__(self, inputs: ViewInputs) -> None:
         """Split the people.
 
         Raises:
             UserError: there is only one.
         """
+        config, faces = inputs.config, inputs.faces
         people = sorted(set(faces.people))
         if len(people) < 2:
-            raise UserError(f"runs.{run_name}: unpaired faces need two people, there is one")
+            raise UserError(f"runs.{inputs.run_name}: unpaired faces need two people, there is one")
         order = generator(config.seed, "unpaired", "people").permutation(len(people))
         chosen = {people[index] for index in order[: len(people) // 2]}
         is_sharp = np.array([person in chosen for person in faces.people])
         self._rows = [torch.from_numpy(np.flatnonzero(part)) for part in (is_sharp, ~is_sharp)]
         parts = [_subset(faces, rows.numpy()) for rows in self._rows]
-        other = reseeded(config, "sharp")
-        self._sharp = Plain(other, run_name, parts[0], kernels, device, labels)
-        self._blurred = Plain(config, run_name, parts[1], kernels, device, labels)
+        other = reseed(config, "sharp")
+        self._sharp = Plain(replace(inputs, config=other, faces=parts[0]))
+        self._blurred = Plain(replace(inputs, faces=parts[1]))
 
     def batch(self, step: int) -> UnpairedBatch:
         """Batch of ``step``."""
@@ -131,8 +116,8 @@ class Unpaired:
             rows.to(found.device)[found]
             for rows, found in zip(self._rows, (indices, batch.faces), strict=True)
         )
-        shown = replace(batch, sharp=sharp, faces=faces)
-        return UnpairedBatch(**contents(shown), sharp_faces=sharp_faces)
+        unpaired = replace(batch, sharp=sharp, faces=faces)
+        return UnpairedBatch(**contents(unpaired), sharp_faces=sharp_faces)
 
 
 class Blind(Plain):
@@ -171,20 +156,13 @@ class Generic(Plain):
     size; ``faces`` counts them.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
+    def __init__(self, inputs: ViewInputs) -> None:
+        config, faces = inputs.config, inputs.faces
         count, side = faces.pictures.shape[:2]
         pictures = generic_pictures(
             config.seed, min(count, GENERIC_PICTURES), min(side, 2 * config.image_size)
         )
-        super().__init__(config, run_name, pictures, kernels, device, labels)
+        super().__init__(replace(inputs, faces=pictures))
 
 
 View = Plain | Unpaired
@@ -229,7 +207,7 @@ def open_view(
         raise UserError(
             f"runs.{run_name}: its method asks for batches {name!r}: use {', '.join(VIEWS)}"
         )
-    return VIEWS[name](config, run_name, faces, kernels, device, labels)
+    return VIEWS[name](ViewInputs(config, run_name, faces, kernels, device, labels))
 
 
 def _subset(faces: FaceSet, rows: NDArray[np.int64]) -> FaceSet:

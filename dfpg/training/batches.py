@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -143,24 +144,43 @@ def centre_kernels(kernels: NDArray[np.float32], canvas: int) -> NDArray[np.floa
     return np.pad(kernels, ((0, 0), (margin, margin), (margin, margin)))
 
 
+@dataclass(frozen=True)
+class ViewInputs:
+    """What the batches of a run are made of, whatever view of them its method takes.
+
+    Attributes:
+        config: the whole configuration.
+        run_name: key under ``runs``; states protocol and number of steps.
+        faces: training faces of the protocol.
+        kernels: kernels of the protocol.
+        device: where sampling and blur run.
+        labels: parsing maps uint8 [faces, S, S]; None where the view needs none.
+    """
+
+    config: Config
+    run_name: str
+    faces: FaceSet
+    kernels: KernelBank
+    device: torch.device
+    labels: Labels | None = None
+
+
 class Plain(BatchSource):
     """The batches themselves, and the base of the views of them."""
 
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
-        run = config.runs[run_name]
-        super().__init__(config, run.protocol, faces, kernels, config.training.batch_size, device)
-        self.steps = training_steps(config, run_name)
-        self.labels = labels
+    def __init__(self, inputs: ViewInputs) -> None:
+        config = inputs.config
+        super().__init__(
+            config,
+            config.runs[inputs.run_name].protocol,
+            inputs.faces,
+            inputs.kernels,
+            config.training.batch_size,
+            inputs.device,
+        )
+        self.steps = training_steps(config, inputs.run_name)
 
 
-def reseeded(config: Config, axis: str) -> Config:
+def reseed(config: Config, axis: str) -> Config:
     """The same configuration with streams of its own."""
     return config.model_copy(update={"seed": derive_seed(config.seed, "view", axis)})

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dfpg.core.checked import DamagedError, in_half, read_checked, write_checked
-from dfpg.core.errors import refused
+from dfpg.core.checked import DamagedError, read_checked, to_half, write_checked
+from dfpg.core.errors import file_error
 from dfpg.core.terminal import print_error
 from dfpg.training.ema import newest_share, update_average
 from dfpg.training.guard import Guard
 from dfpg.training.history import History
 
-KEPT = 2
+KEPT_CHECKPOINTS = 2
 
 
 @dataclass
@@ -53,7 +53,7 @@ class TrainingState:
             update_average(self.course, generator, newest_share(self.step))
         if self.step in kept:
             copy = {name: value.cpu().clone() for name, value in self.course.items()}
-            self.snapshots[self.step] = in_half(copy)
+            self.snapshots[self.step] = to_half(copy)
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
@@ -71,7 +71,7 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
         "values": values,
     }
     write_checked(folder / f"checkpoint-{state.step:09d}.safetensors", tensors, facts)
-    for path in _checkpoints(folder)[KEPT:]:
+    for path in _checkpoints(folder)[KEPT_CHECKPOINTS:]:
         path.unlink()
 
 
@@ -89,7 +89,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
             path.unlink(missing_ok=True)
             continue
         except OSError as error:
-            raise refused(path, "read", error) from error
+            raise file_error(path, "read", error) from error
         _unflatten(state, tensors, facts["values"])
         state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])
@@ -131,27 +131,27 @@ def _unflatten(state: TrainingState, tensors: dict[str, Tensor], values: dict[st
     if torch.cuda.is_available() and "rng/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng/cuda"])
     for name, network in state.networks.items():
-        network.load_state_dict(_under(f"network/{name}/", tensors))
-    for key, value in _under("average/", tensors).items():
+        network.load_state_dict(_strip_prefix(f"network/{name}/", tensors))
+    for key, value in _strip_prefix("average/", tensors).items():
         state.average[key].copy_(value)
-    for key, value in _under("course/", tensors).items():
+    for key, value in _strip_prefix("course/", tensors).items():
         state.course[key].copy_(value)
     state.snapshots = {}
-    for path, value in _under("snapshot/", tensors).items():
+    for path, value in _strip_prefix("snapshot/", tensors).items():
         step, key = path.split("/", 1)
         state.snapshots.setdefault(int(step), {})[key] = value
     for name, optimiser in state.optimisers.items():
         prefix = f"optimiser/{name}/"
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         entries: dict[int, dict[str, Any]] = {}
-        for path, value in (_under(prefix, tensors) | _under(prefix, values)).items():
+        for path, value in (_strip_prefix(prefix, tensors) | _strip_prefix(prefix, values)).items():
             index, key = path.split("/", 1)
-            entries.setdefault(int(index), {})[key] = _laid_out(value, parameters[int(index)])
+            entries.setdefault(int(index), {})[key] = _match_layout(value, parameters[int(index)])
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": entries, "param_groups": groups})
 
 
-def _under(prefix: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+def _strip_prefix(prefix: str, entries: Mapping[str, Any]) -> dict[str, Any]:
     """Entries whose name starts with ``prefix``, without it."""
     return {
         name.removeprefix(prefix): value
@@ -160,7 +160,7 @@ def _under(prefix: str, entries: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _laid_out(value: Any, parameter: Tensor) -> Any:
+def _match_layout(value: Any, parameter: Tensor) -> Any:
     """An optimiser's tensor in its parameter's memory layout.
 
     Files hold plain layout, networks are channels_last; vector code rounds alike only where the

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dfpg.core.device import Precision
 from dfpg.methods.base import Method
-from dfpg.training.step import forward_passes, take
+from dfpg.training.step import forward_passes, take_images
 
 if TYPE_CHECKING:
     from dfpg.methods.batch import Batch
@@ -48,7 +48,9 @@ def gradient_shares(
     }
     norms: dict[str, dict[str, float]] = {part: {} for part in parts}
     with preserve_state(method, world.device):
-        for phase in forward_passes(method.phases(take(batch, slice(IMAGES))), world, precision):
+        for phase in forward_passes(
+            method.phases(take_images(batch, slice(IMAGES))), world, precision
+        ):
             for term, value in phase.terms.items() if phase.optimiser == "generator" else ():
                 for part, norm in gradient_norms(value, parts).items():
                     norms[part][term] = norm

@@ -1,4 +1,4 @@
-"""What a training run depends on, as one hash: resume state is used only where it agrees."""
+"""Hash of everything that a training depends on: a checkpoint is resumed only if it is equal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dfpg.core.files import sha256
 def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Sequence[Path]) -> str:
     """SHA-256 (64 hexadecimal digits) of everything that decides a run's weights and history.
 
-    :func:`training_facts`, the torch version, the resolved precision and the device type.
+    It covers :func:`training_facts`, the torch version, the precision and the device type.
 
     Args:
         config: the whole configuration.
@@ -45,12 +45,12 @@ def fingerprint(config: Config, run_name: str, inputs: Sequence[Path], code: Seq
 def training_facts(
     config: Config, run_name: str, inputs: Sequence[Path], code: Sequence[Path]
 ) -> dict[str, Any]:
-    """What a training is asked to do, as JSON: equal on all machines where it is the same training.
+    """Parameters, inputs and code of a training, as JSON; the same on every machine.
 
-    Config: the run itself, its method's and its protocol's section, training, seed and image
-    size. ``checkpoint_every`` and the test sets, but for their noise, which validation takes over,
-    change neither weights nor history and are left out; so are the paths. Code and inputs are
-    hashes.
+    Parameters: the run, its method's and its protocol's section, ``training``, ``prior``'s taps and
+    input, seed and image size. Left out is what changes neither weights nor history:
+    ``checkpoint_every``, paths, and the test sets except for their noise, which validation uses.
+    Inputs and code are given as hashes.
 
     Args: as of :func:`fingerprint`.
 
@@ -72,21 +72,21 @@ def training_facts(
         "training": config.training.model_dump(
             mode="json", exclude={"checkpoint_every", "precision"}
         ),
-        "inputs": {path.name: _content(path) for path in inputs},
+        "inputs": {path.name: _content_hash(path) for path in inputs},
         "code": digest(code),
     }
 
 
 def training_code(method: type) -> list[Path]:
-    """Source files that decide what training a method of this class gives."""
+    """Source files that a training of this method executes."""
     name = method.__module__
     if name.startswith("dfpg."):
         return closure("dfpg.stages.train", name)
     return [*closure("dfpg.stages.train"), Path(inspect.getfile(method))]
 
 
-def _content(path: Path) -> str:
-    """Hash of a file, or of a folder with the names of all that is in it."""
+def _content_hash(path: Path) -> str:
+    """Hash of a file; of a folder, the hash of the names and hashes of all files in it."""
     if not path.exists():
         raise UserError(f"{path}: missing: run the stage that makes it first (`dvc repro`)")
     if not path.is_dir():

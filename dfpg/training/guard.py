@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
 from dfpg.core.errors import UserError
 
-DROP = 3.0  # dB below the best validation gain
-TIMES = 20.0  # a loss over the median of its recent values
-RECENT = 100  # values of a loss whose median is taken
-ENOUGH = 20  # values before a loss is judged
+MAX_DROP = 3.0  # dB below the best validation gain
+MAX_RATIO = 20.0  # a loss over the median of its recent values
+WINDOW = 100  # values of a loss whose median is taken
+MIN_VALUES = 20  # values before a loss is compared with their median
 
 
 class ExplodedError(UserError):
@@ -20,7 +20,7 @@ class ExplodedError(UserError):
 
 @dataclass
 class Guard:
-    """What was seen of a training so far, as far as its judgement needs it; plain values.
+    """What the checks need to remember of a training so far; plain values.
 
     Attributes:
         best: highest validation gain, dB; None before the first.
@@ -43,33 +43,38 @@ class Guard:
         self.exploded_at = exploded_at
         self.recent = {}
 
-    def judge_losses(self, figures: Mapping[str, float]) -> str:
+    def check_losses(
+        self, figures: Mapping[str, float], discriminators: Collection[str] = ()
+    ) -> str:
         """Take in a step's figures; in words, which loss explodes, or nothing.
 
-        The discriminator's is left out: near 0 it may grow many times and harm nothing.
+        Those of discriminators are left out: near 0 they may grow many times and harm nothing.
 
         Args:
             figures: as :func:`dfpg.training.step.training_step` gives them.
+            discriminators: names of their optimisers, see
+                :func:`dfpg.training.step.discriminator_optimisers`.
         """
         kind = " ".join(sorted(figures))
+        exempt = {f"loss_{name}" for name in discriminators}
         for name, value in figures.items():
-            if not name.startswith("loss_") or name == "loss_discriminator":
+            if not name.startswith("loss_") or name in exempt:
                 continue
             recent = self.recent.setdefault(f"{name} of {kind}", [])
-            usual = abs(median(recent)) if len(recent) >= ENOUGH else 0.0
-            if usual and value > TIMES * usual:
-                return f"{name} is {value:.3g}, over {TIMES:g} times its median of {usual:.3g}"
+            usual = abs(median(recent)) if len(recent) >= MIN_VALUES else 0.0
+            if usual and value > MAX_RATIO * usual:
+                return f"{name} is {value:.3g}, over {MAX_RATIO:g} times its median of {usual:.3g}"
             recent.append(value)
-            del recent[:-RECENT]
+            del recent[:-WINDOW]
         return ""
 
-    def judge_gain(self, gain: float) -> str:
+    def check_gain(self, gain: float) -> str:
         """Take in a validation gain in dB; in words, how far it fell, or nothing.
 
         A network that was never near doing nothing (a gain of 0) has nothing to lose yet.
         """
         best = gain if self.best is None else self.best
         self.best = max(best, gain)
-        if best > -DROP and gain < best - DROP:
+        if best > -MAX_DROP and gain < best - MAX_DROP:
             return f"the validation gain fell from {best:.2f} to {gain:.2f} dB"
         return ""

@@ -74,12 +74,12 @@ class StateFolder(AbstractContextManager["StateFolder"]):
         except BlockingIOError:
             os.close(self._handle)
             return False
-        if not self._ours():
+        if not self._is_ours():
             os.close(self._handle)
             return False
         return True
 
-    def _ours(self) -> bool:
+    def _is_ours(self) -> bool:
         """Whether the lock file on disk is the one that this process holds."""
         try:
             return os.path.samestat(os.fstat(self._handle), self._lock.stat())
@@ -92,7 +92,7 @@ class StateFolder(AbstractContextManager["StateFolder"]):
         Raises:
             UserError: the folder was removed or replaced meanwhile.
         """
-        if not self._ours():
+        if not self._is_ours():
             raise UserError(
                 f"{self.path}: removed or replaced while this run was training: "
                 "nothing is written, run again"
@@ -137,10 +137,10 @@ class Owner:
             return
         self._line = [process.pid for process in line[: marked.index(False) + 1]]
         # A stage shares its process group with dvc, never with whoever adopts orphans.
-        if self.gone() or len({os.getpgid(pid) for pid in self._line[-2:]}) != 1:
+        if self.is_gone() or len({os.getpgid(pid) for pid in self._line[-2:]}) != 1:
             raise StoppedError("the dvc that started this run is gone: run `dvc repro` again", 129)
 
-    def gone(self) -> bool:
+    def is_gone(self) -> bool:
         """Whether this process outlived the dvc that started it (never, if none did)."""
         try:
             return any(
@@ -159,7 +159,7 @@ def end_with_owner() -> None:
     owner = Owner()
 
     def watch() -> None:
-        while not owner.gone():
+        while not owner.is_gone():
             time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -31,7 +31,7 @@ from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method
 from dfpg.methods.weights import save_weights
-from dfpg.training.agreement import together
+from dfpg.training.agreement import agree_on_refusal
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from dfpg.training.diagnostics import gradient_shares
 from dfpg.training.ema import clone
@@ -40,7 +40,7 @@ from dfpg.training.imbalance import new_imbalances
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
 from dfpg.training.recipe import resolve_recipe
 from dfpg.training.snapshots import snapshot_steps, write_snapshots
-from dfpg.training.step import tensors_of, training_step
+from dfpg.training.step import discriminator_optimisers, tensors_of, training_step
 
 if TYPE_CHECKING:
     from dfpg.methods.batch import Batch
@@ -97,7 +97,7 @@ def train(
     """
     run, training = config.runs[run_name], config.training
     world = process_group()
-    with together(world):
+    with agree_on_refusal(world):
         owner = Owner()
         if training.batch_size % world.num_processes:
             raise UserError(
@@ -111,6 +111,7 @@ def train(
     method.to(world.device).train()
     generator = method.networks["generator"]
     optimisers = method.optimisers(run.lr, run.lr_discriminator)
+    discriminators = discriminator_optimisers(method, optimisers)
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
@@ -123,7 +124,7 @@ def train(
         course=clone(generator) if kept else {},
     )
 
-    def figures_of_validation() -> dict[str, float]:
+    def validation_figures() -> dict[str, float]:
         with autocast(world.device, precision):
             return validate(method, state.average) if validate else {}
 
@@ -132,9 +133,9 @@ def train(
             for path in (out, history, cost):
                 remove_temporaries(path.parent, path.name)
         if not resume(scratch, state, world):
-            with together(world):
+            with agree_on_refusal(world):
                 if folder:  # where an explosion before the first checkpoint goes back to
-                    state.guard.judge_gain(figures_of_validation().get("validation_gain", 0.0))
+                    state.guard.check_gain(validation_figures().get("validation_gain", 0.0))
                     save_checkpoint(scratch, state)
         with show_progress(run_name, recipe.steps, state.step, world) as progress:
             clock = Stopwatch(state.seconds)
@@ -149,7 +150,7 @@ def train(
                 state.step += 1
                 state.update_averages(recipe.ema, kept)
                 state.history.add(figures)
-                fault = state.guard.judge_losses(figures)
+                fault = state.guard.check_losses(figures, discriminators)
                 if progress:
                     losses = {name: v for name, v in figures.items() if name.startswith("loss_")}
                     progress.advance(1, **losses)
@@ -159,23 +160,23 @@ def train(
                         figures = gradient_shares(method, batch, world, precision)
                         for warning in new_imbalances(figures, state.history.rows):
                             progress.say(f"{run_name}: step {state.step}: {warning}")
-                        figures |= figures_of_validation()
+                        figures |= validation_figures()
                         if "validation_gain" in figures:
-                            fault = fault or state.guard.judge_gain(figures["validation_gain"])
+                            fault = fault or state.guard.check_gain(figures["validation_gain"])
                     if state.guard.exploded_at is not None:
                         figures["exploded_at"] = state.guard.exploded_at
                     state.history.close_row(state.step, run.lr * rate, **figures)
-                asked = signals.received or (signal.SIGHUP if owner.gone() else 0)
-                stop, exploded = agree((asked, bool(fault)), world)
+                requested = signals.received or (signal.SIGHUP if owner.is_gone() else 0)
+                stop, exploded = largest_over_processes((requested, bool(fault)), world)
                 if exploded:
-                    line = go_back(scratch, state, world, run_name, fault)
+                    line = roll_back(scratch, state, world, run_name, fault)
                     if progress:
                         progress.say(line)
                         progress.return_to(state.step)
                 due = state.step % training.checkpoint_every == 0 and state.step < recipe.steps
                 state.seconds = clock.seconds()
                 if due or stop or exploded:
-                    with together(world):
+                    with agree_on_refusal(world):
                         if folder:
                             folder.check()
                             save_checkpoint(scratch, state)
@@ -186,7 +187,7 @@ def train(
                         "checkpoint saved, run again to resume",
                         128 + stop,
                     )
-        with together(world):
+        with agree_on_refusal(world):
             if folder:
                 folder.check()
                 write_text(history, state.history.csv())
@@ -206,13 +207,13 @@ def resume(scratch: Path, state: TrainingState, world: PartialState) -> bool:
     """Bring the state to the last checkpoint, in all processes; False if there is none."""
     found = False
     for turn in (True, False):  # the main process first: it removes damaged checkpoints
-        with together(world):
+        with agree_on_refusal(world):
             if world.is_main_process is turn:
                 found = load_checkpoint(scratch, state)
     return found
 
 
-def go_back(
+def roll_back(
     scratch: Path, state: TrainingState, world: PartialState, run_name: str, fault: str
 ) -> str:
     """Bring an exploded training to its last checkpoint, to go on from there at half the rate.
@@ -231,15 +232,15 @@ def go_back(
         ExplodedError: it is the second time.
     """
     step, before = state.step, state.guard.exploded_at
-    told = f"{run_name}: step {step}: {fault or 'another process found that it explodes'}"
+    message = f"{run_name}: step {step}: {fault or 'another process found that it explodes'}"
     if before is not None:
         raise ExplodedError(
-            f"{told}; it had exploded at step {before} already and went on at half the rate: "
+            f"{message}; it had exploded at step {before} already and went on at half the rate: "
             f"lower runs.{run_name}.lr, or set training.clip, then run again"
         )
     resume(scratch, state, world)
     state.guard.start_again(step)
-    return f"{told}; back to step {state.step}, on at half the rate"
+    return f"{message}; back to step {state.step}, on at half the rate"
 
 
 class Stopwatch:
@@ -264,7 +265,7 @@ def lock_state(scratch: Path, world: PartialState) -> Iterator[StateFolder | Non
     """The locked state folder in the main process, None in the others."""
     with ExitStack() as stack:
         folder = None
-        with together(world):
+        with agree_on_refusal(world):
             if world.is_main_process:
                 folder = stack.enter_context(StateFolder(scratch))
         yield folder
@@ -282,7 +283,7 @@ def show_progress(
         yield None
 
 
-def agree(numbers: Sequence[int], world: PartialState) -> list[int]:
+def largest_over_processes(numbers: Sequence[int], world: PartialState) -> list[int]:
     """The largest of each number in any of the processes."""
     highest: list[int] = reduce(torch.tensor(numbers, device=world.device), "max").tolist()
     return highest

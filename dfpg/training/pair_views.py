@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur
-from dfpg.data.blur.kernels import KernelBank
-from dfpg.data.faces.dataset import FaceSet
 from dfpg.methods.batch import PairBatch, contents
-from dfpg.training.batches import Labels, Plain, reseeded
+from dfpg.training.batches import Plain, ViewInputs, reseed
 
 
 class Pairs(Plain):
@@ -65,17 +64,9 @@ class FreshPairs(Plain):
     So the released code trains where it sees sharp faces (``variant: supervised``).
     """
 
-    def __init__(
-        self,
-        config: Config,
-        run_name: str,
-        faces: FaceSet,
-        kernels: KernelBank,
-        device: torch.device,
-        labels: Labels | None = None,
-    ) -> None:
-        super().__init__(config, run_name, faces, kernels, device, labels)
-        self.second = Plain(reseeded(config, "second"), run_name, faces, kernels, device)
+    def __init__(self, inputs: ViewInputs) -> None:
+        super().__init__(inputs)
+        self.second = Plain(replace(inputs, config=reseed(inputs.config, "second")))
 
     def batch(self, step: int) -> PairBatch:
         """Batch of ``step``."""

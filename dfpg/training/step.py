@@ -38,7 +38,7 @@ def training_step(
         optimisers: by name, as ``method.optimisers`` makes them; their learning rates are set.
         world: see :func:`dfpg.core.device.process_group`.
         precision: of the forward passes; weights and gradients are always fp32.
-        clip: bound on the global L2 norm of each optimiser's gradient. The discriminator's is left
+        clip: bound on the global L2 norm of each optimiser's gradient. A discriminator's is left
             alone: penalties on it (R1) say by their size how much they count.
 
     Returns:
@@ -47,30 +47,41 @@ def training_step(
         infinite.
     """
     figures: dict[str, Tensor] = {}
-    for phase in forward_passes(method.phases(share(batch, world)), world, precision):
+    discriminators = discriminator_optimisers(method, optimisers)
+    for phase in forward_passes(method.phases(process_share(batch, world)), world, precision):
         optimiser = optimisers[phase.optimiser]
         optimiser.zero_grad(set_to_none=True)
         phase.loss.backward()  # type: ignore[no-untyped-call]
         norm = average_gradients(optimiser, world)
-        if clip is not None and phase.optimiser != "discriminator":
+        if clip is not None and phase.optimiser not in discriminators:
             parameters = [p for group in optimiser.param_groups for p in group["params"]]
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         optimiser.step()
         figures[f"loss_{phase.optimiser}"] = phase.loss
         figures[f"gradient_{phase.optimiser}"] = norm
         figures |= phase.figures
-    return means(figures)
+    return average_figures(figures)
 
 
-def share(batch: Batch, world: PartialState) -> Batch:
+def discriminator_optimisers(method: Method, optimisers: Mapping[str, Optimizer]) -> frozenset[str]:
+    """Names of the optimisers of discriminators: those that train no part of the generator."""
+    generator = {id(p) for p in method.networks["generator"].parameters()}
+    return frozenset(
+        name
+        for name, optimiser in optimisers.items()
+        if not any(id(p) in generator for group in optimiser.param_groups for p in group["params"])
+    )
+
+
+def process_share(batch: Batch, world: PartialState) -> Batch:
     """This process's part of a batch: equal parts, in the order of the processes."""
     if world.num_processes == 1:
         return batch
     size = batch.sharp.shape[0] // world.num_processes
-    return take(batch, slice(world.process_index * size, (world.process_index + 1) * size))
+    return take_images(batch, slice(world.process_index * size, (world.process_index + 1) * size))
 
 
-def take(batch: Batch, images: slice) -> Batch:
+def take_images(batch: Batch, images: slice) -> Batch:
     """Some images of a batch."""
     return dataclasses.replace(batch, **{name: t[images] for name, t in tensors_of(batch).items()})
 
@@ -110,7 +121,7 @@ def average_gradients(optimiser: Optimizer, world: PartialState) -> Tensor:
     return nn.utils.get_total_norm(gradients)
 
 
-def means(figures: dict[str, Tensor]) -> dict[str, float]:
+def average_figures(figures: dict[str, Tensor]) -> dict[str, float]:
     """Mean of each figure over the processes, all in one transfer from the device."""
     values = torch.stack([value.detach().float().reshape(()) for value in figures.values()])
     return dict(zip(figures, reduce(values, "mean").tolist(), strict=True))

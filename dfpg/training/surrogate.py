@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.core.checked import in_half, write_checked
+from dfpg.core.checked import to_half, write_checked
 from dfpg.core.config import Augmentation, Config, Surrogate
 from dfpg.core.device import (
     Precision,
@@ -48,9 +48,9 @@ from dfpg.pretrained.vggface import (
     WEIGHTS,
     PriorNetwork,
     State,
-    canonical,
     load_trunk,
     read_vggface,
+    to_canonical,
 )
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def fine_tune(
             target = torch.from_numpy(labels[rows]).to(device)
             with autocast(device, precision):
                 weight, bias = fold_normalisation(conv1_1.weight, cast(Tensor, conv1_1.bias))
-                values = F.conv2d(canonical(images), weight, bias, padding=1)
+                values = F.conv2d(to_canonical(images), weight, bias, padding=1)
                 pool5 = network.layers[1:](values)
             logits = pool5.float().mean((2, 3)) @ head.T
             loss = F.cross_entropy(logits, target)
@@ -214,7 +214,7 @@ def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) ->
     else:
         path = asset_path(ASSET)
         trunk = load_trunk(path)
-        state = in_half(fine_tune(trunk, train, settings, config.seed, device, precision))
+        state = to_half(fine_tune(trunk, train, settings, config.seed, device, precision))
         networks = {
             "before": PriorNetwork(fold_state(trunk)).to(device),
             "after": PriorNetwork(state).to(device),
@@ -230,7 +230,7 @@ def build_prior(config: Config, train: FaceSet, held_out: FaceSet, out: Path) ->
         }
     card["verification"] = _verification(config, networks, held_out)
     write_checked(out / WEIGHTS, state, {"network": card["network"], "source": card["source"]})
-    write_text(out / CARD, json.dumps(_rounded(card), indent=2) + "\n")
+    write_text(out / CARD, json.dumps(_round_floats(card), indent=2) + "\n")
 
 
 def _verification(
@@ -254,11 +254,11 @@ def _verification(
     }
 
 
-def _rounded(value: Any) -> Any:
+def _round_floats(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: _round_floats(item) for key, item in value.items()}
     return value
 
 

@@ -36,11 +36,11 @@ def _hash(config: Config, run: str) -> str:
     facts: dict[str, Any] = config.model_dump(mode="json", include=sections)
     facts["run"] = [run, settings.model_dump(mode="json")]
     facts["method"] = config.methods[settings.method]
-    facts["code"] = _code(settings.method)
+    facts["code"] = _code_digest(settings.method)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _code(method: str) -> str:
+def _code_digest(method: str) -> str:
     """Digest of the code that trains a method."""
     return digest(training_code(method_class(method)))

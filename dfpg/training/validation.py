@@ -27,8 +27,9 @@ from dfpg.training.ema import use_weights
 
 CHUNK = 16  # images at a time
 UNBLURRED = 16  # faces at most that are restored without blur
-JUDGED = 2  # the discriminator sees every second image: its pass costs twice that of restoring
-UNHARMED = 60.0  # dB; PSNR of equal images, and of those that differ less
+# The discriminator gets every second image: its pass costs twice that of restoring.
+DISCRIMINATOR_STRIDE = 2
+PSNR_CAP = 60.0  # dB; PSNR of equal images, and of those that differ less
 
 # Figures of a method as it stands; the second argument is the generator's weights to restore with,
 # empty for its own.
@@ -103,26 +104,26 @@ class Validation:
             ``mechanism.<measure>``, ``mechanism_se.<measure>``: see
             :func:`dfpg.training.diagnostics.mechanism_figures`.
         """
-        judged = self.people[::JUDGED]
-        auc = discriminator_auc(method, self.batches(), judged)
+        people = self.people[::DISCRIMINATOR_STRIDE]
+        auc = discriminator_auc(method, self.batches(), people)
         with use_weights(method.networks["generator"], weights):
             gain = psnr(restore(method, self.blurred), self.sharp) - self.psnr_blurred
             unblurred = psnr(restore(method, self.unblurred), self.unblurred)
-            mechanisms = mechanism_figures(method, self.batches(), judged)
+            mechanisms = mechanism_figures(method, self.batches(), people)
         error = standard_error(gain.cpu().numpy(), self.people)
         return {
             "validation_gain": float(gain.mean()),
             **({} if math.isnan(error) else {"validation_gain_se": error}),
-            "validation_unblurred_psnr": float(unblurred.clamp(max=UNHARMED).mean()),
+            "validation_unblurred_psnr": float(unblurred.clamp(max=PSNR_CAP).mean()),
             "validation_people": len(set(self.people)),
             **auc,
             **mechanisms,
         }
 
     def batches(self) -> Iterator[Batch]:
-        """What the discriminator is shown, in the form of training batches."""
-        for start in range(0, len(self.sharp), CHUNK * JUDGED):
-            part = slice(start, start + CHUNK * JUDGED, JUDGED)
+        """The discriminator's images, in the form of training batches."""
+        for start in range(0, len(self.sharp), CHUNK * DISCRIMINATOR_STRIDE):
+            part = slice(start, start + CHUNK * DISCRIMINATOR_STRIDE, DISCRIMINATOR_STRIDE)
             yield Batch(
                 sharp=to_signed(self.sharp[part]),
                 blurred=to_signed(self.blurred[part]),

@@ -34,12 +34,12 @@ def test_a_refused_photograph_is_a_line_without_the_servers_folders(tmp_path, mo
 
 
 def test_without_gradio_one_line_says_what_to_install(monkeypatch):
-    from dfpg.core.errors import line_of
+    from dfpg.core.errors import error_line
 
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(ModuleNotFoundError) as error:
         module.demo(7860, Options(), opened=False)
-    line = line_of(error.value)
+    line = error_line(error.value)
     assert line is not None
     assert "pip install 'dfpg-bench[demo]'" in line
 

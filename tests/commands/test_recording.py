@@ -58,7 +58,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "params.yaml").write_text("lr: 1\nprior: 2\n")
     monkeypatch.setattr(recording, "build_method", lambda *_, **__: None)
-    monkeypatch.setattr(recording, "made_from", lambda *_: FACTS)
+    monkeypatch.setattr(recording, "training_inputs", lambda *_: FACTS)
     monkeypatch.chdir(folder)
     return folder
 

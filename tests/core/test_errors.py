@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfpg.core.errors import UserError, line_of, printable, within_memory
+from dfpg.core.errors import UserError, error_line, escape_text, within_memory
 
 PETABYTE = 10**15
 
@@ -67,7 +67,7 @@ def test_other_faults_stay_what_they_are(error):
     ],
 )
 def test_a_system_error_is_one_line_with_its_own_advice(number, said):
-    line = line_of(OSError(number, os.strerror(number), "some/file"))
+    line = error_line(OSError(number, os.strerror(number), "some/file"))
     assert line is not None
     assert line.startswith(f"some/file: {os.strerror(number)}: ")
     assert said in line
@@ -75,36 +75,36 @@ def test_a_system_error_is_one_line_with_its_own_advice(number, said):
 
 
 def test_a_name_that_is_no_utf8_and_an_error_without_one_are_lines():
-    assert line_of(PermissionError(errno.EACCES, "denied", b"a\xff"))
-    assert "input or output" in str(line_of(OSError(errno.ENOSPC, "full")))
-    assert line_of(OSError("no number")) is not None
+    assert error_line(PermissionError(errno.EACCES, "denied", b"a\xff"))
+    assert "input or output" in str(error_line(OSError(errno.ENOSPC, "full")))
+    assert error_line(OSError("no number")) is not None
 
 
 def test_the_programs_own_faults_have_no_line():
-    assert line_of(KeyError("x")) is None
-    assert line_of(RuntimeError("x")) is None
+    assert error_line(KeyError("x")) is None
+    assert error_line(RuntimeError("x")) is None
 
 
 def test_a_real_refusal_names_its_file(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError) as caught:
         (tmp_path / "file" / "x").read_text()
-    assert str(line_of(caught.value)).startswith(f"{tmp_path / 'file' / 'x'}: ")
+    assert str(error_line(caught.value)).startswith(f"{tmp_path / 'file' / 'x'}: ")
 
 
 def test_names_in_messages_cannot_act_on_a_terminal():
     name = "a\x1b[2K\r\n\u202egnp.\udcff"
     shown = r"a\x1b[2K\r\n\u202egnp.\xff"
-    assert printable(name) == shown
+    assert escape_text(name) == shown
     assert str(UserError(f"{name}: no such image")) == f"{shown}: no such image"
-    assert str(line_of(OSError(errno.ENOENT, "gone", name))).startswith(f"{shown}: gone")
-    assert printable("Zürich 東京 \\ '") == "Zürich 東京 \\ '"
+    assert str(error_line(OSError(errno.ENOENT, "gone", name))).startswith(f"{shown}: gone")
+    assert escape_text("Zürich 東京 \\ '") == "Zürich 東京 \\ '"
 
 
 def test_a_library_that_the_system_lacks_is_named_with_both_remedies():
     said = "libGL.so.1: cannot open shared object file: No such file or directory"
-    line = str(line_of(ImportError(said)))
+    line = str(error_line(ImportError(said)))
     assert line.startswith("libGL.so.1: missing on this system")
     assert "libgl1" in line
     assert "opencv-python-headless" in line
-    assert line_of(ImportError("cannot import name 'x'")) is None
+    assert error_line(ImportError("cannot import name 'x'")) is None

@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from dfpg.core import extras
-from dfpg.core.errors import line_of
+from dfpg.core.errors import error_line
 from dfpg.core.extras import missing_module_line
 
 
@@ -36,7 +36,7 @@ def package(monkeypatch):
     ],
 )
 def test_a_missing_module_is_named_with_what_installs_it(module, line):
-    assert line_of(ModuleNotFoundError(f"No module named {module!r}", name=module)) == line
+    assert error_line(ModuleNotFoundError(f"No module named {module!r}", name=module)) == line
 
 
 def test_without_an_installed_package_nothing_is_said(monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfpg.core.errors import UserError
-from dfpg.core.listing import composed, list_images
+from dfpg.core.listing import list_images, normalise_name
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -45,22 +45,24 @@ def test_what_is_hidden_or_left_by_a_system_is_skipped_and_counted(tmp_path):
     assert found.others == ()
     assert found.folders == ("anna",)
     assert found.skipped == 7
-    assert found.remark() == "skipped: 7 hidden or left by the system"
+    assert found.describe_skipped() == "skipped: 7 hidden or left by the system"
 
 
 def test_other_files_are_named_and_many_are_counted_by_their_endings(tmp_path):
     fill(tmp_path, "a.png", "notes.txt", "deep/b.heic")
-    assert list_images(tmp_path).remark() == "other files, not read: deep/b.heic, notes.txt"
+    assert (
+        list_images(tmp_path).describe_skipped() == "other files, not read: deep/b.heic, notes.txt"
+    )
     fill(tmp_path, *(f"{number}.txt" for number in range(9)), "README")
-    remark = list_images(tmp_path).remark()
+    remark = list_images(tmp_path).describe_skipped()
     assert remark == "other files, not read: 1 .heic, 10 .txt, 1 without an ending"
-    assert list_images(fill(tmp_path / "pure", "a.png")).remark() == ""
+    assert list_images(fill(tmp_path / "pure", "a.png")).describe_skipped() == ""
 
 
 def test_a_folder_without_images_says_what_there_is(tmp_path):
     fill(tmp_path, "a.gif", ".b.png")
     with pytest.raises(UserError, match=r"no images of PNG, .*: name another \(.*\)") as caught:
-        list_images(tmp_path).required("name another")
+        list_images(tmp_path).require_images("name another")
     assert "(other files, not read: a.gif; skipped: 1 hidden" in str(caught.value)
 
 
@@ -88,10 +90,10 @@ def test_names_that_are_no_utf8_are_listed_and_shown_escaped(tmp_path):
     os.close(os.open(os.fsencode(tmp_path) + b"/\xff\x1b[31m.txt", os.O_CREAT))
     found = list_images(tmp_path)
     assert [os.fsencode(name) for name in found.images] == [b"\xff.png"]
-    assert found.remark() == r"other files, not read: \xff\x1b[31m.txt"
+    assert found.describe_skipped() == r"other files, not read: \xff\x1b[31m.txt"
 
 
 def test_both_ways_to_write_a_letter_are_one_name():
     decomposed = unicodedata.normalize("NFD", "Ünï")
     assert decomposed != "Ünï"
-    assert composed(decomposed) == composed("Ünï") == "Ünï"
+    assert normalise_name(decomposed) == normalise_name("Ünï") == "Ünï"

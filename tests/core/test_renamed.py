@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,17 @@ from dfpg.analysis.records import csv_text, read_records
 from dfpg.analysis.result_records import ClaimRecord, TableRecord
 from dfpg.core.config import Config, parse_config
 from dfpg.core.errors import UserError
-from dfpg.core.renamed import CHOICES, COLUMNS, KEYS, METRICS
+from dfpg.core.renamed import (
+    CHOICES,
+    COLUMNS,
+    KEYS,
+    METRICS,
+    NAMES,
+    renamed_hook,
+    renamed_import,
+)
 from dfpg.evaluation.per_image import read_per_image
+from dfpg.methods.dfpgnet import DFPGNet
 from dfpg.methods.registry import run_options
 
 PLACES = {"Run": "runs.b1", "Training": "training"}  # of a section's model, in params.yaml
@@ -73,3 +83,24 @@ def test_an_old_metric_is_answered_with_the_new_one(old: str, new: str):
 def test_a_column_that_is_no_metric_is_not_taken_for_one():
     with pytest.raises(UserError, match="metric 'protocol': unknown: use one of psnr"):
         dfpg.metric("protocol")
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_an_old_name_that_is_imported_is_answered_with_the_new_one(module: str):
+    for old, new in NAMES[module].items():
+        assert hasattr(import_module(module), new)
+        with pytest.raises(ImportError) as caught:
+            exec(f"from {module} import {old}", {})
+        assert renamed_import(caught.value) == f"{old!r} of {module} is now {new!r}"
+    with pytest.raises(ImportError) as caught:
+        exec(f"from {module} import no_such_name", {})
+    assert renamed_import(caught.value) is None
+
+
+def test_an_old_hook_that_is_overridden_is_answered_with_the_new_one():
+    class Old(DFPGNet):
+        def judged(self, prior):
+            return prior
+
+    assert renamed_hook(Old) == "Old.judged is now 'discriminator_input'"
+    assert renamed_hook(DFPGNet) is None

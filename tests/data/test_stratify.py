@@ -13,7 +13,7 @@ from dfpg.data.stratify import (
     choose_faces,
     choose_pairs,
     first_kernel,
-    one_per_person,
+    pick_one_per_person,
     split_people,
 )
 
@@ -139,10 +139,10 @@ def test_one_image_of_each_person_with_sizes_spread_evenly():
     people = [f"p{number % 30}" for number in range(240)]
     sizes = np.random.default_rng(1).permutation(np.repeat(NOMINAL_SIZES, 30))
     rows = pd.DataFrame({"person": people, "size": sizes}, index=range(100, 340))
-    chosen = rows.loc[one_per_person(rows, 16, np.random.default_rng(0))]
+    chosen = rows.loc[pick_one_per_person(rows, 16, np.random.default_rng(0))]
     assert chosen["person"].is_unique
     assert set(chosen["size"].value_counts()) == {2}
-    again = one_per_person(rows, 16, np.random.default_rng(0))
+    again = pick_one_per_person(rows, 16, np.random.default_rng(0))
     assert again == chosen.index.tolist()
-    assert again != one_per_person(rows, 16, np.random.default_rng(1))
-    assert len(one_per_person(rows, 99, np.random.default_rng(0))) == 30
+    assert again != pick_one_per_person(rows, 16, np.random.default_rng(1))
+    assert len(pick_one_per_person(rows, 99, np.random.default_rng(0))) == 30

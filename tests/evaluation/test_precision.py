@@ -14,7 +14,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_image
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import TestSet as Shards
-from dfpg.evaluation.restore import in_precision, load_restore, restoring_precision
+from dfpg.evaluation.restore import evaluation_precision, load_restore, restore_in_precision
 from dfpg.evaluation.score import score_testsets
 from dfpg.methods.registry import build_method
 from dfpg.methods.weights import save_weights
@@ -74,7 +74,7 @@ class Watching:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_precision_reaches_the_network_and_not_the_metrics(config, testset, tmp_path, precision):
     method, metric = Seen(), Watching()
-    restore = in_precision(method, CPU, precision)
+    restore = restore_in_precision(method, CPU, precision)
     score_testsets(config, "b1", restore, {"b": testset}, {"mean": metric}, tmp_path / "b1.csv")
     assert set(method.autocast) == {precision == "bf16"}
     assert set(metric.autocast) == {False}
@@ -108,10 +108,10 @@ def test_bf16_scores_differ_little_and_fp32_are_the_methods_own(config, weights,
 def test_auto_is_resolved_for_the_device(config, set_cpu):
     auto = with_precision(config, "auto")
     set_cpu(bf16=True, amx=True)
-    assert restoring_precision(auto, CPU) == "bf16"
-    assert restoring_precision(config, CPU) == "fp32"  # the profiles' own value
+    assert evaluation_precision(auto, CPU) == "bf16"
+    assert evaluation_precision(config, CPU) == "fp32"  # the profiles' own value
     set_cpu(bf16=False, amx=False)
-    assert restoring_precision(auto, CPU) == "fp32"
+    assert evaluation_precision(auto, CPU) == "fp32"
 
 
 COMMANDS = {

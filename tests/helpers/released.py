@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dfpg.core.profile import resolve_profile
 from dfpg.methods import dfpgnet, lee2020, lu2019, nafnet, restormer, shen2018, xia2019, yasarla2020
 from dfpg.methods.base import Method, Setting
-from dfpg.methods.official import CONVOLUTION, Rule, renamed
+from dfpg.methods.official import CONVOLUTION, Rule, rename_tensor
 from dfpg.methods.registry import method_class
 from dfpg.methods.zhang2019 import DECODER_LAYERS, ENCODER_LAYERS, names
 
@@ -37,7 +37,7 @@ def released_state(
     for ours, value in network.state_dict().items():
         if ours in without:
             continue
-        theirs = renamed(ours, rules)
+        theirs = rename_tensor(ours, rules)
         order = axes(theirs)
         state[theirs] = value if order is None else value.permute(*np.argsort(order).tolist())
     return state

@@ -25,7 +25,7 @@ from dfpg.core.profile import resolve_profile
 from dfpg.core.schedule import Schedule
 from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
-from dfpg.methods.initialise import frozen
+from dfpg.methods.initialise import freeze
 from dfpg.training.ema import use_weights
 from dfpg.training.loop import train
 
@@ -113,7 +113,7 @@ class Toy(Method):
         loss = F.softplus(-real).mean() + F.softplus(fake).mean()
         yield Phase("discriminator", loss, {})
         pixel = (restored - batch.sharp).abs().mean()
-        with frozen(discriminator):
+        with freeze(discriminator):
             adversarial = F.softplus(-discriminator(restored)).mean()
         yield Phase.of("generator", {"pixel": (1.0, pixel), "adversarial": (0.1, adversarial)})
 

@@ -24,7 +24,7 @@ from dfpg.methods.dfpgnet import (
     Restored,
     Variant,
 )
-from dfpg.methods.initialise import frozen
+from dfpg.methods.initialise import freeze
 
 Make = Callable[..., DFPGNet]
 LOSSES = {
@@ -221,17 +221,17 @@ def test_b6_prior_trains_its_second_discriminator_without_moving_the_first(
     assert not torch.equal(fresh[weight], trained[weight])
 
 
-def test_discriminator_judges_what_a_factor_cannot_change(make: Make, pair: Any) -> None:
+def test_discriminator_input_is_free_of_a_factor(make: Make, pair: Any) -> None:
     method, raw = make(), make(discriminator_input="raw")
     levels = method.target_prior(pair.sharp)
     large = [7 * level for level in levels]
     for one, same in ((method, True), (raw, False)):
-        judge = one.networks["discriminator"].eval()  # no power iteration between the two
-        given = [judge(one.judged(x)) for x in (levels, large)]
+        discriminator = one.networks["discriminator"].eval()  # no power iteration between the two
+        given = [discriminator(one.discriminator_input(x)) for x in (levels, large)]
         assert torch.allclose(*given, rtol=1e-4, atol=1e-5) is same
-    rms = [level.square().mean(dim=(1, 2, 3)).sqrt() for level in method.judged(large)]
+    rms = [level.square().mean(dim=(1, 2, 3)).sqrt() for level in method.discriminator_input(large)]
     torch.testing.assert_close(torch.stack(rms), torch.ones(3, 4))
-    assert raw.judged(large) is large
+    assert raw.discriminator_input(large) is large
 
 
 @pytest.mark.parametrize("variant", ["b5", "b6"])
@@ -336,7 +336,7 @@ def test_adversarial_gradient_reaches_the_prior_through_the_frozen_attention(
     method = make()
     discriminator = method.networks["discriminator"]
     levels = [level.requires_grad_() for level in method.target_prior(pair.sharp)]
-    with frozen(discriminator):
+    with freeze(discriminator):
         loss = discriminator(levels).sum()
     loss.backward()
     assert all(level.grad.abs().max() > 0 for level in levels)
@@ -346,7 +346,7 @@ def test_adversarial_gradient_reaches_the_prior_through_the_frozen_attention(
 @pytest.mark.parametrize("profile", NAMES)
 def test_discriminator_learns_at_the_papers_tenth_of_the_generators_rate(profile: str) -> None:
     config, _ = resolve_profile(profile)
-    judged = [
+    with_discriminator = [
         run
         for name, run in config.runs.items()
         # Narrow, its second discriminator separates so well that it has to learn more slowly.
@@ -354,8 +354,8 @@ def test_discriminator_learns_at_the_papers_tenth_of_the_generators_rate(profile
         and run.method == "dfpgnet"
         and VARIANTS[run.options["variant"]].discriminator != "none"
     ]
-    assert judged or profile == "shipped"
-    for run in judged:
+    assert with_discriminator or profile == "shipped"
+    for run in with_discriminator:
         assert run.lr_discriminator == pytest.approx(run.lr / 10)
 
 

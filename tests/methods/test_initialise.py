@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from dfpg.methods.initialise import frozen, initialise, orthonormal_ends
+from dfpg.methods.initialise import freeze, initialise, set_orthonormal_ends
 
 
 def test_frozen_gives_gradient_to_inputs_only_and_thaws_what_it_froze() -> None:
     network, x = nn.Linear(3, 1), torch.ones(1, 3, requires_grad=True)
     network.bias.requires_grad_(False)
-    with frozen(network):
+    with freeze(network):
         loss = network(x).sum()
     loss.backward()
     assert network.weight.grad is None
@@ -33,7 +33,7 @@ def test_initialisation_depends_on_layer_name_and_seed_only() -> None:
 
 def test_orthonormal_ends_undo_each_other_up_to_the_share() -> None:
     first, last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
-    orthonormal_ends(first, last, seed=0, share=0.25)
+    set_orthonormal_ends(first, last, seed=0, share=0.25)
     x = torch.rand(2, 3, 5, 6)
     torch.testing.assert_close(last(first(x)), 0.25 * x)
     columns = first.weight[:, :, 1, 1]

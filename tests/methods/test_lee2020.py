@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.methods.base import Setting
-from dfpg.methods.lee2020 import Discriminator, Generator, Lee2020, Lee2020Options, masked
+from dfpg.methods.lee2020 import Discriminator, Generator, Lee2020, Lee2020Options, mask_images
 from dfpg.pretrained.parsing import one_hot, to_four
 
 SIDE = 32
@@ -116,7 +116,7 @@ def test_stages_are_chained(make: Make, batch: Labelled) -> None:
 def test_masks_keep_one_class_per_stage_and_the_whole_last_image() -> None:
     images = [torch.full((1, 3, 1, 4), float(stage + 1)) for stage in range(4)]
     masks = one_hot(torch.tensor([[[0, 1, 2, 3]]]), 4)
-    rows = [image[0, 0, 0].tolist() for image in masked(images, masks)]
+    rows = [image[0, 0, 0].tolist() for image in mask_images(images, masks)]
     assert rows == [[0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 3], [4, 4, 4, 4]]
 
 
@@ -149,7 +149,7 @@ def test_discriminator_loss_is_the_mean_of_real_and_fake(make: Make, batch: Labe
     phase = next(method.phases(batch))
     masks = one_hot(to_four(batch.labels), 4)
     real, fake = (
-        method.networks["discriminator"](masked([x] * 4, masks))
+        method.networks["discriminator"](mask_images([x] * 4, masks))
         for x in (batch.sharp, batch.blurred)
     )
     one, zero = torch.ones_like(real), torch.zeros_like(fake)

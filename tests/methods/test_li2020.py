@@ -22,7 +22,7 @@ from dfpg.methods.li2020 import (
     Transfer,
     UpBlock,
     box,
-    halved,
+    image_pyramid,
     random_trunk,
 )
 from dfpg.methods.weights import load_weights, save_weights
@@ -243,10 +243,13 @@ def test_plain_l1_is_the_distance_of_output_and_sharp_picture(make: Make) -> Non
 
 
 def test_each_discriminator_sees_half_the_size_of_the_one_before() -> None:
-    judges = torch.nn.ModuleList(Discriminator(4) for _ in range(3))
-    pictures = halved(torch.rand(1, 3, 32, 32), judges)
+    discriminators = torch.nn.ModuleList(Discriminator(4) for _ in range(3))
+    pictures = image_pyramid(torch.rand(1, 3, 32, 32), discriminators)
     assert [p.shape[-1] for p in pictures] == [32, 16, 8]
-    logits = [judge(p).shape[-1] for judge, p in zip(judges, pictures, strict=True)]
+    logits = [
+        discriminator(p).shape[-1]
+        for discriminator, p in zip(discriminators, pictures, strict=True)
+    ]
     assert logits == [4, 2, 1]
 
 

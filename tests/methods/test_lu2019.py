@@ -136,17 +136,17 @@ def test_whose_turn_it_is_is_part_of_the_state(make: Make) -> None:
 
 def test_updates_reach_the_networks_they_are_meant_for(make: Make) -> None:
     method = make().train()
-    generator, judges = method.networks["generator"], method.networks["discriminator"]
+    generator, discriminators = method.networks["generator"], method.networks["discriminator"]
 
     def reached(module: nn.Module) -> set[bool]:
         return {p.grad is not None and bool(p.grad.any()) for p in module.parameters()}
 
     phases, seen = method.phases(Unpaired()), []
     for phase in phases:
-        for network in (generator, judges):
+        for network in (generator, discriminators):
             network.zero_grad(set_to_none=True)
         phase.loss.backward()
-        parts = (generator.content, generator.blur, generator.decoders, judges)
+        parts = (generator.content, generator.blur, generator.decoders, discriminators)
         seen.append([True in reached(part) for part in parts])
         if len(seen) == 2:  # biases before a normalisation get none but rounding
             weights = [p for n, p in generator.named_parameters() if n.endswith("weight")]

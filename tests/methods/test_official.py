@@ -25,11 +25,11 @@ from dfpg.methods.official import (
     Rule,
     digest,
     load_published,
-    matched,
+    match_state,
     read_arrays,
     read_state,
     read_structs,
-    renamed,
+    rename_tensor,
 )
 from dfpg.methods.registry import build_restorer, method_class
 from dfpg.methods.weights import load_weights, read_card, save_weights
@@ -250,11 +250,11 @@ def published(case: str) -> list[dict[str, str]]:
                 row["suite_key"] = parts[first][1] + row["suite_key"]
         return [r for r in rows if not r["official_key"].startswith("Diss")]
     heads = ("conv1_head", "conv2_head", "conv3_head", "conv4_head")
-    judge = re.compile(r"conv\d\.") if case == "lee2020" else re.compile("(?!)")
+    discriminator = re.compile(r"conv\d\.") if case == "lee2020" else re.compile("(?!)")
     return [
         r
         for r in rows
-        if not r["official_key"].startswith(heads) and not judge.match(r["official_key"])
+        if not r["official_key"].startswith(heads) and not discriminator.match(r["official_key"])
     ]
 
 
@@ -271,7 +271,7 @@ def test_rules_give_the_published_classes_names_and_shapes(case: str) -> None:
     rows = published(case)
     assert len(rows) > 60
     for row in rows:
-        name = renamed(row["suite_key"], rules)
+        name = rename_tensor(row["suite_key"], rules)
         assert name == row["official_key"]
         there = [int(n) for n in row["official_shape"].split("x") if n != "scalar"]
         order = axes(name)
@@ -380,16 +380,16 @@ def test_axes_of_length_one_may_differ_only_at_the_ends(tmp_path: Path) -> None:
     rules: list[Rule] = []
     norm = nn.GroupNorm(1, 4)
     state = {"weight": torch.rand(4, 1, 1), "bias": torch.rand(1, 4)}
-    found = matched(tmp_path, norm, state, rules, "X")
+    found = match_state(tmp_path, norm, state, rules, "X")
     assert torch.equal(found["weight"], state["weight"].flatten())
     conv = nn.Conv2d(4, 1, 3, bias=False)
     with pytest.raises(UserError, match=r"weight is \[4, 1, 3, 3\], wanted \[1, 4, 3, 3\]"):
-        matched(tmp_path, conv, {"weight": torch.rand(4, 1, 3, 3)}, rules, "X")
+        match_state(tmp_path, conv, {"weight": torch.rand(4, 1, 3, 3)}, rules, "X")
 
 
 def test_counters_of_batch_normalisation_may_be_absent(tmp_path: Path) -> None:
     norm = nn.BatchNorm2d(3)
     norm.num_batches_tracked += 7
     state = {n: v for n, v in norm.state_dict().items() if not n.startswith("num")}
-    found = matched(tmp_path, norm, state, [], "X")
+    found = match_state(tmp_path, norm, state, [], "X")
     assert found["num_batches_tracked"] == 7

@@ -149,7 +149,7 @@ def test_a_file_of_two_methods_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     other = type("Other", (method_class("nafnet"),), {"__module__": module})
     monkeypatch.setattr(sys.modules[module], "Other", other, raising=False)
     with pytest.raises(
-        UserError, match=r"nafnet\.py: one class of Method is wanted, found NAFNet, "
+        UserError, match=r"nafnet\.py: it must define one subclass of Method, and defines NAFNet, "
     ):
         method_class("nafnet")
 
@@ -169,3 +169,24 @@ def test_a_class_that_is_not_whole_is_refused_with_what_it_lacks(
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"^here: unknown method 'nafnett'; there are dfpgnet, lee"):
         method_class("nafnett", "here")
+
+
+def test_a_method_file_with_an_old_name_is_told_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(_module: str) -> None:
+        exec("from dfpg.methods.initialise import frozen", {})
+
+    monkeypatch.setattr("dfpg.methods.registry.import_module", load)
+    line = r"^dfpg/methods/nafnet\.py: 'frozen' of dfpg\.methods\.initialise is now 'freeze'$"
+    with pytest.raises(UserError, match=line):
+        method_class("nafnet")
+
+
+def test_a_method_that_overrides_an_old_hook_is_told_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(method_class("dfpgnet"), "judged", lambda *_: None, raising=False)
+    line = r"dfpgnet\.py: DFPGNet\.judged is now 'discriminator_input'"
+    with pytest.raises(UserError, match=line):
+        method_class("dfpgnet")

@@ -137,7 +137,7 @@ def test_a_fixed_prior_keeps_its_weights(make: Make) -> None:
 
 def test_transforms_change_half_of_the_channels_only(make: Make) -> None:
     decoder = make().networks["generator"].decoder.eval()
-    codes, seen = decoder.codes_of(torch.ones(1, 16)), []
+    codes, seen = decoder.style_codes(torch.ones(1, 16)), []
     hook = decoder.style_convs[1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     sides = [8, 16, 32]
     neutral = [(torch.ones(1, 8, s, s), torch.zeros(1, 8, s, s)) for s in sides]
@@ -150,10 +150,10 @@ def test_transforms_change_half_of_the_channels_only(make: Make) -> None:
     torch.testing.assert_close(seen[0][:, 8:] + 1, seen[2][:, 8:])
 
 
-def test_gradient_penalty_of_a_linear_judge_is_its_squared_norm() -> None:
-    judge = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
-    expected = judge[1].weight.square().sum()
-    torch.testing.assert_close(gradient_penalty(judge, torch.rand(3, 3, 2, 2)), expected)
+def test_gradient_penalty_of_a_linear_discriminator_is_its_squared_norm() -> None:
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    expected = discriminator[1].weight.square().sum()
+    torch.testing.assert_close(gradient_penalty(discriminator, torch.rand(3, 3, 2, 2)), expected)
 
 
 def test_gram_matrix_and_pyramid_loss_in_closed_form() -> None:
@@ -182,7 +182,7 @@ def test_random_noise_is_each_pictures_own_whatever_it_is_restored_with(make: Ma
         nn.init.ones_(module.weight)
     whole = method.restore(blurred)
     torch.testing.assert_close(method.restore(blurred[2:3]), whole[2:3], atol=1e-4, rtol=1e-4)
-    first, second = generator.decoder.noises_of(blurred[:2])[-1]
+    first, second = generator.decoder.image_noises(blurred[:2])[-1]
     assert not torch.equal(first, second)
     assert abs(float((first * second).mean())) < 0.1
     assert first.std().item() == pytest.approx(1, abs=0.1)

@@ -27,7 +27,7 @@ from dfpg.methods.yasarla2020 import (
     ShareSep,
     Yasarla2020,
     Yasarla2020Options,
-    dilated,
+    dilated_block,
     gradient_loss,
 )
 
@@ -122,7 +122,7 @@ def test_networks_have_the_published_sizes_and_cost() -> None:
 
 def test_dense_blocks_append_to_their_input_and_merges_do_not() -> None:
     x = torch.randn(2, 8, 16, 16)
-    assert torch.equal(dilated(8, 4)(x)[:, :8], x)
+    assert torch.equal(dilated_block(8, 4)(x)[:, :8], x)
     assert Dense(8, 4, (1, 1), concat=False)(x).shape == (2, 4, 16, 16)
 
 

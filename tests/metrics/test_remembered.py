@@ -7,7 +7,7 @@ import torch
 
 from dfpg.core.errors import UserError
 from dfpg.metrics.registry import PLAIN
-from dfpg.metrics.remembered import remember
+from dfpg.metrics.remembered import cache_features
 
 
 @dataclass
@@ -34,7 +34,7 @@ def images(seed: int, count: int = 3) -> torch.Tensor:
 
 def test_features_of_the_same_images_are_computed_once():
     own = Counted()
-    metric = remember({"counted": own})["counted"]
+    metric = cache_features({"counted": own})["counted"]
     for _ in range(3):
         for seed in (1, 2):
             scores = metric.score(images(9), metric.features(images(seed).clone()))
@@ -45,14 +45,14 @@ def test_features_of_the_same_images_are_computed_once():
 
 def test_equal_bytes_of_another_shape_are_other_images():
     own = Counted()
-    metric = remember({"counted": own})["counted"]
+    metric = cache_features({"counted": own})["counted"]
     metric.features(images(1))
     assert len(metric.features(images(1).view(1, 3, 24, 8))[0]) == 1
 
 
 def test_what_has_no_room_is_computed_again():
     own, other = Counted(), Counted("other")
-    metrics = remember({"counted": own, "other": other}, size=2 * 3 * 8)
+    metrics = cache_features({"counted": own, "other": other}, size=2 * 3 * 8)
     for _ in range(2):
         for seed in (1, 2):
             for metric in metrics.values():
@@ -61,7 +61,7 @@ def test_what_has_no_room_is_computed_again():
 
 
 def test_metrics_without_a_network_stay_as_they_are(metrics, sharp, blurred):
-    kept = remember(metrics)
+    kept = cache_features(metrics)
     assert list(kept) == list(metrics)
     assert [kept[metric.name] for metric in PLAIN] == list(PLAIN)
     for name, metric in kept.items():
@@ -76,4 +76,4 @@ def test_metrics_without_a_network_stay_as_they_are(metrics, sharp, blurred):
 
 def test_a_metric_refuses_what_it_refuses(metrics):
     with pytest.raises(UserError, match="must be uint8"):
-        remember(metrics)["lpips_alex"].features(torch.zeros(1, 3, 8, 8))
+        cache_features(metrics)["lpips_alex"].features(torch.zeros(1, 3, 8, 8))

@@ -7,6 +7,7 @@ import sys
 from helpers.places import ROOT
 
 from dfpg.pretrained.assets.store import asset_path
+from dfpg.pretrained.onnx_network import NO_SPINNING, open_network
 
 
 def test_the_runtime_reports_nothing_and_leaves_nothing_in_the_cache(tmp_path):
@@ -22,3 +23,10 @@ def test_the_runtime_reports_nothing_and_leaves_nothing_in_the_cache(tmp_path):
         check=True,
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_thread_of_a_session_spins():
+    model = open_network(asset_path("scrfd"))
+    model.prepare(ctx_id=-1, input_size=(640, 640))  # opens the session anew
+    options = model.session.get_session_options()
+    assert [options.get_session_config_entry(key) for key in NO_SPINNING] == ["0", "0"]

@@ -17,15 +17,15 @@ from dfpg.pretrained.parsing import (
     CLASSES,
     FOUR,
     SHEN11,
+    assign_sides,
     draw_parsing_sheet,
     from_celebamask,
     label_file,
     load_labels,
-    mirrored,
     one_hot,
     parse_faces,
     save_labels,
-    sided,
+    swap_sides,
     to_four,
     to_shen11,
 )
@@ -70,13 +70,13 @@ def test_nineteen_classes_to_four_agree_with_eleven():
 
 def test_mirrored_exchanges_sides_and_is_its_own_inverse():
     every = torch.arange(19, dtype=torch.uint8).reshape(1, 1, 19)
-    names = [CLASSES[number] for number in mirrored(every).flatten()]
+    names = [CLASSES[number] for number in swap_sides(every).flatten()]
     for before, after in zip(CLASSES, names, strict=True):
         if before[:2] in ("l_", "r_") and before != "l_lip":
             assert after == {"l": "r", "r": "l"}[before[0]] + before[1:]
         else:
             assert after == before
-    assert torch.equal(mirrored(mirrored(every)), every)
+    assert torch.equal(swap_sides(swap_sides(every)), every)
 
 
 def test_one_hot():
@@ -103,13 +103,13 @@ def test_sides_are_assigned_by_place():
         r_brow=(slice(4, 6), slice(41, 49)),  # no partner: the nose decides
         nose=(slice(14, 25), slice(26, 33)),
     )
-    found = sided(wrong)
+    found = assign_sides(wrong)
     assert (found[10:14, 10:20] == CLASSES.index("r_eye")).all()
     assert (found[10:14, 40:50] == CLASSES.index("l_eye")).all()
     assert (found[4:6, 41:49] == CLASSES.index("l_brow")).all()
     others = ~np.isin(wrong, [CLASSES.index(n) for n in ("l_eye", "r_eye", "l_brow", "r_brow")])
     assert np.array_equal(found[others], wrong[others])
-    assert np.array_equal(sided(found), found)
+    assert np.array_equal(assign_sides(found), found)
 
 
 def test_a_turned_face_keeps_both_eyes_apart():
@@ -118,10 +118,10 @@ def test_a_turned_face_keeps_both_eyes_apart():
         r_eye=(slice(10, 14), slice(14, 20)),
         nose=(slice(14, 25), slice(2, 5)),  # left of both
     )
-    found = sided(turned)
+    found = assign_sides(turned)
     assert found[11, 5] == CLASSES.index("r_eye")
     assert found[11, 16] == CLASSES.index("l_eye")
-    assert np.array_equal(sided(np.zeros((8, 8), np.uint8)), np.zeros((8, 8), np.uint8))
+    assert np.array_equal(assign_sides(np.zeros((8, 8), np.uint8)), np.zeros((8, 8), np.uint8))
 
 
 def released_state(seed=0):

@@ -20,11 +20,11 @@ from dfpg.pretrained.vggface import (
     WEIGHTS,
     PriorNetwork,
     State,
-    canonical,
     load_prior,
     prior_taps,
     read_card,
     read_vggface,
+    to_canonical,
 )
 
 # torchvision's vgg16().features: index of each convolution
@@ -108,7 +108,7 @@ def test_unknown_tap_is_refused(network: PriorNetwork, images: Tensor) -> None:
 
 def test_canonical_is_bgr_minus_vggfaces_mean() -> None:
     image = torch.tensor([255.0, 128.0, 0.0]).view(1, 3, 1, 1) / 127.5 - 1
-    found = canonical(image).flatten().tolist()
+    found = to_canonical(image).flatten().tolist()
     assert found == pytest.approx([0 - 93.5940, 128 - 104.7624, 255 - 129.1863], abs=1e-4)
 
 

@@ -22,7 +22,7 @@ from dfpg.analysis.tables import build_tables
 from dfpg.commands.compare import compare
 from dfpg.commands.deblur.photographs import read_photograph
 from dfpg.core.config import Config, load_config
-from dfpg.core.errors import line_of
+from dfpg.core.errors import error_line
 from dfpg.core.files import read_image
 from dfpg.core.profile import use_profile
 from dfpg.data.blur.kernels import build_kernels, load_kernels
@@ -137,7 +137,7 @@ def images(folder: Path, _config: Config) -> Read:
                     reader(path)
                 except Exception as error:
                     failed.append(error)
-        for error in sorted(failed, key=lambda one: line_of(one) is not None):
+        for error in sorted(failed, key=lambda one: error_line(one) is not None):
             raise error
 
     return read
@@ -229,7 +229,7 @@ def attempt(what: str, folder: Path, config: Config, damages: tuple[str, ...]) -
         try:
             read(copy)
         except Exception as error:
-            line = line_of(error)
+            line = error_line(error)
             if line is None or not line.isprintable():
                 tracebacks.append(f"{name}: {type(error).__name__}: {str(error)[:200]!r}")
             found["refused"] += 1

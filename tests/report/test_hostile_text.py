@@ -19,7 +19,7 @@ from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
 from dfpg.core.csv_files import from_cell, from_csv, to_cell, to_csv
 from dfpg.core.errors import UserError
-from dfpg.core.markdown import escape as markdown
+from dfpg.core.markdown import escape_cell as markdown
 from dfpg.report.build import build_report
 from dfpg.report.latex import escape as latex
 

@@ -7,7 +7,7 @@ from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
-from dfpg.core.markdown import escape
+from dfpg.core.markdown import escape_cell
 from dfpg.paper.tables import TABLES
 from dfpg.report.markdown import render_claims, render_table, render_tables, show_tables
 from dfpg.report.table_layout import BELOW_FLOOR
@@ -45,7 +45,7 @@ def test_every_claim_has_its_verdict_its_direction_and_the_reason(made):
     assert len(lines) == len(rows)
     for line, row in zip(lines, rows, strict=True):
         meaning, verdict, share, note = line.strip("| ").split(" | ")
-        assert (meaning, verdict) == (escape(row["meaning"]), row["verdict"])
+        assert (meaning, verdict) == (escape_cell(row["meaning"]), row["verdict"])
         assert reasons[note.removeprefix("note ")] == row["reason"]
         own = [t["effect"] for t in effects if t["claim"] == row["claim"] and t["effect"]]
         assert share == (f"{sum(float(e) > 0 for e in own)} of {len(own)}" if own else "")

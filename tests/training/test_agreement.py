@@ -18,7 +18,7 @@ from safetensors.torch import load, load_file
 
 from dfpg.core.errors import UserError
 from dfpg.training import loop
-from dfpg.training.agreement import together
+from dfpg.training.agreement import agree_on_refusal
 
 
 def train_in_processes(
@@ -89,7 +89,7 @@ OTHER = "another process of this training refused: see its message"
 def slow_start(rank: int) -> None:
     """The other process comes late to every meeting, as on a loaded machine."""
     time.sleep(1.5 * rank)
-    waits = together.__wrapped__
+    waits = agree_on_refusal.__wrapped__
 
     @contextmanager
     def late(world):
@@ -97,7 +97,7 @@ def slow_start(rank: int) -> None:
         with contextmanager(waits)(world):
             yield
 
-    loop.together = late
+    loop.agree_on_refusal = late
 
 
 def full_disk(rank: int) -> None:

@@ -8,28 +8,31 @@ import pytest
 import torch
 from helpers.toys import Linear, ToyBatches, rows, toy_config, train_toy
 from safetensors.torch import load
+from torch import nn
 
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.schedule import Schedule
 from dfpg.methods.base import Phase
 from dfpg.methods.weights import read_card
-from dfpg.training.guard import DROP, ENOUGH, RECENT, TIMES, Guard
+from dfpg.training.guard import MAX_DROP, MAX_RATIO, MIN_VALUES, WINDOW, Guard
+
+DISCRIMINATORS = ("discriminator", "attention_discriminator", "critic")
 
 
 def fed(guard: Guard, losses: list[float], name: str = "loss_generator", **others: float) -> int:
     """Number of losses until one is said to explode; 0: none is."""
     for number, loss in enumerate(losses, 1):
-        if guard.judge_losses({name: loss, **others}):
+        if guard.check_losses({name: loss, **others}, DISCRIMINATORS):
             return number
     return 0
 
 
 def test_a_loss_far_above_its_median_explodes_once_there_are_enough():
     guard = Guard()
-    assert fed(guard, [1.0] * (ENOUGH - 1) + [TIMES + 1]) == 0
-    assert fed(Guard(), [1.0] * ENOUGH + [TIMES]) == 0
-    assert fed(Guard(), [1.0] * ENOUGH + [TIMES * 1.01]) == ENOUGH + 1
+    assert fed(guard, [1.0] * (MIN_VALUES - 1) + [MAX_RATIO + 1]) == 0
+    assert fed(Guard(), [1.0] * MIN_VALUES + [MAX_RATIO]) == 0
+    assert fed(Guard(), [1.0] * MIN_VALUES + [MAX_RATIO * 1.01]) == MIN_VALUES + 1
 
 
 def test_the_median_is_of_the_recent_losses():
@@ -37,30 +40,37 @@ def test_the_median_is_of_the_recent_losses():
     slowly = [1.05**step for step in range(300)]
     assert slowly[-1] > 1e6
     assert fed(Guard(), slowly) == 0
-    assert fed(Guard(), [1.0] * RECENT + [1e-3] * RECENT + [1.0]) == 2 * RECENT + 1
+    assert fed(Guard(), [1.0] * WINDOW + [1e-3] * WINDOW + [1.0]) == 2 * WINDOW + 1
     outliers = [15.0 if step % 10 == 9 else 1.0 for step in range(100)]
-    assert fed(Guard(), [*outliers, TIMES + 1]) == 101
+    assert fed(Guard(), [*outliers, MAX_RATIO + 1]) == 101
 
 
 def test_negative_losses_explode_upwards_only():
-    assert fed(Guard(), [-30.0] * ENOUGH + [-1e9]) == 0
-    assert fed(Guard(), [-30.0] * ENOUGH + [601.0]) == ENOUGH + 1
+    assert fed(Guard(), [-30.0] * MIN_VALUES + [-1e9]) == 0
+    assert fed(Guard(), [-30.0] * MIN_VALUES + [601.0]) == MIN_VALUES + 1
 
 
-def test_the_discriminators_loss_and_other_sets_of_terms_are_apart():
-    assert fed(Guard(), [1e-6] * ENOUGH + [1.0], "loss_discriminator") == 0
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_no_discriminators_loss_is_compared_with_its_median(name: str):
+    assert fed(Guard(), [0.002] * MIN_VALUES + [0.06], f"loss_{name}") == 0
+    assert fed(Guard(), [0.002] * MIN_VALUES + [0.06], f"loss_{name}_like") == MIN_VALUES + 1
+
+
+def test_other_sets_of_terms_are_apart():
     guard = Guard()
-    assert fed(guard, [1.0] * ENOUGH, r1=1.0) == 0
-    assert fed(guard, [100.0] * ENOUGH) == 0  # without the penalty: another sum
+    assert fed(guard, [1.0] * MIN_VALUES, r1=1.0) == 0
+    assert fed(guard, [100.0] * MIN_VALUES) == 0  # without the penalty: another sum
     assert fed(guard, [100.0], r1=1.0) == 1
 
 
 def test_a_gain_far_below_the_best_explodes_where_something_was_gained():
     guard = Guard()
-    found = [bool(guard.judge_gain(gain)) for gain in (0.0, 1.0, 0.5, 1.0 - DROP, 0.99 - DROP)]
+    found = [
+        bool(guard.check_gain(gain)) for gain in (0.0, 1.0, 0.5, 1.0 - MAX_DROP, 0.99 - MAX_DROP)
+    ]
     assert found == [False, False, False, False, True]
     far = Guard()
-    assert not any(far.judge_gain(gain) for gain in (-20.0, -9.0, -15.0, -8.0))
+    assert not any(far.check_gain(gain) for gain in (-20.0, -9.0, -15.0, -8.0))
 
 
 CONSTANT = Schedule(shape="constant")
@@ -114,6 +124,33 @@ def test_the_second_explosion_is_one_line(tmp_path, monkeypatch):
         train_parabola(tmp_path, monkeypatch, parabola_config(5.5, steps=60))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "toy.safetensors").exists()
+
+
+class TwoDiscriminators(Parabola):
+    """A generator at rest, and two discriminators whose losses grow 30 times in one step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.networks |= {name: nn.Linear(1, 1, bias=False) for name in DISCRIMINATORS[:2]}
+        self.steps = 0
+
+    def optimisers(self, lr, lr_discriminator):
+        del lr, lr_discriminator
+        return {n: torch.optim.SGD(m.parameters(), 0.0) for n, m in self.networks.items()}
+
+    def phases(self, _batch):
+        self.steps += 1
+        loss = 0.002 if self.steps <= MIN_VALUES else 0.06
+        for name in DISCRIMINATORS[:2]:
+            yield Phase(name, 0 * self.networks[name].weight.sum() + loss, {})
+        yield Phase("generator", (self.networks["generator"].weight ** 2).sum(), {})
+
+
+def test_neither_of_two_discriminators_explodes(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("helpers.toys.Toy", TwoDiscriminators)
+    train_toy(tmp_path, parabola_config(0.5, steps=30), validation=None)
+    assert "back to step" not in capfd.readouterr().err
+    assert read_card(tmp_path / "toy.safetensors").exploded_at is None
 
 
 def gain_of_parabola(method, _weights):

@@ -8,7 +8,7 @@ import torch
 from helpers.toys import Linear, Toy, ToyBatches, toy_config, train_toy
 from safetensors.torch import load_file
 
-from dfpg.core.checked import in_half
+from dfpg.core.checked import to_half
 from dfpg.core.schedule import Schedule
 from dfpg.methods.weights import load_weights, read_card
 from dfpg.training.snapshots import snapshot_steps, write_snapshots
@@ -32,7 +32,7 @@ def test_what_float16_cannot_hold_stays_as_it_is():
         "large": torch.tensor([1e5, 1.0]),
         "count": torch.tensor(70_000),
     }
-    found = in_half(state)
+    found = to_half(state)
     assert [value.dtype for value in found.values()] == [torch.float16, torch.float32, torch.int64]
     assert found["weight"].float() == pytest.approx(state["weight"], rel=1e-3)
     assert torch.equal(found["large"], state["large"])

@@ -23,9 +23,9 @@ from dfpg.pretrained.vggface import (
     WEIGHTS,
     PriorNetwork,
     State,
-    canonical,
     load_prior,
     read_card,
+    to_canonical,
 )
 from dfpg.training import surrogate
 from dfpg.training.surrogate import (
@@ -83,7 +83,7 @@ def test_folded_first_layer_is_a_drop_in_away_from_the_border(trunk: State) -> N
     images = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     weight, bias = trunk["features.0.weight"], trunk["features.0.bias"]
     expected = F.conv2d(((images + 1) / 2 - MEAN) / STD, weight, bias, padding=1)
-    found = F.conv2d(canonical(images), *fold_normalisation(weight, bias), padding=1)
+    found = F.conv2d(to_canonical(images), *fold_normalisation(weight, bias), padding=1)
     difference = (found - expected).abs()
     assert difference[..., 1:-1, 1:-1].max() < 1e-4 * expected.abs().max()
     # The padding is VGGFace's mean colour, at most 0.20 ImageNet deviations from ImageNet's.

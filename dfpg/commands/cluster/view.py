@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from dfpg.core.errors import printable
+from dfpg.core.errors import escape_text
 from dfpg.core.progress import LINE_INTERVAL_S
 from dfpg.core.terminal import print_error
 
@@ -63,7 +63,7 @@ class View(AbstractContextManager["View"]):
     def say(self, line: str) -> None:
         """Print what happened, above the view."""
         if self._bars:
-            tqdm.write(printable(line), file=sys.stderr)
+            tqdm.write(escape_text(line), file=sys.stderr)
         else:
             print_error(line)
 
@@ -85,4 +85,4 @@ def running_lines(label: str, states: Mapping[str, State]) -> list[str]:
 
 
 def _line(name: str, state: State) -> str:
-    return printable(f"  {name:<18} {state.words or state.phase}")
+    return escape_text(f"  {name:<18} {state.words or state.phase}")

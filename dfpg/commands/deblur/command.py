@@ -19,7 +19,7 @@ from dfpg.commands.deblur.restore import Restorer, restore_aligned, restore_face
 from dfpg.commands.deblur.shipped import CARD, WEIGHTS
 from dfpg.commands.deblur.strip import aligned_strip, face_strip
 from dfpg.core.device import select_device
-from dfpg.core.errors import UserError, line_of, printable
+from dfpg.core.errors import UserError, error_line, escape_text
 from dfpg.core.files import atomic_write, read_json, sha256, write_image
 from dfpg.core.progress import Progress
 from dfpg.pretrained.assets.store import asset_path
@@ -162,7 +162,7 @@ def _restore(job: Job, restore: Restore, choices: Options) -> Result:
         line = str(error)
         return Result("failed", line=line if str(job.source) in line else f"{job.source}: {line}")
     except Exception as error:
-        reason = line_of(error)
+        reason = error_line(error)
         if reason is None:
             raise
         return Result("failed", line=f"{job.source}: {reason}")
@@ -287,7 +287,7 @@ def parse_device(name: str | None) -> torch.device:
 def _summary(out: Path, total: int, counts: Counter[str], restorer: Restorer, remark: str) -> str:
     how = f"{restorer.name} at {restorer.size} px, {restorer.device.type}"
     lines = [
-        f"{printable(out)}: {counts['restored']} of {total} photographs restored, "
+        f"{escape_text(out)}: {counts['restored']} of {total} photographs restored, "
         f"{counts['faces']} face{'s' * (counts['faces'] != 1)} ({how})"
     ]
     lines += [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind]]

@@ -71,8 +71,10 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
         if _is_image(ending) and not out.is_dir():
             raise UserError(f"{out}: the name of an image, but {source} is a folder: name a folder")
         found = list_images(source)
-        remark = found.remark()
-        pairs = [(source / name, out / name) for name in found.required("name another folder")]
+        remark = found.describe_skipped()
+        pairs = [
+            (source / name, out / name) for name in found.require_images("name another folder")
+        ]
     elif source.exists():
         named = _is_image(ending) and not out.is_dir()
         pairs = [(source, out if named else out / source.name)]

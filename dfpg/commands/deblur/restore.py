@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dfpg.commands.deblur.framing import Frame, Pixels, crop, frame_from_landmarks, paste_back
 from dfpg.core.device import resolve_precision
 from dfpg.core.errors import UserError
-from dfpg.evaluation.restore import in_precision
+from dfpg.evaluation.restore import restore_in_precision
 from dfpg.methods.registry import build_restorer
 from dfpg.pretrained.detector import Detection
 
@@ -38,7 +38,9 @@ class Restorer:
             UserError: as :func:`dfpg.methods.registry.build_restorer`.
         """
         self._method = build_restorer(weights, device)
-        self._restore = in_precision(self._method, device, resolve_precision("auto", device))
+        self._restore = restore_in_precision(
+            self._method, device, resolve_precision("auto", device)
+        )
         self._weights = weights
         self.device = device
         self.size = self._method.setting.image_size

@@ -14,7 +14,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from dfpg.core.config import PARAMS, Config, load_config
-from dfpg.core.errors import UserError, line_of
+from dfpg.core.errors import UserError, error_line
 from dfpg.stages.environment import FOREIGN_OWNER, why_no_commit
 
 PROJECT = "dfpg-bench"
@@ -165,7 +165,7 @@ def check_libraries() -> list[Problem]:
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        line = line_of(error) or f"OpenCV does not load: {error}"
+        line = error_line(error) or f"OpenCV does not load: {error}"
         return [Problem(line, "install what the line above names")]
     return []
 

@@ -114,7 +114,7 @@ def draw_degradation(
     shares = rng.random((count, 13))
     scale = side / PAPER_SIDE
     canvas = 2 * max(1, round(KERNEL * scale / 2 - 0.5)) + 1
-    widths = scale * _between(recipe.sigma, shares[:, :2])
+    widths = scale * _uniform(recipe.sigma, shares[:, :2])
     widths[:, 1] = np.where(shares[:, 2] < recipe.isotropic, widths[:, 0], widths[:, 1])
     kernels = gaussians(widths, math.pi * shares[:, 3], canvas)
     if recipe.motion:
@@ -123,10 +123,10 @@ def draw_degradation(
         kernels[moved] = motion_kernels(seed, side, canvas)[chosen[moved]]
     kernels[shares[:, 9] >= recipe.blurred] = _delta(canvas)
     least, most = recipe.reduction
-    factors = _between((least, max(min(most, side / LEAST_SIDE), least)), shares[:, 4])
+    factors = _uniform((least, max(min(most, side / LEAST_SIDE), least)), shares[:, 4])
     factors[shares[:, 10] >= recipe.reduced] = 1
-    noise = _between(recipe.noise, shares[:, 5])
-    quality = np.rint(_between(recipe.quality, shares[:, 6]))
+    noise = _uniform(recipe.noise, shares[:, 5])
+    quality = np.rint(_uniform(recipe.quality, shares[:, 6]))
     largest = max(side, math.ceil(side / least))
     return Degradation(
         kernels=kernels,
@@ -193,10 +193,10 @@ def degrade(images: Tensor, drawn: Degradation) -> Tensor:
     rows = zip(blurred, drawn.sides, drawn.noise, drawn.quality, drawn.samples, strict=True)
     results = []
     for image, low, noise, quality, samples in rows:
-        small = _resized(image, int(low), drawn.resampling)
+        small = _resize(image, int(low), drawn.resampling)
         noisy = small + torch.from_numpy(samples[:, :low, :low]) * float(noise / 127.5)
         stored = jpeg(noisy, int(quality)) if quality != UNCOMPRESSED else noisy.clamp(-1, 1)
-        results.append(_resized(stored, side, drawn.resampling).clamp(-1, 1))
+        results.append(_resize(stored, side, drawn.resampling).clamp(-1, 1))
     return torch.stack(results).to(images.device)
 
 
@@ -210,13 +210,13 @@ def jpeg(image: Tensor, quality: int) -> Tensor:
     return to_signed(torch.from_numpy(decoded).permute(2, 0, 1))
 
 
-def _resized(image: Tensor, side: int, resampling: Literal["bilinear", "bicubic"]) -> Tensor:
+def _resize(image: Tensor, side: int, resampling: Literal["bilinear", "bicubic"]) -> Tensor:
     smooth = resampling == "bicubic"
     return F.interpolate(
         image[None], (side, side), mode=resampling, align_corners=False, antialias=smooth
     )[0]
 
 
-def _between(limits: Range, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _uniform(limits: Range, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = limits
     return low + (high - low) * shares

@@ -14,7 +14,7 @@ from dfpg.core.files import read_image
 from dfpg.data.faces.dataset import Split, Square
 from dfpg.data.faces.source import (
     CLOSE_SIDE,
-    Framed,
+    FramedFace,
     Source,
     list_pictures,
     locate,
@@ -94,12 +94,12 @@ class CelebA(Source):
             self.rule += f"; {int(shared.sum())} pictures of people in two splits left out"
         lacking = sorted(set(partition) - set(files))
         note = f"not at hand of the list: {len(lacking)}, such as {lacking[0]}" if lacking else ""
-        self.remark = "; ".join(filter(None, (note, found.remark())))
+        self.remark = "; ".join(filter(None, (note, found.describe_skipped())))
         names = [f"{folder}list_landmarks_align_celeba.txt" for folder in ("", "Anno/")]
         lists = [root / name for name in names if (root / name).exists()]
         self._landmarks = read_columns(lists[0], header=2) if lists else {}
 
-    def frame(self, file: str) -> Framed:
+    def frame(self, file: str) -> FramedFace:
         """Rows 7 to 210 and all columns, with 13 more by reflection on either side."""
         picture = read_image(self.pictures / file)
         if picture.shape[:2] != PICTURE_SIZE:
@@ -113,7 +113,7 @@ class CelebA(Source):
         points = LANDMARKS
         if file in self._landmarks:
             points = self._points(file)
-        return Framed(square, points - np.array([STORED.left, STORED.top], np.float32))
+        return FramedFace(square, points - np.array([STORED.left, STORED.top], np.float32))
 
     def _points(self, file: str) -> NDArray[np.float32]:
         try:

@@ -16,7 +16,7 @@ from dfpg.data.faces.celeba import original_split
 from dfpg.data.faces.dataset import Split
 from dfpg.data.faces.source import (
     WIDE_SIDE,
-    Framed,
+    FramedFace,
     Source,
     hashed_split,
     list_pictures,
@@ -61,7 +61,7 @@ class CelebAMaskHQ(Source):
             UserError: a folder is missing, or the mapping is damaged or lacks a picture.
         """
         found = list_pictures(locate(root, self.title, self.origin, "CelebA-HQ-img", "images"))
-        self.pictures, self.remark = found.folder, found.remark()
+        self.pictures, self.remark = found.folder, found.describe_skipped()
         self._masks = root
         for name in ("CelebAMask-HQ-mask-anno", "CelebAMask-HQ-mask", "masks"):
             if (root / name).is_dir():
@@ -92,7 +92,7 @@ class CelebAMaskHQ(Source):
         self.rule = "CelebA's partition of the original picture, by people"
         return splits
 
-    def frame(self, file: str) -> Framed:
+    def frame(self, file: str) -> FramedFace:
         """The whole picture, reduced."""
         picture = read_image(self.pictures / file)
         rows, columns = picture.shape[:2]
@@ -101,7 +101,7 @@ class CelebAMaskHQ(Source):
                 f"{self.pictures / file}: {columns}x{rows} px: give square pictures of at least "
                 f"{self.side} px, as released"
             )
-        return Framed(reduce(picture, self.side), LANDMARKS * self.side)
+        return FramedFace(reduce(picture, self.side), LANDMARKS * self.side)
 
     def labels(self, file: str) -> NDArray[np.uint8]:
         """Parsing map by nearest neighbour; a later class covers an earlier one, as in the release.

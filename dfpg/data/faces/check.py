@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError, printable
+from dfpg.core.errors import UserError, escape_text
 from dfpg.data.faces.dataset import EMBEDDED, JOIN
 from dfpg.data.faces.readers import open_source
 from dfpg.data.faces.source import SPLITS, Source, choose
@@ -54,7 +54,7 @@ def _describe(source: Source, train: int | None) -> str:
     )
     people = f"{index['person'].nunique()} people" if source.identities else "no identities"
     return (
-        f"{source.title} at {printable(source.pictures)}\n"
+        f"{source.title} at {escape_text(source.pictures)}\n"
         f"  {len(index)} pictures{whole}, {people}; {numbers}"
         + (f"; used of them: {fewer}" if fewer else "")
         + (f"\n  {source.remark}" if source.remark else "")

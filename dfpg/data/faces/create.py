@@ -58,9 +58,9 @@ def create_faces(out: Path, people: int, seed: int = 0, size: int = SIZE) -> Cou
     with Progress("faces", people, "person") as progress:
         while kept < people:
             pictures = [faces.picture(person, picture, size) for picture in range(PICTURES)]
-            verdict = selection.screen(pictures)
-            if verdict.reason is None:
-                for picture, (pixels, face) in enumerate(zip(pictures, verdict.faces, strict=True)):
+            outcome = selection.screen(pictures)
+            if outcome.reason is None:
+                for picture, (pixels, face) in enumerate(zip(pictures, outcome.faces, strict=True)):
                     name = f"p{person:05d}_{picture}.jpg"
                     _write_jpeg(out / "faces" / name, Image.fromarray(pixels))
                     points = [round(float(value), 2) for value in face.landmarks.reshape(-1)]

@@ -64,7 +64,7 @@ def cut(pictures: NDArray[np.uint8], square: Square | None) -> NDArray[np.uint8]
     return pictures[:, top : top + side, left : left + side]
 
 
-def reframed(faces: FaceSet, square: Square | None) -> FaceSet:
+def reframe(faces: FaceSet, square: Square | None) -> FaceSet:
     """The same faces, of which only a square is shown; None: as they are."""
     if square is None:
         return faces
@@ -153,7 +153,7 @@ def framing_square(source: str, framing: Framing, prepared: Path = PREPARED) -> 
         raise UserError(f"{path}: missing or damaged: run `dvc repro -f faces`") from error
 
 
-def joined(parts: Mapping[str, FaceSet]) -> FaceSet:
+def join_sets(parts: Mapping[str, FaceSet]) -> FaceSet:
     """Faces of several sources as one set; people and files are named ``source/name``.
 
     Raises:
@@ -207,8 +207,8 @@ def load_faces(
         raise UserError(f"split {split!r} is unknown: use train, val or test")
     names = source.split(JOIN)
     if len(names) > 1:
-        return joined({name: load_faces(name, split, framing, prepared) for name in names})
+        return join_sets({name: load_faces(name, split, framing, prepared) for name in names})
     if source == EMBEDDED:
         return load_folder(FACES, split, None)
     square = framing_square(source, framing, prepared) if framing else None
-    return reframed(load_prepared(prepared / source, split), square)
+    return reframe(load_prepared(prepared / source, split), square)

@@ -34,7 +34,7 @@ class Pruning:
     found: dict[str, dict[str, dict[str, int]]]
 
 
-def alike(pictures: Floats, others: Floats) -> Bools:
+def are_alike(pictures: Floats, others: Floats) -> Bools:
     """Which of the unit vectors [N, D] are alike to one of [M, D]."""
     parts = [
         (pictures[start : start + CHUNK] @ others.T >= ALIKE).any(1)
@@ -79,7 +79,7 @@ def _drop(
 ) -> None:
     """Drop the people of one split of a source who are alike to given test faces."""
     rows = np.flatnonzero(index["split"] == split)
-    hits = {other: alike(embeddings[rows], faces) for other, faces in tests.items()}
+    hits = {other: are_alike(embeddings[rows], faces) for other, faces in tests.items()}
     counts = {other: int(hit.sum()) for other, hit in hits.items() if hit.any()}
     if counts:
         pruning.found[name][split] = counts
@@ -88,7 +88,7 @@ def _drop(
         pruning.kept[name][rows[[person in gone for person in people]]] = False
 
 
-def grouped(index: pd.DataFrame, embeddings: Floats, kept: Bools) -> pd.DataFrame:
+def group_alike(index: pd.DataFrame, embeddings: Floats, kept: Bools) -> pd.DataFrame:
     """The index of a set without identities, with alike faces of a split as one person.
 
     A person is named after the first of the alike pictures; likeness is transitive here.

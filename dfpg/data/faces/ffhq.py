@@ -11,7 +11,7 @@ from dfpg.data.faces.celebamask_hq import LANDMARKS
 from dfpg.data.faces.dataset import Split
 from dfpg.data.faces.source import (
     WIDE_SIDE,
-    Framed,
+    FramedFace,
     Source,
     hashed_split,
     list_pictures,
@@ -40,8 +40,8 @@ class FFHQ(Source):
         """
         inner = root / "images1024x1024"
         found = list_pictures(inner if inner.is_dir() else root)
-        self.pictures, self.remark = found.folder, found.remark()
-        files = found.required(f"give the folder of FFHQ ({self.origin})")
+        self.pictures, self.remark = found.folder, found.describe_skipped()
+        files = found.require_images(f"give the folder of FFHQ ({self.origin})")
         stems = [Path(file).stem for file in files]
         if len(files) == self.size and all(stem.isdecimal() for stem in stems):
             splits = [numbered_split(int(stem)) for stem in stems]
@@ -51,7 +51,7 @@ class FFHQ(Source):
             self.rule = "SHA-256 of the file's name (a part of the set)"
         self.index = make_index(files, stems, splits)
 
-    def frame(self, file: str) -> Framed:
+    def frame(self, file: str) -> FramedFace:
         """The whole picture, reduced."""
         picture = read_image(self.pictures / file)
         rows, columns = picture.shape[:2]
@@ -60,7 +60,7 @@ class FFHQ(Source):
                 f"{self.pictures / file}: {columns}x{rows} px: give the aligned pictures at "
                 f"{self.side} px or more, not the thumbnails"
             )
-        return Framed(reduce(picture, self.side), LANDMARKS * self.side)
+        return FramedFace(reduce(picture, self.side), LANDMARKS * self.side)
 
 
 def numbered_split(number: int) -> Split:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from dfpg.core.files import read_image
-from dfpg.core.listing import composed
+from dfpg.core.listing import normalise_name
 from dfpg.data.faces.source import (
     WIDE_SIDE,
-    Framed,
+    FramedFace,
     Source,
     hashed_split,
     list_pictures,
@@ -40,11 +40,11 @@ class Folder(Source):
             UserError: there are none.
         """
         found = list_pictures(root, people=True)
-        self.pictures, self.remark = found.folder, found.remark()
-        files = found.required("name a folder of portraits")
+        self.pictures, self.remark = found.folder, found.describe_skipped()
+        files = found.require_images("name a folder of portraits")
         self.identities = any("/" in file for file in files)
         names = (file.split("/")[0] if "/" in file else Path(file).stem for file in files)
-        people = [composed(name) for name in names]
+        people = [normalise_name(name) for name in names]
         self.rule = "SHA-256 of the person's name, or else of the file's"
         self.index = make_index(files, people, (hashed_split(person) for person in people))
 
@@ -52,7 +52,7 @@ class Folder(Source):
     def _detector(self) -> FaceDetector:
         return FaceDetector(asset_path("scrfd"))
 
-    def frame(self, file: str) -> Framed | str:
+    def frame(self, file: str) -> FramedFace | str:
         """The middle square, reduced."""
         picture = read_image(self.pictures / file)
         rows, columns = picture.shape[:2]
@@ -64,4 +64,4 @@ class Folder(Source):
         faces = self._detector(square)
         if not faces:
             return "no face found"
-        return Framed(square, faces[0].landmarks)
+        return FramedFace(square, faces[0].landmarks)

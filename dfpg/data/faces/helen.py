@@ -14,7 +14,7 @@ from dfpg.core.files import read_image
 from dfpg.data.faces.dataset import Split
 from dfpg.data.faces.source import (
     CLOSE_SIDE,
-    Framed,
+    FramedFace,
     Source,
     hashed_split,
     list_pictures,
@@ -54,9 +54,9 @@ class Helen(Source):
             UserError: there are none, or a list lacks some.
         """
         found = list_pictures(root / "images" if (root / "images").is_dir() else root)
-        self.pictures, self.remark = found.folder, found.remark()
+        self.pictures, self.remark = found.folder, found.describe_skipped()
         self._labels = root / "labels"
-        wanted = found.required(f"give the folder of Helen ({self.origin})")
+        wanted = found.require_images(f"give the folder of Helen ({self.origin})")
         files = [file for file in wanted if "_lbl" not in file]
         photographs = [photograph(file) for file in files]
         if all((root / name).exists() for name in LISTS):
@@ -77,7 +77,7 @@ class Helen(Source):
     def _detector(self) -> FaceDetector:
         return FaceDetector(asset_path("scrfd"))
 
-    def frame(self, file: str) -> Framed | str:
+    def frame(self, file: str) -> FramedFace | str:
         """The face's square, 146/128 of the protocol's crop, reflected beyond the border."""
         picture = read_image(self.pictures / file)
         faces = self._detector(picture)
@@ -94,10 +94,12 @@ class Helen(Source):
         square = shen_square(box, picture.shape[1], picture.shape[0])
         if square[2] - square[0] < LEAST:
             return "face too small"
-        wide = widened(square, self.side / CROP)
+        wide = widen(square, self.side / CROP)
         scale = self.side / (wide[2] - wide[0])
         origin = np.array(wide[:2], np.float32)
-        return Framed(reflected(picture, wide, self.side), (face.landmarks - origin) * scale)
+        return FramedFace(
+            crop_with_reflection(picture, wide, self.side), (face.landmarks - origin) * scale
+        )
 
 
 def photograph(file: str) -> str:
@@ -137,13 +139,13 @@ def shen_square(box: Box, width: int, height: int) -> Box:
     return x, y, x + side, y + side
 
 
-def widened(square: Box, factor: float) -> Box:
+def widen(square: Box, factor: float) -> Box:
     """A square about the same middle, ``factor`` times as large."""
     margin = (square[2] - square[0]) * (factor - 1) / 2
     return square[0] - margin, square[1] - margin, square[2] + margin, square[3] + margin
 
 
-def reflected(picture: NDArray[np.uint8], square: Box, side: int) -> NDArray[np.uint8]:
+def crop_with_reflection(picture: NDArray[np.uint8], square: Box, side: int) -> NDArray[np.uint8]:
     """A square of a picture, reflected where it crosses the border, at ``side`` px."""
     rows, columns = picture.shape[:2]
     beyond = max(-square[0], -square[1], square[2] - columns, square[3] - rows, 0.0)

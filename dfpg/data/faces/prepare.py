@@ -21,14 +21,14 @@ from dfpg.core.config import Config
 from dfpg.core.csv_files import to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.files import atomic_write, write_text
-from dfpg.core.listing import composed
+from dfpg.core.listing import normalise_name
 from dfpg.core.progress import Progress
 from dfpg.core.terminal import say
 from dfpg.data.faces.dataset import FRAMINGS, INDEX, LANDMARK_COLUMNS
 from dfpg.data.faces.source import SPLITS, choose
 
 if TYPE_CHECKING:
-    from dfpg.data.faces.source import Framed, Source
+    from dfpg.data.faces.source import FramedFace, Source
     from dfpg.pretrained.embedder import FaceEmbedder
 
 SUMMARY = "summary.json"
@@ -72,7 +72,7 @@ def prepare_faces(config: Config, sources: list[str], out: Path) -> None:
 
 
 def _prepare(config: Config, names: list[str], out: Path) -> dict[str, Any]:
-    from dfpg.data.faces.duplicates import grouped, prune
+    from dfpg.data.faces.duplicates import group_alike, prune
     from dfpg.data.faces.readers import open_source
     from dfpg.pretrained.assets.store import asset_path
     from dfpg.pretrained.embedder import FaceEmbedder
@@ -94,7 +94,7 @@ def _prepare(config: Config, names: list[str], out: Path) -> dict[str, Any]:
             kept = pruning.kept[name]
             index = frames[name].index
             if not source.identities:
-                index = grouped(index, embeddings[name], kept)
+                index = group_alike(index, embeddings[name], kept)
             write_source(out / name, replace(frames[name], index=index), kept)
             framings = {"close": source.close, "wide": None}
             write_text(out / name / FRAMINGS, json.dumps(framings) + "\n")
@@ -130,7 +130,7 @@ def frame_faces(name: str, source: Source, chosen: pd.DataFrame, scratch: Path) 
     rows: list[int] = []
     landmarks: list[NDArray[np.float32]] = []
     with Progress(f"frame {name}", len(chosen), "picture") as progress:
-        for row, (framed, mask) in enumerate(_framed(source, chosen)):
+        for row, (framed, mask) in enumerate(_frame_rows(source, chosen)):
             progress.advance()
             if isinstance(framed, str):
                 dropped[framed] += 1
@@ -149,12 +149,12 @@ def frame_faces(name: str, source: Source, chosen: pd.DataFrame, scratch: Path) 
     return Frames(index, pictures[kept], None if labels is None else labels[kept], dropped)
 
 
-def _framed(
+def _frame_rows(
     source: Source, chosen: pd.DataFrame
-) -> Iterator[tuple[Framed | str, NDArray[np.uint8] | None]]:
+) -> Iterator[tuple[FramedFace | str, NDArray[np.uint8] | None]]:
     """Face and, of a training picture with masks, parsing map of every row, in order."""
 
-    def work(item: tuple[str, str]) -> tuple[Framed | str, NDArray[np.uint8] | None]:
+    def work(item: tuple[str, str]) -> tuple[FramedFace | str, NDArray[np.uint8] | None]:
         file, split = item
         framed = source.frame(file)
         wanted = source.masks and split == "train" and not isinstance(framed, str)
@@ -174,7 +174,7 @@ def embed_faces(name: str, frames: Frames, embedder: FaceEmbedder) -> NDArray[np
     with Progress(f"embed {name}", len(points), "face") as progress:
         for start in range(0, len(points), BATCH):
             rows = slice(start, start + BATCH)
-            parts.append(embedder.many(frames.pictures[rows], points[rows]))
+            parts.append(embedder.embed_batch(frames.pictures[rows], points[rows]))
             progress.advance(len(parts[-1]))
     return np.concatenate(parts)
 
@@ -220,7 +220,7 @@ def write_rows(path: Path, array: NDArray[np.uint8], rows: NDArray[np.int64]) ->
 def list_hash(source: Source) -> str:
     """SHA-256 of a set's list of files: name, size in bytes and split of each."""
     lines = (
-        f"{composed(file)} {(source.pictures / file).stat().st_size} {split}\n"
+        f"{normalise_name(file)} {(source.pictures / file).stat().st_size} {split}\n"
         for file, split in zip(source.index["file"], source.index["split"], strict=True)
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dfpg.core.config import PARAMS, FaceSource
 from dfpg.core.errors import UserError
-from dfpg.core.files import in_home
+from dfpg.core.files import expand_home
 from dfpg.data.faces.celeba import CelebA
 from dfpg.data.faces.celebamask_hq import CelebAMaskHQ
 from dfpg.data.faces.ffhq import FFHQ
@@ -40,7 +40,7 @@ def open_source(name: str, settings: FaceSource) -> Source:
             f"{where}: not set: give your folder of {reader.title} ({reader.origin}), "
             f"as `dfpg profile use PROFILE --faces {name}=FOLDER` does"
         )
-    root = in_home(Path(settings.path))
+    root = expand_home(Path(settings.path))
     if not root.is_dir():
         raise UserError(f"{where}: {root}: no such folder: name that of {reader.title}")
     source = reader(root)

@@ -23,14 +23,14 @@ LARGEST_RESEMBLANCE = 0.7  # cosine between the mean embeddings of two people
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """``reason`` is None for a person who is kept; ``faces`` holds one detection per picture."""
 
     reason: str | None
     faces: tuple[Detection, ...] = ()
 
 
-def turn(landmarks: NDArray[np.float32]) -> float:
+def head_turn(landmarks: NDArray[np.float32]) -> float:
     """Horizontal offset of the nose from the middle of the eyes, in eye distances."""
     eyes = landmarks[:2]
     distance = float(np.linalg.norm(eyes[1] - eyes[0]))
@@ -46,23 +46,23 @@ class Selection:
     dropped: Counter[str] = field(default_factory=Counter)
     _kept: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def screen(self, pictures: list[NDArray[np.uint8]]) -> Verdict:
+    def screen(self, pictures: list[NDArray[np.uint8]]) -> Outcome:
         """Keep or drop the person shown in ``pictures`` (RGB uint8 [H, W, 3] each)."""
-        verdict = self._find_verdict(pictures)
-        if verdict.reason is not None:
-            self.dropped[verdict.reason] += 1
-        return verdict
+        outcome = self._find_outcome(pictures)
+        if outcome.reason is not None:
+            self.dropped[outcome.reason] += 1
+        return outcome
 
-    def _find_verdict(self, pictures: list[NDArray[np.uint8]]) -> Verdict:
+    def _find_outcome(self, pictures: list[NDArray[np.uint8]]) -> Outcome:
         faces = []
         for picture in pictures:
             found = self.detector(picture)
             if not found or found[0].score < LEAST_SCORE:
-                return Verdict("no face found")
+                return Outcome("no face found")
             if len(found) > 1 and found[1].score >= SECOND_SCORE:
-                return Verdict("several faces")
-            if turn(found[0].landmarks) > LARGEST_TURN:
-                return Verdict("face turned away")
+                return Outcome("several faces")
+            if head_turn(found[0].landmarks) > LARGEST_TURN:
+                return Outcome("face turned away")
             faces.append(found[0])
         vectors = np.stack(
             [
@@ -71,10 +71,10 @@ class Selection:
             ]
         )
         if (vectors @ vectors.T).min() < LEAST_LIKENESS:
-            return Verdict("pictures do not look alike")
+            return Outcome("pictures do not look alike")
         mean = vectors.mean(axis=0)
         mean /= np.linalg.norm(mean)
         if self._kept and (np.stack(self._kept) @ mean).max() > LARGEST_RESEMBLANCE:
-            return Verdict("resembles another person")
+            return Outcome("resembles another person")
         self._kept.append(mean)
-        return Verdict(None, tuple(faces))
+        return Outcome(None, tuple(faces))

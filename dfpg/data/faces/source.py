@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfpg.core.errors import UserError
-from dfpg.core.listing import Listing, composed, list_images
+from dfpg.core.listing import Listing, list_images, normalise_name
 from dfpg.data.faces.dataset import SHARES, Split, Square
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -24,7 +24,7 @@ CLOSE_SIDE = 146  # px: the crop of 128 px has the share 0.8767, as 448 has of 5
 WIDE_SIDE = 256  # px of an FFHQ-like framing; reasons in docs/bring_your_data.md
 
 
-class Framed(NamedTuple):
+class FramedFace(NamedTuple):
     """A face in its set's framing: RGB uint8 [S, S, 3], and five landmarks [5, 2] in px."""
 
     picture: NDArray[np.uint8]
@@ -66,7 +66,7 @@ class Source(ABC):
         """List the pictures below ``root``; raises UserError where the set is not as released."""
 
     @abstractmethod
-    def frame(self, file: str) -> Framed | str:
+    def frame(self, file: str) -> FramedFace | str:
         """The face of a picture, or in two or three words why it has none that can be used.
 
         Raises:
@@ -145,7 +145,7 @@ def hashed_split(name: str) -> Split:
 
     It does not depend on which other pictures are at hand, nor on how the file system writes é.
     """
-    place = int(hashlib.sha256(composed(name).encode()).hexdigest()[:16], 16) / 16**16
+    place = int(hashlib.sha256(normalise_name(name).encode()).hexdigest()[:16], 16) / 16**16
     if place < SHARES["train"]:
         return "train"
     return "val" if place < SHARES["train"] + SHARES["val"] else "test"
@@ -156,12 +156,12 @@ def make_index(
 ) -> pd.DataFrame:
     """Index of a source, sorted by file."""
     index = pd.DataFrame({"file": list(files), "person": list(people), "split": list(splits)})
-    return _by_file(index)
+    return _sort_by_file(index)
 
 
-def _by_file(index: pd.DataFrame) -> pd.DataFrame:
+def _sort_by_file(index: pd.DataFrame) -> pd.DataFrame:
     """Sorted by file, the same however the file system writes é."""
-    order = index["file"].map(composed).argsort(kind="stable")
+    order = index["file"].map(normalise_name).argsort(kind="stable")
     return index.iloc[order].reset_index(drop=True)
 
 
@@ -173,7 +173,9 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     """
 
     def digest(names: pd.Series) -> pd.Series:
-        return names.map(lambda name: hashlib.sha256(composed(str(name)).encode()).hexdigest())
+        return names.map(
+            lambda name: hashlib.sha256(normalise_name(str(name)).encode()).hexdigest()
+        )
 
     rows = index.assign(person_hash=digest(index["person"]), file_hash=digest(index["file"]))
     rows = rows.sort_values(["person_hash", "file_hash"])
@@ -182,7 +184,7 @@ def choose(index: pd.DataFrame, train: int | None) -> pd.DataFrame:
     place = rows.groupby("split").cumcount()
     limit = rows["split"].map({"train": len(rows) if train is None else train})
     kept = rows[place < limit.fillna(HELD_OUT)]
-    return _by_file(kept[list(index.columns)])
+    return _sort_by_file(kept[list(index.columns)])
 
 
 def reduce(

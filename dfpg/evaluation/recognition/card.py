@@ -65,14 +65,14 @@ def write_card(
         "held_out": None,
         "lfw": None,
     }
-    if faces is not None and len(paired_people(faces.people)) >= LEAST_PEOPLE:
+    if faces is not None and len(people_with_pairs(faces.people)) >= LEAST_PEOPLE:
         card["held_out"] = {"source": source, **_measure_held_out(config, embedder, faces)}
     if config.recognition.lfw is not None:
         card["lfw"] = _lfw(config, embedder, detector, Path(config.recognition.lfw))
     write_text(out, json.dumps(card, indent=2) + "\n")
 
 
-def paired_people(people: Sequence[str]) -> list[str]:
+def people_with_pairs(people: Sequence[str]) -> list[str]:
     """People with two pictures or more, sorted."""
     return sorted(name for name, count in Counter(people).items() if count > 1)
 
@@ -84,7 +84,7 @@ def fold_pairs(people: Sequence[str], seed: int) -> tuple[Pairs, NDArray[np.int6
     are fewer than twenty; :func:`dfpg.metrics.auc.draw_pairs` draws within each fold.
     """
     names, person = np.unique(np.asarray(people), return_inverse=True)
-    several = np.searchsorted(names, paired_people(people))
+    several = np.searchsorted(names, people_with_pairs(people))
     dealt = generator(seed, "verification", "card").permutation(several)
     folds = min(FOLDS, len(several) // 2)
     parts = []
@@ -100,7 +100,7 @@ def fold_pairs(people: Sequence[str], seed: int) -> tuple[Pairs, NDArray[np.int6
 def accuracy_interval(
     right: NDArray[np.bool_], pairs: Pairs, seed: int, resamples: int, level: float
 ) -> dict[str, float]:
-    """Share of pairs judged rightly, with the percentile interval of the bootstrap over people."""
+    """Share of pairs classified correctly, with the bootstrap's percentile interval over people."""
     stream = generator(seed, "verification bootstrap")
     samples = []
     for start in range(0, resamples, CHUNK):

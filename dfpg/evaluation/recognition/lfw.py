@@ -11,7 +11,7 @@ from PIL import Image
 
 from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
-from dfpg.core.files import in_home, read_image
+from dfpg.core.files import expand_home, read_image
 from dfpg.data.faces.source import read_lines
 
 PICTURES, PAIRS = "lfw_funneled", "pairs.txt"
@@ -39,7 +39,7 @@ def list_pairs(folder: str | Path) -> list[LfwPair]:
     Raises:
         UserError: something is missing or damaged; says which file.
     """
-    root = in_home(Path(folder))
+    root = expand_home(Path(folder))
     if not root.is_dir():
         raise UserError(f"{PARAMS}: recognition.lfw: {root}: no such folder: name LFW's, or null")
     home = root / "lfw_home" if (root / "lfw_home").is_dir() else root

@@ -62,14 +62,14 @@ def draw_pairs(faces: FaceSet, probes: Sequence[str], seed: int) -> list[Pair]:
         if drawn[1] in tested:
             other[person] = drawn[0]
     pairs = []
-    for group in cut(order):
+    for group in group_people(order):
         for place, person in enumerate(group):
             following = group[(place + 1) % len(group)]
             pairs.append(Pair(person, positive[person], other[following], following))
     return sorted(pairs)
 
 
-def cut(order: Sequence[str]) -> list[Sequence[str]]:
+def group_people(order: Sequence[str]) -> list[Sequence[str]]:
     """Groups of two in the order given; the last has three where the count is odd."""
     count = len(order) // 2
     return [order[2 * i : 2 * i + 2 if i < count - 1 else None] for i in range(count)]

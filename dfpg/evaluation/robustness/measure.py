@@ -21,10 +21,10 @@ from dfpg.core.seeds import generator
 from dfpg.data.blur.degrade import add_noise, blur, quantise, quantise_unit, to_unit
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
-from dfpg.data.stratify import one_per_person
+from dfpg.data.stratify import pick_one_per_person
 from dfpg.data.testsets import MANIFEST, TestSet
-from dfpg.evaluation.restore import load_restore, restoring_precision
-from dfpg.evaluation.robustness.moved_faces import moved_faces
+from dfpg.evaluation.restore import evaluation_precision, load_restore
+from dfpg.evaluation.robustness.moved_faces import move_faces
 from dfpg.evaluation.robustness.moves import BASELINE_PART, DIRECTIONS, MOVES, Move
 from dfpg.evaluation.score import score_testsets
 from dfpg.metrics.psnr import Psnr
@@ -62,7 +62,7 @@ def measure(
     Args:
         config: the profile.
         runs: keys of ``runs``; those without weights are left out.
-        images: :func:`moved_images` of every protocol.
+        images: :func:`move_images` of every protocol.
         inputs: weights, what the images were made of, and where the parts go.
         device: where methods and metrics run.
 
@@ -111,7 +111,7 @@ def _measure(
         return score_testsets(config, name, restore, chosen, metrics, path, str(device))
 
 
-def moved_images(
+def move_images(
     config: Config,
     protocol: ProtocolName,
     index: pd.DataFrame,
@@ -190,7 +190,7 @@ def choose_images(config: Config, protocol: ProtocolName, index: pd.DataFrame) -
         rows = centred[centred["subset"] == subset]
         share = PEOPLE // len(subsets) + (number < PEOPLE % len(subsets))
         stream = generator(config.seed, "robustness", protocol, "people", subset)
-        chosen += one_per_person(rows, share, stream)
+        chosen += pick_one_per_person(rows, share, stream)
     return index.loc[chosen].reset_index(drop=True)
 
 
@@ -215,7 +215,7 @@ def _views(
             )
         picture = torch.from_numpy(np.array(source.pictures[source.names.index(row.face)])[None])
         crop = subset.crop or settings.crop
-        view, share = moved_faces(picture, crop, config.image_size, move, direction[None])
+        view, share = move_faces(picture, crop, config.image_size, move, direction[None])
         views.append(quantise(view))
         shares.append(share)
     return torch.cat(views), torch.cat(shares)
@@ -260,7 +260,7 @@ def _card(config: Config, name: str, inputs: Inputs, device: torch.device) -> di
             for protocol in protocols
         },
         "code": digest(closure(__name__, *methods)),
-        "precision": restoring_precision(config, device) if trained else "",
+        "precision": evaluation_precision(config, device) if trained else "",
         "torch": torch.__version__,
     }
     return card | {

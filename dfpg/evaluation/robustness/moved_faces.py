@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dfpg.data.augmentation import places
+from dfpg.data.augmentation import sampling_grid
 from dfpg.evaluation.robustness.moves import ROTATION, SCALE, SHIFT, Move
 
 
-def moved_faces(
+def move_faces(
     pictures: Tensor, crop: float, size: int, move: Move, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The centre view of every picture with the face in it moved.
@@ -37,7 +37,7 @@ def moved_faces(
     factor = max(1, round(crop * pictures.shape[1] / (scale * size)))
     matrix, offset = _geometry(move, directions)
     images = pictures.permute(0, 3, 1, 2).to(torch.float32) / 255
-    grid = (places(matrix, factor * size) + offset[:, None, None]) * crop
+    grid = (sampling_grid(matrix, factor * size) + offset[:, None, None]) * crop
     outside = grid.abs() > 1
     # Folded only where it has to be, so that an unmoved face is that of the test set to the bit.
     grid = torch.where(outside, 1 - ((grid + 1) % 4 - 2).abs(), grid)

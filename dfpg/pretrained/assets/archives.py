@@ -57,7 +57,7 @@ def _read_tar(archive: Path, members: Mapping[str, int]) -> dict[str, bytes]:
                 found[info.name] = _read_exactly(
                     archive, info.name, stream, info.size, members[info.name]
                 )
-    return _all_found(archive, members, found)
+    return _check_found(archive, members, found)
 
 
 def _read_zip(archive: Path, members: Mapping[str, int]) -> dict[str, bytes]:
@@ -69,7 +69,7 @@ def _read_zip(archive: Path, members: Mapping[str, int]) -> dict[str, bytes]:
                     found[info.filename] = _read_exactly(
                         archive, info.filename, stream, info.file_size, members[info.filename]
                     )
-    return _all_found(archive, members, found)
+    return _check_found(archive, members, found)
 
 
 def _read_exactly(
@@ -82,7 +82,7 @@ def _read_exactly(
     return data
 
 
-def _all_found(
+def _check_found(
     archive: Path, members: Mapping[str, int], found: dict[str, bytes]
 ) -> dict[str, bytes]:
     for name in members:

@@ -20,7 +20,7 @@ VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 LPIPS_HEADS = 5
 
 
-def verbatim(members: Members) -> bytes:
+def sole_member(members: Members) -> bytes:
     """The one member as it is."""
     (data,) = members.values()
     return data
@@ -50,26 +50,28 @@ def _heads(tree: Any) -> dict[str, NDArray[Any]]:
 
 def lpips_alex(members: Members) -> bytes:
     """Trunk ``features.I.weight|bias`` and heads ``lin0.weight`` ... ``lin4.weight``."""
-    tree = load_numpy_pickle(verbatim(members))
+    tree = load_numpy_pickle(sole_member(members))
     return _safetensors(_trunk(tree, "AlexNet_0", ALEXNET_CONVOLUTIONS) | _heads(tree))
 
 
 def lpips_vgg(members: Members) -> bytes:
     """Trunk ``features.I.weight|bias`` and heads ``lin0.weight`` ... ``lin4.weight``."""
-    tree = load_numpy_pickle(verbatim(members))
+    tree = load_numpy_pickle(sole_member(members))
     return _safetensors(_trunk(tree, "VGG16_0", VGG16_CONVOLUTIONS) | _heads(tree))
 
 
 def vgg16_imagenet(members: Members) -> bytes:
     """The 13 convolutions of VGG-16, named as in torchvision: ``features.I.weight|bias``."""
-    return _safetensors(_trunk(load_numpy_pickle(verbatim(members)), "VGG16_0", VGG16_CONVOLUTIONS))
+    return _safetensors(
+        _trunk(load_numpy_pickle(sole_member(members)), "VGG16_0", VGG16_CONVOLUTIONS)
+    )
 
 
 def mobilefacenet(members: Members) -> bytes:
     """ONNX file of :mod:`dfpg.pretrained.mobilefacenet`."""
     from dfpg.pretrained.mobilefacenet import write_onnx
 
-    arrays = load_torch_module(verbatim(members))
+    arrays = load_torch_module(sole_member(members))
     return write_onnx({name.removeprefix("module."): value for name, value in arrays.items()})
 
 
@@ -80,7 +82,7 @@ def bisenet(members: Members) -> bytes:
     import torch
 
     try:
-        state = torch.load(io.BytesIO(verbatim(members)), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(sole_member(members)), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise UserError(f"BiSeNet's weight file cannot be read safely ({error})") from error
     return _safetensors(

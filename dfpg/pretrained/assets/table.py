@@ -51,7 +51,7 @@ class AssetFile:
     size: int
     sha256: str
     members: Mapping[str, int]
-    make: Callable[[convert.Members], bytes] = convert.verbatim
+    make: Callable[[convert.Members], bytes] = convert.sole_member
 
 
 @dataclass(frozen=True)

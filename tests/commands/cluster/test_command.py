@@ -13,7 +13,7 @@ from dfpg.commands.cluster.attempt import Outcome, attempt
 from dfpg.commands.cluster.command import cluster_run, plan
 from dfpg.commands.dvc_calls import dvc
 from dfpg.commands.dvc_stages import Stage
-from dfpg.core.errors import UserError, line_of
+from dfpg.core.errors import UserError, error_line
 
 STAGE = """
 import sys
@@ -143,7 +143,9 @@ def test_without_ray_one_line_names_the_extra(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModuleNotFoundError) as error:
         cluster_run(config, tmp_path, [], None, 1, 1)
-    assert line_of(error.value) == ("ray is not installed: run `pip install 'dfpg-bench[cluster]'`")
+    assert error_line(error.value) == (
+        "ray is not installed: run `pip install 'dfpg-bench[cluster]'`"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from dfpg.commands.deblur.restore import (
 )
 from dfpg.commands.deblur.strip import FACES, LARGEST, aligned_strip, face_strip
 from dfpg.core.errors import UserError
-from dfpg.evaluation.restore import in_precision
+from dfpg.evaluation.restore import restore_in_precision
 from dfpg.methods.registry import build_method
 from dfpg.methods.weights import load_weights, save_weights
 
@@ -85,7 +85,7 @@ def test_a_face_of_the_models_size_is_what_the_method_restores(
     save_weights(tmp_path / "w.safetensors", method, 0)
     restorer = Restorer(tmp_path / "w.safetensors", CPU)
     load_weights(tmp_path / "w.safetensors", method)  # as they are stored
-    restore = in_precision(method.to(CPU), CPU, precision)
+    restore = restore_in_precision(method.to(CPU), CPU, precision)
     size = config.image_size
     for shape in ((size, size), (size + 7, size)):
         face = faces().pictures[0][40 : 40 + shape[0], 40 : 40 + shape[1]].copy()

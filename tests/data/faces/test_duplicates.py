@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dfpg.data.faces.duplicates import ALIKE, alike, grouped, prune
+from dfpg.data.faces.duplicates import ALIKE, are_alike, group_alike, prune
 
 AXES = np.eye(12, dtype=np.float32)
 
@@ -19,9 +19,9 @@ def index(*rows: tuple[str, str]) -> pd.DataFrame:
 
 def test_alike_is_a_cosine_at_the_threshold():
     vectors = np.stack([near(0, ALIKE + 0.01), near(0, ALIKE - 0.01), near(1, 0.99)])
-    assert alike(vectors, AXES[:1]).tolist() == [True, False, False]
-    assert alike(vectors, AXES[:0]).tolist() == [False] * 3
-    assert alike(vectors[:0], AXES[:1]).shape == (0,)
+    assert are_alike(vectors, AXES[:1]).tolist() == [True, False, False]
+    assert are_alike(vectors, AXES[:0]).tolist() == [False] * 3
+    assert are_alike(vectors[:0], AXES[:1]).shape == (0,)
 
 
 def test_chunks_change_nothing():
@@ -29,7 +29,7 @@ def test_chunks_change_nothing():
     vectors = stream.normal(size=(3000, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     others = vectors[:2]
-    assert np.array_equal(alike(vectors, others), ((vectors @ others.T) >= ALIKE).any(1))
+    assert np.array_equal(are_alike(vectors, others), ((vectors @ others.T) >= ALIKE).any(1))
 
 
 def test_training_people_alike_to_a_test_face_go_as_a_whole():
@@ -70,12 +70,12 @@ def test_alike_faces_without_identity_become_one_person_per_split():
     faces = index(*[(name, "test") for name in "abcd"], ("e", "train"), ("f", "train"))
     chain = np.stack([AXES[0], near(0, 0.7, 1), AXES[1], AXES[2], AXES[0], AXES[3]])
     kept = np.ones(6, np.bool_)
-    assert grouped(faces, chain, kept)["person"].tolist() == ["a", "a", "a", "d", "e", "f"]
+    assert group_alike(faces, chain, kept)["person"].tolist() == ["a", "a", "a", "d", "e", "f"]
     kept[1] = False
-    assert grouped(faces, chain, kept)["person"].tolist() == ["a", "b", "c", "d", "e", "f"]
+    assert group_alike(faces, chain, kept)["person"].tolist() == ["a", "b", "c", "d", "e", "f"]
 
 
 def test_crops_of_a_photograph_stay_one_person():
     faces = index(("p", "test"), ("q", "test"), ("p", "test"))
-    people = grouped(faces, AXES[:3], np.ones(3, np.bool_))["person"]
+    people = group_alike(faces, AXES[:3], np.ones(3, np.bool_))["person"]
     assert people.tolist() == ["p", "q", "p"]

@@ -10,11 +10,11 @@ from dfpg.data.faces.folder import Folder
 from dfpg.data.faces.helen import (
     CROP,
     Helen,
+    crop_with_reflection,
     photograph,
-    reflected,
     shen_square,
     skin_box,
-    widened,
+    widen,
 )
 from dfpg.data.faces.source import CLOSE_SIDE
 
@@ -33,14 +33,14 @@ def test_square_at_the_border_is_shifted_and_not_shrunk():
 
 def test_wide_square_holds_the_protocols_crop_in_its_middle():
     square = (10.0, 20.0, 138.0, 148.0)
-    wide = widened(square, CLOSE_SIDE / CROP)
+    wide = widen(square, CLOSE_SIDE / CROP)
     assert wide == pytest.approx((1, 11, 147, 157))
 
 
 def test_picture_is_reflected_beyond_its_border():
     picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    assert np.array_equal(reflected(picture, (5, 3, 35, 33), 30), picture[3:33, 5:35])
-    beyond = reflected(picture, (-10, 0, 20, 30), 30)
+    assert np.array_equal(crop_with_reflection(picture, (5, 3, 35, 33), 30), picture[3:33, 5:35])
+    beyond = crop_with_reflection(picture, (-10, 0, 20, 30), 30)
     assert np.array_equal(beyond[:, 10:], picture[:30, :20])
     assert np.array_equal(beyond[:, :10], picture[:30, 1:11][:, ::-1])
 
@@ -90,7 +90,7 @@ def test_skin_label_takes_the_place_of_the_detectors_box(helen, tmp_path):
     label[50:170, 60:160] = 255
     save(tmp_path / "labels" / "000_0" / "000_0_lbl01.png", label)
     labelled = Helen(tmp_path).frame("000_0.png")
-    square = widened(shen_square((60, 50, 160, 170), 400, 300), CLOSE_SIDE / CROP)
+    square = widen(shen_square((60, 50, 160, 170), 400, 300), CLOSE_SIDE / CROP)
     face = Helen(helen)._detector(read_image(helen / "000_0.png"))[0]
     scale = CLOSE_SIDE / (square[2] - square[0])
     assert np.allclose(labelled.landmarks, (face.landmarks - square[:2]) * scale, atol=1e-3)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from dfpg.data.faces.selection import Selection, turn
+from dfpg.data.faces.selection import Selection, head_turn
 from dfpg.pretrained.detector import Detection
 
 FRONTAL = np.array([[60, 75], [100, 75], [80, 100], [65, 120], [95, 120]], np.float32)
@@ -43,8 +43,8 @@ def at_angle(cosine: float, axis: int = 1) -> np.ndarray:
 def test_turn_is_in_eye_distances():
     turned = FRONTAL.copy()
     turned[2, 0] += 20
-    assert turn(FRONTAL) == 0
-    assert turn(turned) == pytest.approx(0.5)
+    assert head_turn(FRONTAL) == 0
+    assert head_turn(turned) == pytest.approx(0.5)
 
 
 def test_a_good_person_is_kept(selection):

@@ -12,7 +12,7 @@ from dfpg.data.faces.dataset import FaceSet
 from dfpg.evaluation.recognition.card import (
     accuracy_interval,
     fold_pairs,
-    paired_people,
+    people_with_pairs,
     write_card,
 )
 from dfpg.metrics.auc import Pairs
@@ -57,7 +57,7 @@ def card_of(config, network, embedder, faces, out) -> dict:
 def test_folds_of_the_card_share_no_person(people):
     owners = [f"p{i // 3:02d}" for i in range(3 * people)] + ["single"]
     pairs, folds = fold_pairs(owners, 0)
-    assert "single" not in paired_people(owners)
+    assert "single" not in people_with_pairs(owners)
     where = {}
     for one, two, fold in zip(pairs.first_person, pairs.second_person, folds, strict=True):
         assert where.setdefault(one, fold) == where.setdefault(two, fold) == fold

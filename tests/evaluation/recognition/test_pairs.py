@@ -11,9 +11,9 @@ from dfpg.evaluation.recognition.pairs import (
     NEGATIVES,
     POSITIVES,
     Pair,
-    cut,
     deal_folds,
     draw_pairs,
+    group_people,
     groups_of,
     read_pairs,
     read_published,
@@ -78,7 +78,7 @@ def test_the_seed_draws_the_list_and_the_file_keeps_it(tmp_path):
 
 @pytest.mark.parametrize("count", range(2, 9))
 def test_cut_keeps_everyone_in_groups_of_two_or_three(count):
-    groups = cut([str(i) for i in range(count)])
+    groups = group_people([str(i) for i in range(count)])
     assert [name for group in groups for name in group] == [str(i) for i in range(count)]
     assert sorted(map(len, groups))[:-1] == [2] * (count // 2 - 1)
     assert len(groups[-1]) == 2 + count % 2

@@ -8,7 +8,7 @@ from dfpg.core.config import Config
 from dfpg.data.blur.kernels import build_kernels, load_kernels
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import build_testset, open_testset
-from dfpg.evaluation.robustness.measure import Inputs, moved_images
+from dfpg.evaluation.robustness.measure import Inputs, move_images
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def banks(config: Config, inputs: Inputs):
 @pytest.fixture(scope="session")
 def images(config: Config, inputs: Inputs, faces, banks):
     return {
-        protocol: moved_images(
+        protocol: move_images(
             config, protocol, open_testset(inputs.testsets / protocol).index, bank, faces
         )
         for protocol, bank in banks.items()

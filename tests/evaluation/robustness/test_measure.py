@@ -13,7 +13,7 @@ from dfpg.core.errors import UserError
 from dfpg.data.testsets import open_testset
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.evaluation.robustness import measure as module
-from dfpg.evaluation.robustness.measure import PEOPLE, choose_images, measure, moved_images
+from dfpg.evaluation.robustness.measure import PEOPLE, choose_images, measure, move_images
 from dfpg.evaluation.robustness.moves import MOVES, STILL
 from dfpg.methods.registry import build_method
 from dfpg.methods.weights import save_weights
@@ -115,7 +115,7 @@ def test_faces_that_are_not_the_test_sets_are_refused(config, inputs, banks, fac
     strangers = {"embedded": replace(faces["embedded"], names=("x.jpg",) * 36)}
     index = open_testset(inputs.testsets / "b").index
     with pytest.raises(UserError, match="no test face of embedded: run `dvc repro testsets`"):
-        moved_images(config, "b", index, banks["b"], strangers)
+        move_images(config, "b", index, banks["b"], strangers)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from skimage.data import astronaut
 
 from dfpg.core.config import Augmentation
 from dfpg.data.augmentation import face_views
-from dfpg.evaluation.robustness.moved_faces import moved_faces
+from dfpg.evaluation.robustness.moved_faces import move_faces
 from dfpg.evaluation.robustness.moves import AMOUNTS, MOVES, ROTATION, SCALE, SHIFT, STILL, Move
 
 SIDE, SIZE = 96, 64  # the crop of 64 px lies in the middle of the picture: 16 px around it
@@ -25,7 +25,7 @@ def picture():
 
 
 def moved(picture, move, direction=RIGHT, crop=CROP, size=SIZE):
-    views, mirrored = moved_faces(
+    views, mirrored = move_faces(
         torch.from_numpy(picture[None]), crop, size, move, torch.tensor([direction])
     )
     return ((views + 1) * 127.5)[0].permute(1, 2, 0).numpy(), float(mirrored)
@@ -34,7 +34,7 @@ def moved(picture, move, direction=RIGHT, crop=CROP, size=SIZE):
 @pytest.mark.parametrize("direction", range(4))
 def test_unmoved_it_is_the_centre_view_to_the_bit(direction):
     picture = astronaut()[20:180, 130:290]
-    view, mirrored = moved_faces(
+    view, mirrored = move_faces(
         torch.from_numpy(picture[None].copy()), 0.875, 64, STILL, torch.tensor([direction])
     )
     plain = face_views(torch.from_numpy(picture[None].copy()), 0.875, NONE, 64, None)
@@ -83,7 +83,7 @@ def ramp(slope_x, slope_y):
 def sampled(slopes, move, direction=0):
     """Moved view of a ramp, in grey levels, with the float picture put in for the uint8 one."""
     picture = torch.from_numpy(ramp(*slopes)[None]).float()
-    view, _ = moved_faces(picture, CROP, SIZE, move, torch.tensor([direction]))
+    view, _ = move_faces(picture, CROP, SIZE, move, torch.tensor([direction]))
     return ((view + 1) * 127.5)[0, 0].numpy()
 
 
@@ -115,7 +115,7 @@ def test_a_scale_of_two_is_a_crop_of_half_the_side():
 
 def test_each_face_goes_its_own_way(picture):
     pictures = torch.from_numpy(np.stack([picture] * 4))
-    views, _ = moved_faces(pictures, CROP, SIZE, Move(SHIFT, 12.5), torch.arange(4))
+    views, _ = move_faces(pictures, CROP, SIZE, Move(SHIFT, 12.5), torch.arange(4))
     for direction in range(4):
         alone, _ = moved(picture, Move(SHIFT, 12.5), direction)
         together = ((views[direction] + 1) * 127.5).permute(1, 2, 0).numpy()

@@ -27,7 +27,7 @@ from dfpg.core.progress import Progress
 from dfpg.data.blur.degrade import quantise, to_signed
 from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.celeba import CROP, CelebA
-from dfpg.data.faces.dataset import FaceSet, reframed
+from dfpg.data.faces.dataset import FaceSet, reframe
 from dfpg.data.faces.source import CLOSE_SIDE
 from dfpg.data.testsets import TestSet, build_testset, open_testset
 from dfpg.methods.base import Method
@@ -95,7 +95,7 @@ def celeba_faces(root: Path, people: int) -> FaceSet:
         tuple(rows["file"]),
         np.stack([face.landmarks for face in framed]),
     )
-    return reframed(faces, source.close)
+    return reframe(faces, source.close)
 
 
 @contextmanager

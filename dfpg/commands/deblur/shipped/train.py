@@ -18,7 +18,7 @@ from dfpg.data.faces.dataset import (
     FACES,
     FaceSet,
     Split,
-    joined,
+    join_sets,
     load_faces,
     load_folder,
     read_index,
@@ -94,7 +94,7 @@ def training_faces(generated: Path) -> FaceSet:
     parts = {
         str(split): load_folder(generated, split, None) for split in splits_with_images(generated)
     }
-    return joined({EMBEDDED: load_faces(EMBEDDED, "train"), "generated": joined(parts)})
+    return join_sets({EMBEDDED: load_faces(EMBEDDED, "train"), "generated": join_sets(parts)})
 
 
 def splits_with_images(folder: Path) -> list[Split]:
