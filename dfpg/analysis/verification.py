@@ -184,7 +184,7 @@ def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
 
 
 def correct_decisions(pairs: VerificationPairs) -> Flags | None:
-    """Whether each pair is judged rightly, [N]; None where there are too few for folds."""
+    """Whether each pair is called rightly, [N]; None where there are too few for folds."""
     if not len(pairs.threshold):
         return None
     return is_correct(pairs.distances, pairs.same, pairs.threshold)
