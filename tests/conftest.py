@@ -32,6 +32,35 @@ ANY_OWNER = {
     "GIT_CONFIG_VALUE_0": "*",
 }
 
+# Folders whose tests share what takes long to make: one worker of pytest-xdist runs them all.
+TOGETHER = ("analysis", "docs", "evaluation/robustness", "metrics", "report")
+# What takes longest begins first, so that no worker ends alone with it.
+FIRST = (
+    "analysis",
+    "report",
+    "methods/test_contract.py",
+    "reliability/test_places.py",
+    "stages/test_code.py",
+    "reliability/test_kill.py",
+    "commands/test_submit.py",
+    "docs",
+)
+
+
+def group_of(path: Path) -> str:
+    """What a test file is distributed with: its folder if that stays together, else itself."""
+    name = os.path.relpath(path, Path(__file__).parent)
+    return next((folder for folder in TOGETHER if name.startswith(f"{folder}/")), name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for `--dist loadgroup`, and put the longest groups first."""
+    ranks = {group: rank for rank, group in enumerate(FIRST)}
+    items.sort(key=lambda item: ranks.get(group_of(item.path), len(FIRST)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+
 
 def pytest_configure() -> None:
     """Give the session an empty home: a user's caches and settings must not decide a test."""
