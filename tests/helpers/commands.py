@@ -44,6 +44,11 @@ def obey_permissions() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
+def use_assets(folder: str) -> None:
+    """Let this process find the networks of others."""
+    os.environ["DFPG_ASSETS"] = folder
+
+
 def run_commands(
     folder: Path,
     commands: Sequence[Sequence[str]],
