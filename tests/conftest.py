@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Small tensors: one thread is faster, and workers of pytest-xdist share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,19 +48,28 @@ FIRST = (
 )
 
 
-def group_of(path: Path) -> str:
+def group_of(name: str) -> str:
     """What a test file is distributed with: its folder if that stays together, else itself."""
-    name = os.path.relpath(path, Path(__file__).parent)
+    name = name.removeprefix("tests/")
     return next((folder for folder in TOGETHER if name.startswith(f"{folder}/")), name)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let `--dist loadfile` keep some folders together, too."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadGroups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(super()._split_scope(nodeid))
+
+    return LoadGroups(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for `--dist loadgroup`, and put the longest groups first."""
+    """Put the longest groups first; `--no-loadscope-reorder` keeps them there."""
     ranks = {group: rank for rank, group in enumerate(FIRST)}
-    items.sort(key=lambda item: ranks.get(group_of(item.path), len(FIRST)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    items.sort(key=lambda item: ranks.get(group_of(item.nodeid.split("::")[0]), len(FIRST)))
 
 
 def pytest_configure() -> None:
