@@ -48,7 +48,8 @@ graph: fetch ## train and score what is stale in dvc.yaml, JOBS runs at a time (
 test: setup ## run the tests (2 to 5 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
 	@echo "== tests: 2 to 5 minutes on 2 cores"
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m 'not slow and not smoke and not browser'
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		-m 'not slow and not smoke and not browser'
 
 test-slow: setup ## run the long tests (about an hour); ends with how often what was tried
 	@python -m dfpg fetch mobilestylegan

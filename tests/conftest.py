@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Small tensors: one thread is faster, and workers of pytest-xdist share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +32,44 @@ ANY_OWNER = {
     "GIT_CONFIG_KEY_0": "safe.directory",
     "GIT_CONFIG_VALUE_0": "*",
 }
+
+# Folders whose tests share what takes long to make: one worker of pytest-xdist runs them all.
+TOGETHER = ("analysis", "docs", "evaluation/robustness", "metrics", "report")
+# What takes longest begins first, so that no worker ends alone with it.
+FIRST = (
+    "analysis",
+    "report",
+    "methods/test_contract.py",
+    "reliability/test_places.py",
+    "stages/test_code.py",
+    "reliability/test_kill.py",
+    "commands/test_submit.py",
+    "docs",
+)
+
+
+def group_of(name: str) -> str:
+    """What a test file is distributed with: its folder if that stays together, else itself."""
+    name = name.removeprefix("tests/")
+    return next((folder for folder in TOGETHER if name.startswith(f"{folder}/")), name)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let `--dist loadfile` keep some folders together, too."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadGroups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(super()._split_scope(nodeid))
+
+    return LoadGroups(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest groups first; `--no-loadscope-reorder` keeps them there."""
+    ranks = {group: rank for rank, group in enumerate(FIRST)}
+    items.sort(key=lambda item: ranks.get(group_of(item.nodeid.split("::")[0]), len(FIRST)))
 
 
 def pytest_configure() -> None:

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from helpers.toy_scores import write_artifacts
+from helpers.toy_scores import few_runs, write_artifacts
 
 from dfpg.analysis.agreement import (
     describe_agreement,
@@ -26,16 +26,21 @@ TABLE1, TABLE3 = TABLES[0], TABLES[2]
 
 
 @pytest.fixture(scope="module")
+def config(config):
+    return few_runs(config, "dfpg_a", "shen2018", "lu2019")
+
+
+@pytest.fixture(scope="module")
 def artifacts(config, tmp_path_factory):
     return write_artifacts(config, tmp_path_factory.mktemp("agreement"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scores(config, artifacts):
     return load_scores(config, artifacts / "per_image")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def observations(config, artifacts):
     return load_observations(config, artifacts)
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.toy_scores import write_artifacts, write_submission
+from helpers.toy_scores import few_runs, write_artifacts, write_submission
 
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
@@ -19,6 +19,11 @@ from dfpg.evaluation.per_image import (
 )
 
 VALUES = ("value", "ci_low", "ci_high", "n_images", "n_people")
+
+
+@pytest.fixture(scope="module")
+def config(config: Config) -> Config:
+    return few_runs(config, "dfpg_a", "dfpg_b")
 
 
 @pytest.fixture(scope="module")

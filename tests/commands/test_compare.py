@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.csv_files import read_rows
-from helpers.toy_scores import write_artifacts
+from helpers.toy_scores import few_runs, write_artifacts
 
 from dfpg.analysis.tables import build_tables
 from dfpg.analysis.tolerances import TRAINED, UNTRAINED
@@ -19,7 +19,8 @@ from dfpg.core.errors import UserError
 @pytest.fixture(scope="module")
 def built(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compare")
-    build_tables(config, write_artifacts(config, folder / "artifacts"), folder / "results")
+    few = few_runs(config, "dfpg_a", "b1")
+    build_tables(few, write_artifacts(few, folder / "artifacts"), folder / "results")
     return folder / "results"
 
 

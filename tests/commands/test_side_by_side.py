@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from dfpg.commands.side_by_side import Driver
 from dfpg.core.errors import UserError
-task = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"]
+task = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '3600'])"]
 try:
     with Driver(Path(sys.argv[1]), "drive") as driver:
         driver.run({"one": [task], "two": [task]}, 2)
@@ -34,7 +34,7 @@ except UserError as error:
 """
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -94,7 +94,7 @@ def test_each_of_several_has_one_thread_and_one_alone_has_all(tmp_path, monkeypa
 def test_a_signal_ends_everything_with_one_line(tmp_path, number):
     driver = start(tmp_path)
     driver.send_signal(number)
-    assert driver.communicate(timeout=20)[0] == (
+    assert driver.communicate(timeout=600)[0] == (
         f"drive: stopped ({signal.Signals(number).name}); run again to go on\n"
     )
     assert driver.returncode == 128 + number
@@ -137,7 +137,7 @@ def test_one_driver_at_a_time(tmp_path):
 
 
 def test_what_another_project_runs_is_left_alone(tmp_path):
-    other = subprocess.Popen(["sleep", "60"], env=os.environ | {MARK: str(tmp_path / "other")})
+    other = subprocess.Popen(["sleep", "3600"], env=os.environ | {MARK: str(tmp_path / "other")})
     with Driver(tmp_path, "test"):
         assert other.poll() is None
     other.kill()
@@ -146,7 +146,7 @@ def test_what_another_project_runs_is_left_alone(tmp_path):
 
 def test_a_task_that_ignores_sigterm_is_killed(tmp_path):
     log = tmp_path / FOLDER / "stubborn.log"
-    stubborn = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint(1)\ntime.sleep(60)"
+    stubborn = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint(1)\ntime.sleep(3600)"
     ends = (
         f"import os, pathlib, time\nlog = pathlib.Path({str(log)!r})\n"
         "while not log.exists() or not log.read_text(): time.sleep(0.02)\n"

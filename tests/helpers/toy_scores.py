@@ -41,6 +41,11 @@ IMAGES = 20  # per subset and mode
 HOSTILE = "<script>alert(1)</script>"  # text from files that others write
 
 
+def few_runs(config: Config, *names: str) -> Config:
+    """The profile with these runs alone: tables of all of them take many seconds."""
+    return config.model_copy(update={"runs": {name: config.runs[name] for name in names}})
+
+
 def index_rows(config: Config, protocol: str) -> pd.DataFrame:
     rows = []
     for subset in config.protocols[protocol].test.subsets:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,24 @@ def check_line(line: str, place: Place) -> None:
     assert str(place[0]) in line
 
 
-def test_no_key_takes_what_nobody_means(params: dict[str, Any]) -> None:
+def parts(params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parameters with one run and its method's block: the same keys, checked in a tenth.
+
+    Every method has a part, and every further run that sets what those before it do not.
+    """
+    seen: set[tuple[str, Place]] = set()
+    for name, run in params["runs"].items():
+        keys = {(run["method"], place) for place in places(run)}
+        if not keys <= seen:
+            seen |= keys
+            blocks = {k: v for k, v in params["methods"].items() if k == run["method"]}
+            yield params | {"runs": {name: run}, "methods": blocks}
+
+
+def walk(cases: Iterable[tuple[str, Place, dict[str, Any]]]) -> int:
+    """Check the outcome of every mutant; returns how many are refused."""
     refused = accepted = 0
-    for name, place, data in mutants(params):
+    for name, place, data in cases:
         found = outcome(data)
         if isinstance(found, str):
             check_line(found, place)
@@ -42,8 +58,22 @@ def test_no_key_takes_what_nobody_means(params: dict[str, Any]) -> None:
         assert name.split()[0] not in NEVER, f"{place}: {name} is accepted"
         # A new entry of a mapping of the user's own is no unknown key.
         assert name != "unknown" or place[-1] in ("options",), f"{place}: {name} is accepted"
-    assert refused > 5000, "the walk must reach every key"
     count("malformed parameters", refused + accepted, f"{refused} refused, each in one line")
+    return refused
+
+
+def test_no_key_takes_what_nobody_means(params: dict[str, Any]) -> None:
+    first, *others = parts(params)
+    assert {r["method"] for p in (first, *others) for r in p["runs"].values()} == {
+        run["method"] for run in params["runs"].values()
+    }
+    own = (case for part in others for case in mutants(part) if case[1][0] in ("runs", "methods"))
+    assert walk(chain(mutants(first), own)) > 5000, "the walk must reach every key"
+
+
+@pytest.mark.slow
+def test_no_key_of_the_whole_file_takes_what_nobody_means(params: dict[str, Any]) -> None:
+    assert walk(mutants(params)) > 9000, "the walk must reach every key"
 
 
 SUBSET = {"source": "embedded", "crop": None}
@@ -101,15 +131,17 @@ def test_every_misspelt_key_is_refused(params: dict[str, Any]) -> None:
 
 
 def test_every_key_named_twice_in_the_file_is_refused(tmp_path: Path) -> None:
-    """Over every seventh line of the file: a mapping in memory cannot hold a key twice."""
+    """A mapping in memory cannot hold a key twice, so each is repeated in its section's text."""
     text = (ROOT / "params.yaml").read_text().splitlines()
     path = tmp_path / "params.yaml"
-    tried = 0
-    for number, line in list(enumerate(text))[::7]:
+    tried = section = 0
+    for number, line in enumerate(text):
+        if not line.startswith((" ", "#")):
+            section = number
         key, colon, rest = line.partition(":")
         if not colon or key.lstrip().startswith("#") or not rest.split("#")[0].strip():
             continue
-        path.write_text("\n".join([*text[: number + 1], f"{key}: 1"]))
+        path.write_text("\n".join([*text[section : number + 1], f"{key}: 1"]))
         with pytest.raises(UserError, match=rf'duplicate key "{key.strip()}"') as caught:
             load_yaml(path)
         assert str(caught.value).isprintable()

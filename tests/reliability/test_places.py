@@ -16,6 +16,7 @@ from helpers.counts import count
 from helpers.places import ROOT
 from helpers.toy_scores import write_artifacts, write_submission
 from PIL import Image
+from ruamel.yaml import YAML
 
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import load_config
@@ -72,10 +73,14 @@ QUICK = [
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project (smoke profile) with kernels, test sets, invented scores and their tables."""
+    """A project (smoke, two runs) with kernels, test sets, invented scores and their tables."""
     folder = tmp_path_factory.mktemp("whole") / "project"
     folder.mkdir()
     use_profile("smoke", folder / "params.yaml")
+    yaml = YAML()
+    data = yaml.load(folder / "params.yaml")
+    data["runs"] = {name: data["runs"][name] for name in ("dfpg_a", "b1")}
+    yaml.dump(data, folder / "params.yaml")
     config = load_config(folder / "params.yaml")
     shutil.copytree(ROOT / "data", folder / "data", copy_function=os.symlink)
     artifacts = folder / "artifacts"

@@ -258,7 +258,7 @@ def test_any_other_stage_ends_with_its_dvc(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
         "import os, time; from dfpg.training.lock import end_with_owner; end_with_owner(); "
-        f"open({str(log)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+        f"open({str(log)!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
     )
     stage = shlex.join([sys.executable, "-c", code])
     dvc = subprocess.Popen(

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,49 +16,70 @@ from helpers.places import ROOT
 from dfpg.core.errors import UserError
 from dfpg.stages.code import check_code, code
 
-LIST = (
-    "import json; from dfpg.core.config import load_config; "
-    "from dfpg.stages.code import describe_code; print(json.dumps(describe_code(load_config())))"
-)
+# Describes the code again for every line that it reads. What was hashed before stays remembered,
+# and the files beside a module are looked for once in a description instead of once a run.
+LIST = """
+import json, sys
+from functools import cache
+from dfpg.core import closure
+from dfpg.core.config import load_config
+from dfpg.stages.code import describe_code
+resources = closure._resources
+for _ in sys.stdin:
+    closure._graph.cache_clear()
+    closure._resources = cache(resources)
+    print(json.dumps(describe_code(load_config())), flush=True)
+"""
 TRAIN, EVALUATE = "train", "evaluate"
 OVER_ALL_RUNS = {"environment", "pictures", "robustness", "verify"}
 
 
+class Project:
+    """A copy of the code and of params.yaml, and a process that has imported the copy."""
+
+    def __init__(self, folder: Path) -> None:
+        ignore = shutil.ignore_patterns("__pycache__", "*.safetensors")
+        shutil.copytree(ROOT / "dfpg", folder / "dfpg", ignore=ignore)
+        shutil.copy(ROOT / "params.yaml", folder)
+        self.package = folder / "dfpg"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LIST],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def described(self) -> dict[str, str]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A copy of the code and of params.yaml."""
-    folder = tmp_path_factory.mktemp("code")
-    ignore = shutil.ignore_patterns("__pycache__", "*.safetensors")
-    shutil.copytree(ROOT / "dfpg", folder / "dfpg", ignore=ignore)
-    shutil.copy(ROOT / "params.yaml", folder)
-    return folder
-
-
-def described(project: Path) -> dict[str, str]:
-    result = subprocess.run(
-        [sys.executable, "-c", LIST],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(result.stdout)
+def project(tmp_path_factory) -> Iterator[Project]:
+    made = Project(tmp_path_factory.mktemp("code"))
+    with made.process:
+        yield made
+        made.process.terminate()
 
 
 @pytest.fixture(scope="module")
 def before(project) -> dict[str, str]:
-    return described(project)
+    return project.described()
 
 
-def stale(project: Path, before: dict[str, str], file: str, old: str, new: str) -> set[str]:
+def stale(project: Project, before: dict[str, str], file: str, old: str, new: str) -> set[str]:
     """Stages, and runs of ``train`` and ``evaluate``, that an edit makes stale."""
-    path = project / "dfpg" / file
+    path = project.package / file
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
     try:
-        after = described(project)
+        after = project.described()
     finally:
         path.write_text(text)
     return {name.removesuffix(".json") for name in before if after[name] != before[name]}
@@ -125,15 +147,15 @@ def test_a_changed_method_reaches_its_own_runs(project, before):
 
 def test_a_module_that_a_method_imports_reaches_the_method_s_runs(project):
     """Case 12: a user's own module, which no list names."""
-    helper = project / "dfpg" / "methods" / "my_layers.py"
-    method = project / "dfpg" / "methods" / "restormer.py"
+    helper = project.package / "methods" / "my_layers.py"
+    method = project.package / "methods" / "restormer.py"
     text = method.read_text()
     helper.write_text("SCALE = 1\n")
     method.write_text(
         text.replace(LINE[0], LINE[0] + "\nfrom dfpg.methods.my_layers import SCALE\n")
     )
     try:
-        with_helper = described(project)
+        with_helper = project.described()
         found = stale(project, with_helper, "methods/my_layers.py", "SCALE = 1", "SCALE = 2")
     finally:
         method.write_text(text)

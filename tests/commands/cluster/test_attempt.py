@@ -24,7 +24,7 @@ from pathlib import Path
 from dfpg.training.lock import StateFolder
 with StateFolder(Path("scratch/abc")):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 # A training in small: one line and exit code 2 where another one holds the state.
 TAKE = """

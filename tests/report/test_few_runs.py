@@ -1,0 +1,74 @@
+"""Reports of two runs: what needs a page of its own, made in seconds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.places import ROOT
+from helpers.toy_scores import few_runs, write_artifacts, write_submission
+
+from dfpg.analysis.tables import build_tables
+from dfpg.core.config import Config
+from dfpg.core.errors import UserError
+from dfpg.report.build import build_report
+
+
+@pytest.fixture(scope="module")
+def few(config: Config) -> Config:
+    return few_runs(config, "dfpg_a", "b1")
+
+
+@pytest.fixture(scope="module")
+def made(few: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Artifacts, results and report with a submission, and without pictures."""
+    folder = tmp_path_factory.mktemp("few")
+    artifacts, results = write_artifacts(few, folder), folder / "results"
+    submissions = write_submission(few, artifacts, folder / "submissions")
+    build_tables(few, artifacts, results, submissions)
+    build_report(few, artifacts, results, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(made: Path) -> str:
+    return (made / "report" / "report.html").read_text()
+
+
+def test_without_pictures_the_page_says_so(text):
+    for sentence in (
+        "No pictures were made",
+        "Not measured: run <code>dfpg robustness</code>",
+        "not recorded",
+    ):
+        assert sentence in text
+
+
+def test_a_submission_has_its_row_curve_and_place_in_every_forest(text):
+    assert "MyNet, its own code" in text
+    assert 'id="roc-mynet' in text
+    for subset in ("helen", "celeba"):
+        chart = re.search(rf"table1-shen-{subset}-psnr.*?</svg>", text, re.DOTALL)
+        assert chart is not None
+        assert "mynet" in chart[0]
+
+
+def test_equal_results_give_equal_bytes(few, made, text):
+    build_report(few, made, made / "results", ROOT)
+    assert (made / "report" / "report.html").read_text() == text
+
+
+def test_training_times_that_an_older_run_lacks_are_asked_for(few, made, tmp_path):
+    results = Path(shutil.copytree(made / "results", tmp_path / "results"))
+    figures = "validation_gain,validation_gain_se,validation_unblurred_psnr"
+    columns = f"run,method,protocol,steps,images,lr,{figures},profile"
+    (results / "training.csv").write_text(f"{columns}\n")
+    with pytest.raises(UserError, match=r"training\.csv: no column 'seconds'; run `dvc repro`"):
+        build_report(few, made, results, ROOT)
+
+
+def test_missing_results_are_named(few, tmp_path):
+    with pytest.raises(UserError, match=r"table1.csv: cannot be read; run `dvc repro` first"):
+        build_report(few, tmp_path, tmp_path, ROOT)
