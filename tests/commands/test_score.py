@@ -258,10 +258,10 @@ def test_an_interval_says_nothing_impossible(config, metrics):
     assert lines[0] == (
         "mean over 3 images, without intervals: of 3 sharp images they would say nothing"
     )
-    assert lines[1] == "ssim_matlab_rgb  0.7933, higher is better"
+    assert lines[1] == "ssim_matlab_rgb   0.7933, higher is better"
     lines = summarise(config, ten, ssim).splitlines()
-    assert re.match(r"ssim_matlab_rgb  0\.8700 \[-?[01]\.\d+, 1\.0000\], higher", lines[1])
-    assert re.match(r"lpips_alex       0\.1800 \[0\.0000, \d+\.\d+\], lower", lines[3])
+    assert re.match(r"ssim_matlab_rgb   0\.8700 \[-?[01]\.\d+, 1\.0000\], higher", lines[1])
+    assert re.match(r"lpips_alex        0\.1800 \[0\.0000, \d+\.\d+\], lower", lines[3])
 
 
 def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_path):
@@ -328,7 +328,7 @@ def test_equal_images_are_counted_beside_the_mean_of_the_others(config, metrics)
     lines = summarise(config, frame, metric).splitlines()
     assert lines[1].startswith("psnr              23.0000 [")
     assert lines[1].endswith("] over 12; 4 equal, infinite, higher is better")
-    assert lines[3].startswith("ssim_skimage     0.8500 [")
+    assert lines[3].startswith("ssim_skimage      0.8500 [")
     psnr = {"psnr": metric["psnr"]}
     equal = summarise(config, frame[1:2], psnr).splitlines()[1]
-    assert equal == "psnr             infinite: all 1 equal their sharp images, higher is better"
+    assert equal == "psnr              infinite: all 1 equal their sharp images, higher is better"

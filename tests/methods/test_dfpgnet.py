@@ -344,19 +344,19 @@ def test_adversarial_gradient_reaches_the_prior_through_the_frozen_attention(
 
 
 @pytest.mark.parametrize("profile", NAMES)
-def test_discriminator_learns_at_the_papers_tenth_of_the_generators_rate(profile: str) -> None:
+def test_discriminator_learns_at_one_share_of_the_generators_rate(profile: str) -> None:
+    """The paper's tenth; a ninetieth in narrow networks, where D wins at once.
+
+    The ablation has the rates of the whole network, so that its rows differ in the network alone.
+    """
     config, _ = resolve_profile(profile)
-    with_discriminator = [
-        run
-        for name, run in config.runs.items()
-        # Narrow, its second discriminator separates so well that it has to learn more slowly.
-        if not (profile in ("embedded", "gpu") and name == "b6_prior")
-        and run.method == "dfpgnet"
-        and VARIANTS[run.options["variant"]].discriminator != "none"
-    ]
-    assert with_discriminator or profile == "shipped"
-    for run in with_discriminator:
-        assert run.lr_discriminator == pytest.approx(run.lr / 10)
+    ablation = [run for run in config.runs.values() if run.method == "dfpgnet"]
+    assert ablation
+    share = 1 / 90 if profile in ("embedded", "gpu") else 1 / 10
+    for run in ablation:
+        if VARIANTS[run.options["variant"]].discriminator != "none":
+            assert run.lr_discriminator == pytest.approx(run.lr * share)
+    assert profile == "shipped" or len({run.lr for run in ablation}) == 1
 
 
 def test_both_phases_share_one_pass_of_the_generator(make: Make, pair: Any) -> None:
