@@ -11,6 +11,8 @@ from helpers.places import ROOT
 
 from dfpg.pretrained.assets.store import FOLDER
 
+NOTHING_S = 8.0  # s of a core; wanted: five, and DVC alone takes 3 to 5.5, by machine and load
+
 
 def attempt(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a clone, with this environment's programs and this project's assets."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.clones import attempt, changes, clone_of, dfpg, executed, run, time_nothing
+from helpers.clones import NOTHING_S, attempt, changes, clone_of, dfpg, executed, run, time_nothing
 from helpers.places import ROOT
 
 from dfpg.core.config import load_config
@@ -54,7 +54,7 @@ def tree(fresh: Path) -> Iterator[Path]:
 def test_nothing_is_left_to_do_in_a_fresh_clone(tree):
     assert json.loads(run(tree, "dvc", "status", "--json")) == {}
     assert json.loads(run(tree, "dvc", "status", "--cloud", "--json")) == {}
-    assert time_nothing(tree) < 5
+    assert time_nothing(tree) < NOTHING_S
     assert "nothing to do" in dfpg(tree, "record", "fetch")
     assert not changes(tree)
 
