@@ -145,7 +145,9 @@ def train(
                     for group in optimiser.param_groups:
                         group["lr"] = group["initial_lr"] * rate
                 batch = batches.batch(state.step)
-                figures = training_step(method, batch, optimisers, world, precision, recipe.clip)
+                figures = training_step(
+                    method, batch, optimisers, world, precision, recipe.clip, discriminators
+                )
                 check_finite(figures, batch, run_name, state.step, scratch, world)
                 state.step += 1
                 state.update_averages(recipe.ema, kept)

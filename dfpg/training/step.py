@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +26,7 @@ def training_step(
     world: PartialState,
     precision: Precision = "fp32",
     clip: float | None = None,
+    unclipped: Collection[str] = (),
 ) -> dict[str, float]:
     """Train on one batch: every phase of the method is one step of one optimiser.
 
@@ -38,8 +39,9 @@ def training_step(
         optimisers: by name, as ``method.optimisers`` makes them; their learning rates are set.
         world: see :func:`dfpg.core.device.process_group`.
         precision: of the forward passes; weights and gradients are always fp32.
-        clip: bound on the global L2 norm of each optimiser's gradient. A discriminator's is left
-            alone: penalties on it (R1) say by their size how much they count.
+        clip: bound on the global L2 norm of each optimiser's gradient.
+        unclipped: optimisers whose gradient has no bound, see :func:`discriminator_optimisers`:
+            penalties on a discriminator (R1) say by their size how much they count.
 
     Returns:
         Means over the processes: ``loss_<optimiser>``, ``gradient_<optimiser>`` (global L2 norm
@@ -47,13 +49,12 @@ def training_step(
         infinite.
     """
     figures: dict[str, Tensor] = {}
-    discriminators = discriminator_optimisers(method, optimisers)
     for phase in forward_passes(method.phases(process_share(batch, world)), world, precision):
         optimiser = optimisers[phase.optimiser]
         optimiser.zero_grad(set_to_none=True)
         phase.loss.backward()  # type: ignore[no-untyped-call]
         norm = average_gradients(optimiser, world)
-        if clip is not None and phase.optimiser not in discriminators:
+        if clip is not None and phase.optimiser not in unclipped:
             parameters = [p for group in optimiser.param_groups for p in group["params"]]
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         optimiser.step()

@@ -65,10 +65,11 @@ def test_clipping_leaves_every_discriminator_alone():
     method = SecondDiscriminator()
     networks = {**method.networks, "part": method.networks["generator"]}
     optimisers = {n: torch.optim.SGD(m.parameters(), 0.5) for n, m in networks.items()}
-    assert discriminator_optimisers(method, optimisers) == {"discriminator", "second"}
+    discriminators = discriminator_optimisers(method, optimisers)
+    assert discriminators == {"discriminator", "second"}
     before = {name: network.weight.item() for name, network in method.networks.items()}
     batch = ToyBatches().batch(0)
-    training_step(method, batch, optimisers, process_group(), clip=0.1)
+    training_step(method, batch, optimisers, process_group(), clip=0.1, unclipped=discriminators)
     moved = {name: before[name] - method.networks[name].weight.item() for name in before}
     # Each discriminator by 0.5 x 1, the generator by 0.5 x 0.1 in each of its two phases.
     expected = {"generator": 0.1, "discriminator": 0.5, "second": 0.5}
