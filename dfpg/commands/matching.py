@@ -68,12 +68,9 @@ def match_images(restored: Path, sharp: Path, suffix: str | None = None) -> Matc
     listings = {folder: list_images(folder, deep=False) for folder in (restored, sharp)}
     found, wanted = (_by_stem(listings[folder]) for folder in (restored, sharp))
     remarks = [
-        f"{escape_text(path)}: {listing.describe_skipped()}" for path, listing in listings.items()
-    ]
-    remarks = [
-        line
-        for line, part in zip(remarks, listings.values(), strict=True)
-        if part.describe_skipped()
+        f"{escape_text(path)}: {skipped}"
+        for path, listing in listings.items()
+        if (skipped := listing.describe_skipped())
     ]
     if suffix is not None:
         rest = [stem for stem in found if not stem.endswith(normalise_name(suffix))]
