@@ -110,6 +110,8 @@ def set_strays_aside(root: Path) -> None:
             if folder / path.name not in made:
                 place = root / SET_ASIDE / folder.relative_to(ARTIFACTS) / path.name
                 place.parent.mkdir(parents=True, exist_ok=True)
+                while place.exists():  # what was moved there before stays
+                    place = place.with_name(f"{place.name}~")
                 path.replace(place)
                 say(f"graph: {folder / path.name}: no stage makes it: moved to {SET_ASIDE}")
 

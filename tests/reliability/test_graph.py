@@ -171,6 +171,10 @@ def test_files_of_a_run_that_is_no_more_are_moved_out_of_a_folder_read_whole(pro
     assert (project / "artifacts" / "assets" / "stray").exists()  # no stage reads that folder
     lock = read_lock(project)
     assert other_inputs(lock) == {}
+    (project / "artifacts" / "weights" / "stray").write_text("of another day")
+    set_strays_aside(project)
+    kept = (project / SET_ASIDE / "weights").iterdir()
+    assert {path.read_text() for path in kept} == {"weights", "of another day"}
     (project / "artifacts" / "weights" / "stray").write_text("")
     dvc(project, "repro", "-q")
     what = "changed deps: artifacts/weights (not as the stages before made it)"
