@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
-import os
+import shlex
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dfpg.commands.dvc_calls import dvc, environment, status
+from dfpg.commands.dvc_calls import dvc, status
 from dfpg.commands.dvc_stages import Stage, read_stages
+from dfpg.commands.git_calls import git
 from dfpg.commands.lock import LOCK, read_lock
 from dfpg.commands.record import stale_stages
-from dfpg.commands.side_by_side import Driver, end_with_parent
+from dfpg.commands.side_by_side import FOLDER, Driver
 from dfpg.commands.store import pull_missing
 from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
@@ -57,12 +57,16 @@ def carry(root: Path, stages: Sequence[str], commit: str | None = None) -> Carri
             ``dvc.lock``.
 
     Raises:
-        UserError: code or parameters are not committed; a stage is not on record, or differs in
-            more than its code; a stage fails.
+        UserError: code or parameters are not committed; there is no such commit; a stage is not on
+            record, or differs in more than its code; a stage fails.
     """
-    if changed := _git(root, "status", "--porcelain", "--", "dfpg", "data", PARAMS.name):
+    if changed := git(root, "status", "--porcelain", "--", "dfpg", "data", PARAMS.name):
         raise UserError(f"{changed.split()[-1]}: not committed: commit it, then carry over")
-    commit = commit or _git(root, "log", "-1", "--format=%H", "--", LOCK.name)
+    commit = commit or git(root, "log", "-1", "--format=%H", "--", LOCK.name)
+    try:
+        git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
+    except UserError as error:
+        raise UserError(f"--from {commit}: no such commit here") from error
     with Driver(root, "record carry") as driver, TemporaryDirectory(prefix="dfpg.") as place:
         pull_missing(root)
         dvc(root, "repro", "--quiet", "code")
@@ -71,14 +75,14 @@ def carry(root: Path, stages: Sequence[str], commit: str | None = None) -> Carri
         trees = (Path(place) / "recorded", Path(place) / "now")
         for tree, code in zip(trees, (commit, "HEAD"), strict=True):
             _set_up(root, tree, code)
+        _run(driver, "code", trees[:1], "python -m dfpg code")  # today's is among the artifacts
         lines, same = [], True
         entries = read_lock(root)
         for name in chosen:
             _check_recorded(name, entries[name], trees[0], commit)
         for number, name in enumerate(chosen, 1):
-            driver.check_signals()
             say(f"{name}: running it with both codes ({number} of {len(chosen)})")
-            what = _compare(known[name], name, trees)
+            what = _compare(driver, known[name], name, trees)
             same = same and not what
             if not what:
                 dvc(root, "commit", "--quiet", "--force", name)
@@ -114,15 +118,14 @@ def _is_code_alone(changes: list[str]) -> bool:
 
 def _set_up(root: Path, tree: Path, commit: str) -> None:
     """A clone with a commit's code, the project's artifacts, and parameters of short trainings."""
-    subprocess.run(["git", "clone", "-q", "--no-checkout", str(root), str(tree)], check=True)
-    subprocess.run(["git", "-C", str(tree), "checkout", "-q", commit], check=True)
+    git(root, "clone", "-q", "--no-checkout", ".", str(tree))
+    git(tree, "checkout", "-q", commit)
     shutil.copytree(root / ARTIFACTS, tree / ARTIFACTS)
     yaml = YAML()
     params = yaml.load(root / PARAMS)
     shorten(params)
     with (tree / PARAMS).open("w", encoding="utf-8") as stream:
         yaml.dump(params, stream)
-    _finish("code", _start(tree, "python -m dfpg code"))
 
 
 def _check_recorded(name: str, entry: Mapping[str, Any], tree: Path, commit: str) -> None:
@@ -151,19 +154,16 @@ def shorten(params: dict[str, Any]) -> None:
                 options[key] = min(options[key], STEPS // 3)
 
 
-def _compare(stage: Stage, name: str, trees: tuple[Path, Path]) -> list[str]:
+def _compare(driver: Driver, stage: Stage, name: str, trees: tuple[Path, Path]) -> list[str]:
     """Run a stage in both clones, side by side; which of its outputs differ."""
     made, command = [Path(path) for path in stage.outputs], stage.command
     if name.startswith(TRAIN):
         out = Path("short") / name.removeprefix(TRAIN)
         made, command = [out / folder for folder in TRAINED], f"{command} --into {out}"
-    processes = []
     for tree in trees:
         for path in made:
             _remove(tree / path)
-        processes.append(_start(tree, command))
-    for process in processes:
-        _finish(name, process)
+    _run(driver, name, trees, command)
     return [path.as_posix() for path in made if not is_same(trees[0] / path, trees[1] / path)]
 
 
@@ -176,23 +176,21 @@ def is_same(one: Path, two: Path) -> bool:
     return names[0] == names[1] and all(is_same(one / name, two / name) for name in files)
 
 
-def _start(tree: Path, command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        shell=True,  # as DVC runs it
-        cwd=tree,
-        env=environment(OMP_NUM_THREADS="1"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=end_with_parent(os.getpid()),
-    )
+def _run(driver: Driver, name: str, trees: Sequence[Path], command: str) -> None:
+    """Run a command in clones, side by side, by a shell as DVC does.
 
-
-def _finish(name: str, process: subprocess.Popen[str]) -> None:
-    said = process.communicate()[1].strip().splitlines() or ["no message"]
-    if process.returncode:
-        raise UserError(f"{name}: failed with one of the codes: {said[-1]}")
+    Raises:
+        UserError: it failed in one of them; the last line that it wrote.
+    """
+    logs = {tree.name: driver.root / FOLDER / f"{tree.name}.log" for tree in trees}
+    for log in logs.values():
+        log.unlink(missing_ok=True)
+    tasks = {
+        tree.name: [("sh", "-c", f"cd {shlex.quote(str(tree))} && {command}")] for tree in trees
+    }
+    if failed := driver.run(tasks, jobs=2):
+        said = logs[failed[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise UserError(f"{name}: failed with one of the codes: {(said or ['no message'])[-1]}")
 
 
 def _remove(path: Path) -> None:
@@ -200,12 +198,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        raise UserError(f"git {arguments[0]}: {result.stderr.strip() or 'failed'}")
-    return result.stdout.strip()

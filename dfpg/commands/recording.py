@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dfpg.commands.dvc_calls import dvc
 from dfpg.commands.dvc_stages import read_stages
+from dfpg.commands.git_calls import git
 from dfpg.commands.graph import graph, mend
 from dfpg.commands.lock import LOCK, lock_entries, outputs, read_lock
 from dfpg.commands.record import check_record
@@ -70,7 +71,9 @@ def make_record(config: Config, root: Path, jobs: int) -> str:
             not hold; a stage failed; the store is too large.
     """
     check_publishable(config)
-    before = lock_entries(_git(root, "show", f"HEAD:{LOCK}"))
+    before = {}
+    with suppress(UserError):  # no commit has one yet
+        before = lock_entries(git(root, "show", f"HEAD:{LOCK}"))
     pull_missing(root)
     lines = [graph(root, jobs)]
     size = keep(root)
@@ -211,10 +214,3 @@ def check_publishable(config: Config) -> None:
         raise UserError(
             f"{PARAMS}: {theirs[0]}: others' weights must not get into the repository: {tables}"
         )
-
-
-def _git(root: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    return result.stdout if not result.returncode else ""

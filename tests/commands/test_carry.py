@@ -132,6 +132,8 @@ def test_nothing_is_carried_over_from_other_code_or_parameters(recorded):
     edit(recorded, "train", "def fit(steps, bank):\n    return int(bank) * steps\n")
     with pytest.raises(UserError, match="train@b1: was not recorded with the code of"):
         carry(recorded, [], "HEAD")
+    with pytest.raises(UserError, match="--from nobody: no such commit here"):
+        carry(recorded, [], "nobody")
     with pytest.raises(UserError, match="train@b9: not on record"):
         carry(recorded, ["train@b9"])
     (recorded / "dfpg" / "kernels.py").write_text("def draw():\n    return 8\n")
