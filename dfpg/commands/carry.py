@@ -26,7 +26,7 @@ from dfpg.commands.git_calls import git
 from dfpg.commands.lock import LOCK, read_lock
 from dfpg.commands.record import stale_stages
 from dfpg.commands.side_by_side import FOLDER, Driver
-from dfpg.commands.store import pull_missing
+from dfpg.commands.store import STORE, keep, pull_missing
 from dfpg.core.config import PARAMS
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import markdown_table
@@ -87,11 +87,13 @@ def carry(root: Path, stages: Sequence[str], commit: str | None = None) -> Carri
             if not what:
                 dvc(root, "commit", "--quiet", "--force", name)
             lines.append([name, ", ".join(what) or "nothing", "no" if what else "yes"])
-    if not lines:
-        return Carried("no stage on record differs in its code alone", True)
+        if not lines:
+            return Carried("no stage on record differs in its code alone", True)
+        size = keep(root)
     table = markdown_table(["stage", "what differs", "carried over"], lines)
     note = f"Code of {commit[:12]} against today's; trainings: {STEPS} steps."
-    return Carried(f"{note}\n\n{table}", same)
+    how = f"to keep it: git add {STORE} {LOCK} && git commit"
+    return Carried(f"{note}\n\n{table}\n\n{size}\n{how}", same)
 
 
 def _choose(root: Path, known: dict[str, Stage], stages: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from dfpg.commands.carry import STEPS, carry, is_same, shorten
 from dfpg.commands.dvc_calls import dvc, status
+from dfpg.commands.dvc_stages import read_stages
 from dfpg.core.errors import UserError
 
 MAIN = """
@@ -113,6 +114,7 @@ def test_a_renamed_function_keeps_what_was_made_with_it(recorded):
     assert "train@b1" in outcome.text
     assert "kernels" not in outcome.text
     assert status(recorded) == {}
+    assert all(stage.kept for stage in read_stages(recorded).values())
     assert weights.read_text() == str(12000 * 7)
     assert carry(recorded, []).text == "no stage on record differs in its code alone"
 
