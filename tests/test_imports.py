@@ -49,3 +49,13 @@ def test_help_answers_within_0_3_s():
         after = os.times()
         taken.append(sum(after[2:4]) - sum(before[2:4]))
     assert min(taken) < 0.3
+
+
+def test_another_python_is_told_where_the_package_is_installed():
+    done = run("-S", "-m", "dfpg", "--help")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"dfpg: typer is not installed for {sys.executable}: "
+        "use .venv/bin/python after `make setup`, or run `pip install dfpg-bench`\n"
+    )
