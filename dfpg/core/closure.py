@@ -149,10 +149,23 @@ def _name(path: Path) -> str:
 
 def _resources(path: Path) -> set[Path]:
     """Files without code in the packages whose resources a module reads."""
-    source = path.read_text(encoding="utf-8") if path.suffix == ".py" else ""
-    if not any(name in source for name in RESOURCES):
+    if path.suffix != ".py":
         return set()
     found: set[Path] = set()
+    for package in _packages_read(path, path.stat().st_mtime_ns):
+        folder = FOLDER.joinpath(*package.split(".")[1:])
+        beside = (entry for entry in folder.rglob("*") if entry.is_file())
+        found |= {entry for entry in beside if entry.suffix not in (".py", ".pyc")}
+    return found
+
+
+@cache
+def _packages_read(path: Path, changed: int) -> frozenset[str]:  # noqa: ARG001 (remembered)
+    """Packages whose resources a module reads, by their dotted names."""
+    source = path.read_text(encoding="utf-8")
+    if not any(f"{name}(" in source for name in RESOURCES):
+        return frozenset()
+    found = set()
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call) or not node.args:
             continue
@@ -160,10 +173,8 @@ def _resources(path: Path) -> set[Path]:
         name = node.func.id if isinstance(node.func, ast.Name) else name
         package = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
         if name in RESOURCES and isinstance(package, str) and package.startswith(f"{PACKAGE}."):
-            folder = FOLDER.joinpath(*package.split(".")[1:])
-            beside = (entry for entry in folder.rglob("*") if entry.is_file())
-            found |= {entry for entry in beside if entry.suffix not in (".py", ".pyc")}
-    return found
+            found.add(package)
+    return frozenset(found)
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -72,6 +73,7 @@ def _resolve(where: str, values: Any) -> tuple[Config, str]:
     return parse_config(YAML(typ="safe", pure=True).load(text), Path(where)), text
 
 
+@cache
 def resolve_profile(name: str) -> tuple[Config, str]:
     """Resolve a profile.
 
