@@ -31,5 +31,8 @@ def trained_weights(source: str | Path) -> Path:
     if path.name == str(source) and not path.suffix:
         if run.is_file():
             return run
-        raise UserError(f'{source}: neither "{SHIPPED}" nor a file, and there is no {run}')
-    raise UserError(f"{source}: no such file")
+        raise UserError(
+            f'{source}: neither "{SHIPPED}" nor a file, and there is no {run} here: call this in '
+            "the project's folder; `dfpg record fetch` brings the recorded runs"
+        )
+    raise UserError(f"{source}: no such file: give the path of a run's weights, or its name")

@@ -56,9 +56,9 @@ ANSWERS = {
         "The difference is smaller than what was set beforehand as the smallest one that matters.",
     ),
     (UNDECIDED,): Answer(
-        "Cannot be told",
-        "cannot be told",
-        "cannot be told",
+        "Undecided",
+        "is undecided",
+        "are undecided",
         "At least one comparison could still go either way.",
     ),
 }

@@ -39,6 +39,16 @@ def test_the_summary_counts_in_words_that_fit_the_number(claims):
     assert summary(chosen[:1]) == "Of 1 claims of the paper, 1 holds here."
 
 
+def test_the_open_answers_have_the_words_of_the_verdicts_in_the_files(claims):
+    chosen = with_verdicts(claims, "undecided", "undecided", "too small to matter", "not tested")
+    assert [answer.title.lower() for answer in answers(chosen)] == [
+        "too small to matter",
+        "undecided",
+        "not tested",
+    ]
+    assert "2 are undecided" in summary(chosen)
+
+
 def test_what_the_paper_did_not_use_is_said(config):
     found = scope(config, [3200, 12800])
     assert found.startswith(f"Measured on faces of {config.image_size} px")

@@ -293,8 +293,8 @@ def _summary(out: Path, total: int, counts: Counter[str], restorer: Restorer, re
     lines += [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind]]
     if counts["left"]:
         lines.append(
-            f"{counts['left']} of the faces left as they were: the model hardly changes them, "
-            "as it does sharp faces (--no-check restores them, too)"
+            f"{counts['left']} of the faces left as they were: the model would hardly change "
+            "them, as it would a sharp face (--no-check restores them, too)"
         )
     if remark:
         lines.append(remark)

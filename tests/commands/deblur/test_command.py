@@ -367,7 +367,7 @@ def test_options_that_contradict_themselves_are_one_line():
     ("arguments", "message"),
     [
         (("--scale", "2"), "--scale 2: photographs are not enlarged"),
-        (("--run", "nosuch"), 'nosuch: neither "shipped" nor a file'),
+        (("--run", "nosuch"), "here: call this in the project's folder; `dfpg record fetch`"),
         (("--run", "shipped", "--weights", "w"), "give one of them"),
     ],
 )
@@ -384,7 +384,7 @@ def test_faces_that_the_shipped_model_hardly_changes_are_left_and_said(
 ):
     monkeypatch.setattr(Brighten, "change", lambda _, p: np.full(p.shape, 1, np.float32))
     said = deblur(album / "a.png", tmp_path / "x.png", Options()).text
-    assert "1 of the faces left as they were: the model hardly changes them" in said
+    assert "1 of the faces left as they were: the model would hardly change them" in said
     assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), portrait())
     free = deblur(album / "a.png", tmp_path / "y.png", Options(check=False)).text
     assert "left as they were" not in free
