@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -144,8 +145,9 @@ def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     mean = np.mean([_mean(stratum) for stratum in people], axis=0)
     below, above = _reach(people, level)
     if kernels := _kernels(strata):
-        normal = stats.norm.ppf((1 + level) / 2)
-        images = (normal * _error([_separate_units(stratum) for stratum in strata])) ** 2
+        images = (
+            _normal((1 + level) / 2) * _error([_separate_units(stratum) for stratum in strata])
+        ) ** 2
         below, above = (
             np.sqrt(np.maximum(one**2 + np.maximum(two**2 - images, 0), two**2))
             for one, two in zip((below, above), _reach(kernels, level), strict=True)
@@ -202,7 +204,7 @@ def paired_test(strata: Sequence[Stratum], level: float = 0.95) -> PairedTest:
     interval = mean_interval(strata, level)
     mean, drawn = interval.mean, ([part.by_person() for part in strata], _kernels(strata))
     degrees_of_freedom = min(_degrees_of_freedom(units) for units in drawn if units)
-    student = stats.t.ppf((1 + level) / 2, degrees_of_freedom)
+    student = _student((1 + level) / 2, degrees_of_freedom)
     half = np.where(mean > 0, mean - interval.low, interval.high - mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = _both_errors(strata)
@@ -243,8 +245,20 @@ def _reach(strata: Sequence[Stratum], level: float) -> tuple[Array, Array]:
     pivot = np.divide(shift, np.sqrt(spread), out=np.zeros_like(shift), where=spread > 0)
     tail = (1 - level) / 2
     upper, lower = np.quantile(pivot, [1 - tail, tail], axis=0)
-    student, error = stats.t.ppf(1 - tail, _degrees_of_freedom(strata)), _error(strata)
+    student, error = _student(1 - tail, _degrees_of_freedom(strata)), _error(strata)
     return np.maximum(upper, student) * error, np.maximum(-lower, student) * error
+
+
+@cache  # scipy takes a millisecond for each, and thousands of intervals ask for the same few
+def _student(share: float, degrees_of_freedom: int) -> float:
+    """Quantile of Student's t."""
+    return float(stats.t.ppf(share, degrees_of_freedom))
+
+
+@cache
+def _normal(share: float) -> float:
+    """Quantile of the normal distribution."""
+    return float(stats.norm.ppf(share))
 
 
 def _degrees_of_freedom(strata: Sequence[Stratum]) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from helpers.toy_curve import write_parts
-from helpers.toy_scores import write_artifacts
+from helpers.toy_scores import few_runs, write_artifacts
 
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.records import csv_text
@@ -18,9 +18,9 @@ from dfpg.report.result_files import write_result_files
 
 @pytest.fixture(scope="module")
 def quick(config: Config) -> Config:
-    return config.model_copy(
-        update={"statistics": config.statistics.model_copy(update={"resamples": 50})}
-    )
+    statistics = config.statistics.model_copy(update={"resamples": 50})
+    few = few_runs(config, "dfpg_a", "dfpg_b", "b1")
+    return few.model_copy(update={"statistics": statistics})
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.quick_dvc import quick_dvc
 from ruamel.yaml import YAML
 
 from dfpg.commands.carry import STEPS, carry, is_same, shorten
@@ -85,13 +88,21 @@ def edit(folder: Path, name: str, source: str) -> None:
     git(folder, "commit", "-qam", name)
 
 
-@pytest.fixture
-def recorded(tmp_path: Path) -> Path:
-    folder = tmp_path / "a project"
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with quick_dvc():
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `recorded`, made once: it takes seconds."""
+    folder = tmp_path_factory.mktemp("carry") / "a project"
     (folder / "dfpg").mkdir(parents=True)
     git(folder, "init", "-q")
-    dvc(folder, "init", "-q")
+    (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text(CONFIG)
+    (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
     files = {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "dfpg/__main__.py": MAIN}
     files |= {"dfpg/__init__.py": "", ".gitignore": "artifacts\nscratch\nstore\n__pycache__\n"}
     files |= {"dfpg/kernels.py": "def draw():\n    return 7\n"}
@@ -103,6 +114,11 @@ def recorded(tmp_path: Path) -> Path:
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "record")
     return folder
+
+
+@pytest.fixture
+def recorded(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "a project", symlinks=True))
 
 
 def test_a_renamed_function_keeps_what_was_made_with_it(recorded):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.clones import executed
+from helpers.quick_dvc import quick_dvc
 
 from dfpg.commands import recording
 from dfpg.commands.dvc_calls import dvc
@@ -48,12 +50,17 @@ FILES = ("weights/b2.safetensors", "history/b2.csv", "cost/b2.json")
 FACTS = {"seed": 0, "inputs": {"vgg16.safetensors": "ab", "b.safetensors": "cd"}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with quick_dvc():
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline of two runs in which nothing has run yet; what is asked of a training is FACTS."""
     folder = tmp_path / "project"
-    folder.mkdir()
-    dvc(folder, "init", "--no-scm", "-q")
+    (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text(DVC_CONFIG)
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "params.yaml").write_text("lr: 1\nprior: 2\n")

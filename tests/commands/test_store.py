@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.quick_dvc import quick_dvc
 from ruamel.yaml import YAML
 
 from dfpg.commands import store
@@ -32,17 +34,32 @@ CONFIG = """[core]
 """
 
 
-@pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    """A DVC project with a store: one stage, whose output depends on one parameter."""
-    dvc(tmp_path, "init", "--no-scm", "-q")
-    (tmp_path / ".dvc" / "config").write_text(CONFIG)
-    (tmp_path / "dvc.yaml").write_text(
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with quick_dvc():
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `toy`, made once: every DVC command takes a second."""
+    folder = tmp_path_factory.mktemp("store")
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text(CONFIG)
+    (folder / "dvc.yaml").write_text(
         "stages:\n  a:\n    cmd: mkdir -p d && echo ${v} > d/x && echo 5 > d/y\n"
         "    params: [v]\n    outs: [d]\n"
     )
-    (tmp_path / "params.yaml").write_text("v: 1\n")
-    return tmp_path
+    (folder / "params.yaml").write_text("v: 1\n")
+    dvc(folder, "repro", "-q")
+    dvc(folder, "push", "-q")
+    return folder
+
+
+@pytest.fixture
+def toy(made: Path, tmp_path: Path) -> Path:
+    """A DVC project with a store: one stage, whose output depends on one parameter; it has run."""
+    return Path(shutil.copytree(made, tmp_path / "toy", symlinks=True))
 
 
 def files(folder: Path) -> int:
@@ -50,8 +67,6 @@ def files(folder: Path) -> int:
 
 
 def test_the_store_keeps_the_current_record_alone_and_the_cache_everything(toy):
-    dvc(toy, "repro", "-q")
-    dvc(toy, "push", "-q")
     (toy / "params.yaml").write_text("v: 2\n")
     dvc(toy, "repro", "-q")
     dvc(toy, "push", "-q")
@@ -63,6 +78,8 @@ def test_the_store_keeps_the_current_record_alone_and_the_cache_everything(toy):
 
 
 def test_without_a_record_there_is_one_line(toy):
+    (toy / "dvc.lock").unlink()
+    shutil.rmtree(toy / "d")
     with pytest.raises(UserError, match="no record of this version's trainings") as caught:
         store.pull_outputs(toy, [Path("d")])
     assert "\n" not in str(caught.value)
@@ -72,8 +89,6 @@ def test_without_a_record_there_is_one_line(toy):
 
 @pytest.mark.parametrize("wanted", ["d", "d/x", "."])
 def test_outputs_come_out_of_the_store_whole_or_in_part(toy, wanted):
-    dvc(toy, "repro", "-q")
-    dvc(toy, "push", "-q")
     for folder in (toy / "d", toy / ".dvc" / "cache"):
         shutil.rmtree(folder)
     store.pull_outputs(toy, [Path(wanted)])
@@ -82,8 +97,6 @@ def test_outputs_come_out_of_the_store_whole_or_in_part(toy, wanted):
 
 
 def test_what_is_here_is_left_as_it_is(toy):
-    dvc(toy, "repro", "-q")
-    dvc(toy, "push", "-q")
     (toy / "d" / "x").write_text("changed")
     store.pull_outputs(toy, [Path("d")])
     store.pull_missing(toy)
@@ -95,6 +108,7 @@ def test_what_is_here_is_left_as_it_is(toy):
 
 def test_the_lock_names_nothing_that_the_store_lacks(toy):
     """What was lost is made again; what DVC does not keep needs no place in the store."""
+    shutil.rmtree(toy / "store")
     (toy / "dvc.yaml").write_text((toy / "dvc.yaml").read_text() + MORE)
     dvc(toy, "repro", "-q")
     for path in (toy / ".dvc" / "cache").rglob("*"):
@@ -116,16 +130,20 @@ def test_the_lock_names_nothing_that_the_store_lacks(toy):
     assert (toy / "lost").read_text() == "5\n"
 
 
+@pytest.fixture(scope="module")
+def digest(config) -> str:
+    """Of the code that trains b1, as the stage `code` writes it for all runs."""
+    return hashlib.md5(describe_code(config)["train/b1.json"].encode()).hexdigest()
+
+
 @pytest.fixture
-def recorded(tmp_path, monkeypatch):
+def recorded(tmp_path, monkeypatch, digest):
     """A project of the smoke profile whose lock says that b1 was trained, and how."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         "dfpg.commands.doctor.forecast.forecast_trainings", lambda *_: (600.0, 1200.0)
     )
     use_profile("smoke", Path("params.yaml"))
-    code = describe_code(store.load_config())["train/b1.json"]
-    digest = hashlib.md5(code.encode()).hexdigest()
     entry = {
         "cmd": "python -m dfpg train b1",
         "deps": [{"path": "artifacts/code/train/b1.json", "md5": digest}],

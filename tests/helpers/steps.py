@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from dfpg.core.device import process_group
 from dfpg.methods.base import Method
-from dfpg.training.step import training_step
+from dfpg.training.step import discriminator_optimisers, training_step
 
 
 def step(method: Method, batch: Any, optimisers: Mapping[str, Optimizer]) -> dict[str, float]:
@@ -23,6 +23,23 @@ def train(
 ) -> list[dict[str, float]]:
     """Steps on the same batch; the figures of each."""
     return [step(method, batch, optimisers) for _ in range(steps)]
+
+
+def train_discriminators(
+    method: Method, batch: Any, optimisers: Mapping[str, Optimizer], steps: int
+) -> None:
+    """Steps of the discriminators alone: what comes after them is not worked out."""
+    names = discriminator_optimisers(method, optimisers)
+    for _ in range(steps):
+        left = set(names)
+        for phase in method.phases(batch):
+            if phase.optimiser in left:
+                optimisers[phase.optimiser].zero_grad()
+                phase.loss.backward()
+                optimisers[phase.optimiser].step()
+                left.remove(phase.optimiser)
+            if not left:
+                break
 
 
 def reached_parameters(

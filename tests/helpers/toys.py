@@ -19,6 +19,7 @@ import torch._dynamo  # every optimiser imports it (about 1 s): do it before pro
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from dfpg.core.closure import digest
 from dfpg.core.config import Config, Frozen
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
@@ -27,6 +28,7 @@ from dfpg.core.seeds import derive_seed
 from dfpg.methods.base import Method, Phase, Setting
 from dfpg.methods.initialise import freeze
 from dfpg.training.ema import use_weights
+from dfpg.training.fingerprint import training_code
 from dfpg.training.loop import train
 
 RUN = "toy"
@@ -121,6 +123,9 @@ class Toy(Method):
         return self.networks["generator"](blurred)
 
 
+digest(training_code(Toy))  # what every training asks for and remembers: before processes fork
+
+
 class Linear(Toy):
     """Loss w . 1 with plain SGD: every weight is known in closed form."""
 
@@ -184,7 +189,8 @@ def child(folder: Path, config: Config, options: dict[str, Any], prepare: Any = 
 def forkserver() -> Any:
     """Context whose processes start in milliseconds, because torch is loaded once, before."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["helpers.toys", "helpers.short_trainings"])
+    others = ["dvc.cli", "dvc.repo"]  # what else takes a second to import
+    context.set_forkserver_preload(["helpers.toys", "helpers.short_trainings", *others])
     before = os.environ.get("PYTHONPATH")
     root = Path(__file__).parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), str(root.parent)])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.steps import reached_parameters, train
+from helpers.steps import reached_parameters, train, train_discriminators
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -293,7 +293,7 @@ def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
 def test_a_discriminator_that_is_trained_alone_tells_real_from_made(name: str) -> None:
     method = build(name).train()
     batch = training_batch(method, 8)
-    train(method, batch, method.optimisers(0.0, 2e-3), 25)
+    train_discriminators(method, batch, method.optimisers(0.0, 2e-3), 25)
     paired = replace(batch, sharp=pictures(8, 0))  # as in validation, for the unpaired view too
     assert discriminator_auc(method, [paired])["discriminator_auc"] > 0.9
 

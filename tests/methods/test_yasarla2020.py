@@ -228,8 +228,8 @@ def test_frozen_segmentation_keeps_its_statistics(make: Make, batch: Labelled) -
 
 
 def test_segmentation_learns_the_four_classes(make: Make, batch: Labelled) -> None:
-    method = make(segmentation_steps=60, segmentation_sharp=1.0).train()
-    train(method, batch, method.optimisers(1e-2, 1e-2), 60)
+    method = make(segmentation_steps=40, segmentation_sharp=1.0).train()
+    train(method, batch, method.optimisers(1e-2, 1e-2), 40)
     segmentation = method.networks["generator"].segmentation
     segmentation.train()  # of its own batch: statistics as in training
     found = method.networks["generator"].class_maps(batch.sharp).argmax(1)
@@ -298,7 +298,7 @@ def test_l1_objective_needs_neither_prior_nor_auxiliary_networks(
 
 def test_training_improves_on_the_blurred_input(make: Make, batch: Labelled) -> None:
     method = make().train()
-    train(method, batch, method.optimisers(3e-3, 3e-3), 25)
+    train(method, batch, method.optimisers(3e-3, 3e-3), 18)
     blurred, restored = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )
