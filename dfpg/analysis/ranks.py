@@ -5,11 +5,12 @@ Ranks are 1 for the best. Resamples draw people, the same ones for all methods o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_lowercase
 
 import numpy as np
-from scipy.stats import permutation_test, rankdata
+from scipy.stats import ConstantInputWarning, pearsonr, permutation_test, rankdata
 
 from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import Array, holm, paired_p
@@ -107,11 +108,11 @@ def order_records(config: Config, paired_scores: Mapping[Cell, PairedScores]) ->
 
 def spearman(ours: Array, paper: Array) -> Array:
     """Spearman correlation of each row of ``ours`` [..., M] with ``paper`` [M]; 0 if all tie."""
-    centre = (len(paper) + 1) / 2
-    one, two = rankdata(ours, axis=-1) - centre, rankdata(paper) - centre
-    scale = np.asarray(np.sqrt((one**2).sum(axis=-1) * (two**2).sum()))
-    # Not scipy's, which also works out a p of every row, twenty times as long.
-    return np.divide(one @ two, scale, out=np.zeros_like(scale), where=scale > 0)
+    ranks = rankdata(ours, axis=-1), np.broadcast_to(rankdata(paper), ours.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        correlation: Array = np.asarray(pearsonr(*ranks, axis=-1).statistic)
+    return np.nan_to_num(correlation)
 
 
 def permutation_p(config: Config, ours: Array, paper: Array) -> float:
