@@ -30,6 +30,7 @@ RUN_OF_ROW = {(table.name, row.key): row.run for table in TABLES for row in tabl
 NO_ROBUSTNESS_SCORES = "run `dfpg robustness`"
 NO_FLOOR = f"{FLOOR} was not scored: run `dfpg evaluate classical`"
 NO_SPREAD = "the spread of the seeds was not measured"
+PAIRS = 3  # of rows whose seeds show a spread before other pairs are held against it
 
 Scores = Mapping[Cell, PairedScores]
 
@@ -137,20 +138,22 @@ def outcome_of(found: ComparisonOutcome, significant: bool) -> str:
 
 
 def largest_spreads(evidence: Evidence) -> dict[str, float]:
-    """Largest spread over seeds that any comparison of the claims shows, by metric.
+    """Largest spread over seeds that the comparisons of the claims show, by metric.
 
-    A single training of another pair is held against it.
+    A single training of another pair is held against it. A metric is left out where the seeds show
+    fewer than :data:`PAIRS` pairs of rows: a few may be steadier than the rest.
     """
-    found: dict[str, float] = {}
+    found: dict[str, dict[tuple[str, str], float]] = {}
     for claim in CLAIMS if evidence.seeds else ():
         for comparison in claim.comparisons:
             if _absence(evidence.scores, comparison):
                 continue
             spread = seed_spread(_trainings(evidence, comparison))
-            metric = comparison.cell.metric
             if math.isfinite(spread):
-                found[metric] = max(spread, found.get(metric, 0.0))
-    return found
+                pairs = found.setdefault(comparison.cell.metric, {})
+                pair = comparison.better, comparison.worse
+                pairs[pair] = max(spread, pairs.get(pair, 0.0))
+    return {metric: max(pairs.values()) for metric, pairs in found.items() if len(pairs) >= PAIRS}
 
 
 def published_effect(comparison: Comparison) -> float:

@@ -23,6 +23,7 @@ from dfpg.analysis.claim_tests import (
     SMALL,
     ComparisonOutcome,
     Evidence,
+    largest_spreads,
     outcome_of,
     published_effect,
     run_tests,
@@ -296,6 +297,20 @@ def test_several_seeds_decide_where_they_agree(config):
     apart = [toy_panel(rng, effect) for effect in (-0.1, 0.25, 0.6)]
     assert outcome_with(config, Evidence.of(alike[0], alike[1:])) == HOLDS
     assert outcome_with(config, Evidence.of(apart[0], apart[1:])) == OPEN
+
+
+def panel_of(rows: tuple[str, ...], rng) -> dict[Cell, PairedScores]:
+    cell = Cell("table4", Column("mspl_center", "mean"), "psnr")
+    stratum = make_stratum(rng.normal(25, 1, (40, len(rows))), [str(n) for n in range(40)], 50, 0)
+    return {cell: PairedScores(rows, (stratum,), "psnr", 40)}
+
+
+@pytest.mark.parametrize(("rows", "pairs"), [(("b1", "b2"), 1), (("b1", "b2", "b3", "b4"), 3)])
+def test_other_pairs_take_a_spread_that_three_pairs_have_shown(rows, pairs):
+    """B1 and B2 alone, which have no discriminator, say nothing of the other networks' seeds."""
+    rng = np.random.default_rng(5)
+    evidence = Evidence.of(panel_of(rows, rng), [panel_of(rows, rng) for _ in range(2)])
+    assert set(largest_spreads(evidence)) == (set() if pairs < 3 else {"psnr"})
 
 
 def test_seeds_scored_on_other_people_are_not_mixed_in(config):
