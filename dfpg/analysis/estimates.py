@@ -187,25 +187,27 @@ def subset_scores(
         raise UserError(f"per-image CSVs: {lack}; run evaluate again")
     wanted = is_of(TEST_SETS[test_set], scores) & (scores["subset"] == subset)
     rows = scores[wanted].sort_values("image")
-    by_method = {str(name): part for name, part in rows.groupby("method", sort=False)}
-    methods = tuple(sorted(by_method, key=lambda name: (name not in BASELINES, name)))
+    places = {str(name): found for name, found in rows.groupby("method").indices.items()}
+    methods = tuple(sorted(places, key=lambda name: (name not in BASELINES, name)))
     if not methods:
         return SubsetScores(np.zeros((0, 0, len(conventions))), (), (), ())
-    first = by_method[methods[0]]
-    for name, part in by_method.items():
-        same = part[IMAGE].to_numpy().tolist()
-        empty = part[list(conventions)].isna().to_numpy()
+    images = rows[IMAGE].to_numpy()
+    table = rows[list(conventions)].to_numpy(dtype=np.float64)
+    first = places[methods[0]]
+    for name, own in places.items():
+        empty = np.isnan(table[own])
         if (
-            same != first[IMAGE].to_numpy().tolist()
+            not np.array_equal(images[own], images[first])
             or (empty.any(axis=0) & ~empty.all(axis=0)).any()
         ):
             raise UserError(
                 f"per-image CSV of {name!r}: its images or metrics on {test_set} {subset} are not "
                 "those of the other runs; run evaluate again"
             )
-    values = np.stack([by_method[name][list(conventions)].to_numpy() for name in methods], axis=1)
+    values = np.stack([table[places[name]] for name in methods], axis=1)
+    shown = rows.iloc[first]
     return SubsetScores(
-        values, methods, tuple(first["person"].tolist()), tuple(kernel_names(first))
+        values, methods, tuple(shown["person"].tolist()), tuple(kernel_names(shown))
     )
 
 

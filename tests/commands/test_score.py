@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.places import ROOT
+from helpers.commands import run_commands, use_assets
 from helpers.portraits import faces
 from PIL import Image
 from scipy.ndimage import uniform_filter
@@ -267,16 +265,13 @@ def test_an_interval_says_nothing_impossible(config, metrics):
 def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment["DFPG_ASSETS"] = str(asset_path("lpips_alex").parent.resolve())
+    assets = partial(use_assets, str(asset_path("lpips_alex").parent.resolve()))
     sharp = str(folders[1])
-    command = [sys.executable, "-m", "dfpg", "score", "--restored", sharp, "--sharp", sharp]
-    result = subprocess.run(
-        command, cwd=empty, capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.returncode == 0, result.stderr
-    assert "matched: 2 restored with 2 sharp images, 2 by equal names" in result.stdout
-    assert "d_VGG: left out" in result.stdout
+    command = ["score", "--restored", sharp, "--sharp", sharp]
+    first, again = run_commands(empty, [command, command], tmp_path / "log", assets)
+    assert first.code == 0, first.error
+    assert "matched: 2 restored with 2 sharp images, 2 by equal names" in first.output
+    assert "d_VGG: left out" in first.output
     scores = pd.read_csv(empty / "restored_scores.csv")
     assert scores["restored"].tolist() == scores["sharp"].tolist() == ["a.png", "b.2.png"]
     for name in scores.columns[2:]:
@@ -284,11 +279,8 @@ def test_perfect_images_in_an_empty_folder_with_assets_elsewhere(folders, tmp_pa
         assert scores[name].tolist() == [perfect] * 2, name
     assert not any(name.startswith("d_vgg") for name in scores)
     assert [path.name for path in empty.iterdir()] == ["restored_scores.csv"]
-    result = subprocess.run(
-        command, cwd=empty, capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.returncode == 2
-    assert result.stderr.startswith("dfpg: restored_scores.csv: exists")
+    assert again.code == 2
+    assert again.error.startswith("dfpg: restored_scores.csv: exists")
 
 
 def psnr_of_turned(root: Path, config, metrics, orientation: int | None) -> float:

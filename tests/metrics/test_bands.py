@@ -61,15 +61,15 @@ from bench.measure import peak_memory, reset_peak_memory
 from dfpg.metrics import bands
 from dfpg.metrics.lpips import load_network, lpips_vgg
 
-bands.BAND_VALUES = 2**19
+bands.BAND_VALUES = 2**18
 metric, cpu = lpips_vgg(load_network("vgg")), torch.device("cpu")
 peaks = []
 for height in (64, 64, 640):  # the first call sets the libraries up
-    images = torch.zeros(1, 3, height, 512, dtype=torch.uint8)
+    images = torch.zeros(1, 3, height, 256, dtype=torch.uint8)
     reset_peak_memory(cpu)
     bands.score_in_bands(metric, images, images)
     peaks.append(peak_memory(cpu))
-print((peaks[2] - peaks[1]) / (576 * 512))
+print((peaks[2] - peaks[1]) / (576 * 256))
 """
 
 
