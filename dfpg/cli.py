@@ -23,8 +23,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 110},  # where the terminal has it
 )
-profile_app = typer.Typer(help="Profiles: how large the suite runs.", no_args_is_help=True)
+profile_app = typer.Typer(
+    help="Profiles: size of networks, length of trainings, faces.", no_args_is_help=True
+)
 app.add_typer(profile_app, name="profile")
 app.add_typer(faces_app, name="faces")
 weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)

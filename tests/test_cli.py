@@ -300,3 +300,16 @@ def test_the_version_is_said(tmp_path):
     said = dfpg_process(tmp_path, "--version")
     assert said.stdout == f"dfpg-bench {metadata.version('dfpg-bench')}\n"
     assert dfpg_process(tmp_path).stderr.startswith("Usage: ")
+
+
+def test_on_a_wide_terminal_help_says_each_command_in_full():
+    said = subprocess.run(
+        [sys.executable, "-m", "dfpg", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "120"},
+    ).stdout
+    assert "  score        Score anyone's restored images by every convention" in said
+    commands = said.split("Commands:")[1].splitlines()
+    assert [line for line in commands if line.endswith("...")] == []

@@ -57,5 +57,5 @@ def test_another_python_is_told_where_the_package_is_installed():
     assert done.stdout == ""
     assert done.stderr == (
         f"dfpg: typer is not installed for {sys.executable}: "
-        "use .venv/bin/python after `make setup`, or run `pip install dfpg-bench`\n"
+        "use .venv/bin/python after `make setup`, or run `pip install .` in the clone\n"
     )

@@ -57,7 +57,7 @@ def rescore(
         bool, typer.Option("--full/--part", help="All test images, or a part chosen by rule.")
     ] = False,
 ) -> None:
-    """Restore test images with the recorded weights, score, compare; exit code 1 where one differs.
+    """Restore and score test images again; exit code 1 where one differs from the record.
 
     Changes nothing of the record; Tables 1 to 4 are in artifacts/rescored.
     """

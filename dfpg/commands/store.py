@@ -53,7 +53,15 @@ def pull_record(root: Path, *targets: str) -> None:
     Raises:
         UserError: DVC cannot read the store, or would overwrite files that are not on record.
     """
-    dvc(root, "pull", "--allow-missing", *targets)
+    try:
+        dvc(root, "pull", "--allow-missing", *targets)
+    except UserError as error:
+        if "unsaved files" not in str(error):
+            raise
+        raise UserError(
+            "artifacts/ holds files that are not on record, of another profile's run, say: "
+            "`dvc pull --force --allow-missing` puts the recorded ones in their place"
+        ) from error
 
 
 def pull_outputs(root: Path, wanted: Sequence[Path]) -> None:

@@ -201,3 +201,14 @@ def test_what_cannot_be_pulled_is_not_announced(change):
     else:
         Path("dvc.lock").unlink()
     assert store.pull_hint(run, out) is None
+
+
+def test_files_of_another_run_are_not_overwritten_and_the_way_out_is_said(toy):
+    dvc(toy, "repro", "-q")
+    dvc(toy, "push", "-q")
+    (toy / "d" / "x").write_text("of another profile")
+    with pytest.raises(UserError, match="`dvc pull --force --allow-missing` puts the recorded"):
+        store.pull_record(toy)
+    assert (toy / "d" / "x").read_text() == "of another profile"
+    dvc(toy, "pull", "--force", "--allow-missing")
+    assert (toy / "d" / "x").read_text() != "of another profile"
