@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.commands import run_commands, use_assets
 from helpers.places import ROOT
 from PIL import Image
 
@@ -171,23 +171,21 @@ def test_bad_names_are_refused(name, message):
         remove(name)
 
 
-def test_the_command_refuses_in_one_line(project):
-    def run(*arguments: str) -> tuple[int, str]:
-        result = subprocess.run(
-            [sys.executable, "-m", "dfpg", "submit", "mynet", *arguments],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )
-        return result.returncode, result.stderr.splitlines()[-1]
-
+def test_the_command_refuses_in_one_line(project, tmp_path):
     first().unlink()
-    code, line = run("--restored", "export_a", "--protocol", "a")
-    assert (code, line.startswith("dfpg: export_a/Test_data_")) == (2, True)
-    assert run("--restored", "export_a") == (
-        2, "dfpg: submit mynet: give --restored DIR and --protocol a or b",
-    )  # fmt: skip
-    assert run("--remove") == (2, "dfpg: mynet: no such submission; there are: none")
+    wrong = (
+        ["--restored", "export_a", "--protocol", "a"],
+        ["--restored", "export_a"],
+        ["--remove"],
+    )
+    commands = [["submit", "mynet", *arguments] for arguments in wrong]
+    assets = partial(use_assets, os.environ["DFPG_ASSETS"])
+    said = run_commands(project, commands, tmp_path / "log", assets)
+    assert [one.code for one in said] == [2, 2, 2]
+    lines = [one.error.splitlines()[-1] for one in said]
+    assert lines[0].startswith("dfpg: export_a/Test_data_")
+    assert lines[1:] == [
+        "dfpg: submit mynet: give --restored DIR and --protocol a or b",
+        "dfpg: mynet: no such submission; there are: none",
+    ]
     assert not (project / "submissions").exists()

@@ -1,55 +1,28 @@
-"""A report of invented scores, with pictures of noise."""
+"""A report of invented scores of some of the runs, which several test modules look at."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers.places import ROOT
-from helpers.toy_scores import HOSTILE, write_artifacts
-from PIL import Image
+from helpers.toy_report import make_report, page_of
+from helpers.toy_scores import few_runs
 
-from dfpg.analysis.tables import build_tables
 from dfpg.core.config import Config
-from dfpg.report.build import build_report
-from dfpg.report.pictures import write_costs, write_pictures
-from dfpg.report.sheet import Example, SheetColumn
 
-SIDE = 16
+# The charts of each run take half a second. These have every table, protocol and kind of row.
+RUNS = (
+    *("dfpg_a", "shen2018", "lee2020_a", "xia2019", "yasarla2020", "wang2021"),
+    *("dfpg_b", "b1", "b2", "b4", "nafnet", "restormer"),
+)
 
 
 @pytest.fixture(scope="session")
 def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with `artifacts` and `results` after the stages tables, pictures and report."""
-    folder = tmp_path_factory.mktemp("report")
-    artifacts, results = folder / "artifacts", folder / "results"
-    artifacts.mkdir()
-    write_artifacts(config, artifacts)
-    build_tables(config, artifacts, results)
-    environment = {"commit": "c0ffee", "device": "cpu", "python": "3.11", "packages": {}}
-    (results / "environment.json").write_text(json.dumps(environment))
-    claims = (results / "claims.csv").read_text()
-    assert "generic one" in claims
-    (results / "claims.csv").write_text(claims.replace("generic one", HOSTILE))
-    noise = np.random.default_rng(0)
-    shown = [
-        SheetColumn(name, noise.integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
-        for name in ("blurred", "dfpg_a", "sharp")
-    ]
-    for protocol in config.protocols:
-        chosen = [Example(5, "center\nworst")]
-        write_pictures(artifacts / "pictures" / f"{protocol}.png", chosen, shown)
-    write_costs(config, artifacts / "pictures" / "costs.csv")
-    (artifacts / "robustness").mkdir()
-    Image.fromarray(noise.integers(0, 256, (60, 80, 3), np.uint8)).save(
-        artifacts / "robustness" / "robustness.png"
-    )
-    build_report(config, artifacts, results, ROOT)
-    return folder
+    return make_report(few_runs(config, *RUNS), tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="session")
 def page(made: Path) -> Path:
-    return made / "artifacts" / "report" / "report.html"
+    return page_of(made)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from helpers.chromium import asked_for, resize, start
 from helpers.csv_files import read_rows
+from helpers.toy_report import make_report, page_of
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from dfpg.core.config import Config
 from dfpg.paper.tables import TABLES
 
 pytestmark = pytest.mark.browser
@@ -34,6 +36,17 @@ def brightness(colour: str) -> float:
     parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.fixture(scope="module")
+def made(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of all runs: what a screen holds depends on how many there are."""
+    return make_report(config, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def page(made: Path) -> Path:
+    return page_of(made)
 
 
 @pytest.fixture(scope="module")
