@@ -73,7 +73,6 @@ def _resolve(where: str, values: Any) -> tuple[Config, str]:
     return parse_config(YAML(typ="safe", pure=True).load(text), Path(where)), text
 
 
-@cache
 def resolve_profile(name: str) -> tuple[Config, str]:
     """Resolve a profile.
 
@@ -83,6 +82,12 @@ def resolve_profile(name: str) -> tuple[Config, str]:
     Raises:
         UserError: unknown profile, or a profile that sets an unknown key.
     """
+    config, text = _resolve_once(name)
+    return config.model_copy(deep=True), text  # its dictionaries can be written into
+
+
+@cache
+def _resolve_once(name: str) -> tuple[Config, str]:
     return _resolve(f"profile {name}", _read_with_base(name))
 
 

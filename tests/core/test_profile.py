@@ -324,3 +324,9 @@ def test_weights_are_given_to_a_run_of_any_profile(tmp_path):
         with pytest.raises(UserError, match=words):
             use_profile("official", path, weights=[given])
     assert load_config(path) == config
+
+
+def test_what_is_written_into_a_resolved_profile_stays_there():
+    config, _ = resolve_profile("smoke")
+    config.runs.clear()
+    assert resolve_profile("smoke")[0].runs
