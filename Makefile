@@ -100,4 +100,4 @@ shipped: fetch ## train the model that ships (on a GPU; in a clone of its own)
 	@python -m dfpg.commands.deblur.shipped measure artifacts/weights/dfpg_b.safetensors
 
 clean: ## remove what can be made again (not .venv, not results)
-	rm -rf artifacts scratch site .pytest_cache .mypy_cache .ruff_cache .audit
+	rm -rf artifacts scratch site dvc_plots .pytest_cache .mypy_cache .ruff_cache .audit

@@ -46,3 +46,11 @@ def test_targets_run_in_a_folder_with_a_space_in_its_name(clone):
     calls = (clone / "calls.txt").read_text().splitlines()
     assert calls[1].startswith("-m pip install --quiet")
     assert calls[2:] == ["-m dfpg fetch", "-m dfpg graph --jobs 1", "-m mkdocs build --strict"]
+
+
+def test_what_the_pages_commands_write_is_ignored_by_git_and_removed_by_clean():
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    recipe = (ROOT / "Makefile").read_text().split("\nclean:")[1]
+    for folder in ("artifacts", "scratch", "site", "dvc_plots"):  # the last: `dvc plots show`
+        assert f"/{folder}/" in ignored
+        assert f" {folder} " in recipe
