@@ -51,6 +51,11 @@ def tree(fresh: Path) -> Iterator[Path]:
     run(fresh, "dvc", "checkout", "-q", "--force")
 
 
+def test_what_would_run_is_known_before_anything_is_fetched(recorded, tmp_path):
+    folder = clone_of(recorded, tmp_path / "bare")
+    assert not executed(run(folder, "dvc", "repro", "--dry", "--allow-missing"))
+
+
 def test_nothing_is_left_to_do_in_a_fresh_clone(tree):
     assert json.loads(run(tree, "dvc", "status", "--json")) == {}
     assert json.loads(run(tree, "dvc", "status", "--cloud", "--json")) == {}
