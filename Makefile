@@ -45,9 +45,9 @@ record: fetch ## train and score what is stale, and keep it in the store (hours)
 graph: fetch ## train and score what is stale in dvc.yaml, JOBS runs at a time (hours)
 	@python -m dfpg graph $(GRAPH_OPTIONS)
 
-test: setup ## run the tests (about 10 minutes on 2 cores)
+test: setup ## run the tests (6 to 8 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
-	@echo "== tests: about 10 minutes on 2 cores"
+	@echo "== tests: 6 to 8 minutes on 2 cores"
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 		-m 'not slow and not smoke and not browser'
 
