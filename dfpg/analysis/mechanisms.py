@@ -12,8 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from scipy import stats
-
+from dfpg.analysis.quantiles import student
 from dfpg.analysis.study_records import MechanismRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
@@ -115,7 +114,7 @@ def _record(
 ) -> MechanismRecord:
     low = high = math.nan
     if error is not None and people:
-        reach = error * stats.t.ppf((1 + config.statistics.level) / 2, max(people - 1, 1))
+        reach = error * student((1 + config.statistics.level) / 2, max(people - 1, 1))
         low, high = value - reach, value + reach
     key = KEY_OF_MEASURE.get(measure, "")
     present, bound = "", math.nan

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from dfpg.analysis.quantiles import normal, student
 from dfpg.analysis.skew import remove_skew
 from dfpg.core.seeds import generator
 
@@ -145,9 +145,7 @@ def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     mean = np.mean([_mean(stratum) for stratum in people], axis=0)
     below, above = _reach(people, level)
     if kernels := _kernels(strata):
-        images = (
-            _normal((1 + level) / 2) * _error([_separate_units(stratum) for stratum in strata])
-        ) ** 2
+        images = (normal((1 + level) / 2) * _error([_separate_units(part) for part in strata])) ** 2
         below, above = (
             np.sqrt(np.maximum(one**2 + np.maximum(two**2 - images, 0), two**2))
             for one, two in zip((below, above), _reach(kernels, level), strict=True)
@@ -173,7 +171,7 @@ def rate_interval(stratum: Stratum, level: float = 0.95) -> Interval:
     tail = (1 - level) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         effective = rate * (1 - rate) / error**2
-    effective *= (stats.t.ppf(tail, images - 1) / stats.t.ppf(tail, people - 1)) ** 2
+    effective *= (student(tail, images - 1) / student(tail, people - 1)) ** 2
     effective = np.where(error > 0, np.minimum(effective, images), people)
     hits = rate * effective
     low = np.where(hits > 0, stats.beta.ppf(tail, hits, effective - hits + 1), 0.0)
@@ -204,11 +202,11 @@ def paired_test(strata: Sequence[Stratum], level: float = 0.95) -> PairedTest:
     interval = mean_interval(strata, level)
     mean, drawn = interval.mean, ([part.by_person() for part in strata], _kernels(strata))
     degrees_of_freedom = min(_degrees_of_freedom(units) for units in drawn if units)
-    student = _student((1 + level) / 2, degrees_of_freedom)
+    least = student((1 + level) / 2, degrees_of_freedom)
     half = np.where(mean > 0, mean - interval.low, interval.high - mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = _both_errors(strata)
-        t = np.where(mean == 0, 0.0, remove_skew(np.abs(mean) / error, half / error, student))
+        t = np.where(mean == 0, 0.0, remove_skew(np.abs(mean) / error, half / error, least))
     t = np.where(np.isfinite(half), np.copysign(t, mean), np.nan)
     return PairedTest(t, degrees_of_freedom, 2 * stats.t.sf(np.abs(t), degrees_of_freedom))
 
@@ -245,20 +243,8 @@ def _reach(strata: Sequence[Stratum], level: float) -> tuple[Array, Array]:
     pivot = np.divide(shift, np.sqrt(spread), out=np.zeros_like(shift), where=spread > 0)
     tail = (1 - level) / 2
     upper, lower = np.quantile(pivot, [1 - tail, tail], axis=0)
-    student, error = _student(1 - tail, _degrees_of_freedom(strata)), _error(strata)
-    return np.maximum(upper, student) * error, np.maximum(-lower, student) * error
-
-
-@cache  # scipy takes a millisecond for each, and thousands of intervals ask for the same few
-def _student(share: float, degrees_of_freedom: int) -> float:
-    """Quantile of Student's t."""
-    return float(stats.t.ppf(share, degrees_of_freedom))
-
-
-@cache
-def _normal(share: float) -> float:
-    """Quantile of the normal distribution."""
-    return float(stats.norm.ppf(share))
+    least, error = student(1 - tail, _degrees_of_freedom(strata)), _error(strata)
+    return np.maximum(upper, least) * error, np.maximum(-lower, least) * error
 
 
 def _degrees_of_freedom(strata: Sequence[Stratum]) -> int:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from dfpg.analysis.people_bootstrap import PairedTest, Stratum, mean_interval, paired_test
+from dfpg.analysis.quantiles import student
 
 SPREADS = 3  # an effect of one seed has to be beyond so many times the spread of the seeds
 
@@ -59,7 +59,7 @@ def seed_effect(
     spread = seed_spread(trainings) if count > 1 else measured
     reach = SPREADS * spread
     if count > 1:
-        reach = stats.t.ppf((1 + level) / 2, count - 1) * spread / math.sqrt(count)
+        reach = student((1 + level) / 2, count - 1) * spread / math.sqrt(count)
     if math.isfinite(reach):
         low, high = mean - math.hypot(mean - low, reach), mean + math.hypot(high - mean, reach)
     return SeedEffect(mean, low, high, spread, count, test)

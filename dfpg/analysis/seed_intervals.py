@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from dfpg.analysis.people_bootstrap import Array, Interval, Stratum, draw_people, mean_interval
+from dfpg.analysis.quantiles import normal, student
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def seed_interval(
         kernels = [one.kernels for one in seeds]
         both = _reach_over(seeds, kernels, resamples, seed, "kernels", *axes, level=level)
         images = (
-            stats.norm.ppf((1 + level) / 2) ** 2
-            * _shared_variance(_influences(seeds, _cross(seeds)))[0]
+            normal((1 + level) / 2) ** 2 * _shared_variance(_influences(seeds, _cross(seeds)))[0]
         )
         below, above = (
             np.maximum(one + np.maximum(two - images, 0), two)
@@ -89,7 +88,7 @@ def seed_interval(
     mean = means.mean(axis=0)
     with np.errstate(invalid="ignore"):
         spread = means.std(axis=0, ddof=1)
-    reach = stats.t.ppf((1 + level) / 2, len(seeds) - 1) * spread / np.sqrt(len(seeds))
+    reach = student((1 + level) / 2, len(seeds) - 1) * spread / np.sqrt(len(seeds))
     low, high = mean - np.sqrt(below + reach**2), mean + np.sqrt(above + reach**2)
     return SeedInterval(Interval(mean, low, high), spread, shared)
 

@@ -188,8 +188,7 @@ def pull_hint(run: str, out: Path) -> str | None:
 def _is_current(config: Config, run: str, entry: Mapping[str, Any]) -> bool:
     """Whether a training on record is of this code and these parameters."""
     name = f"train/{run}.json"
-    alone = config.model_copy(update={"runs": {run: config.runs[run]}})  # other runs take seconds
-    code = hashlib.md5(describe_code(alone)[name].encode(), usedforsecurity=False).hexdigest()
+    code = hashlib.md5(describe_code(config)[name].encode(), usedforsecurity=False).hexdigest()
     recorded = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
     values = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))
     asked = entry.get("params", {}).get(str(PARAMS), {})

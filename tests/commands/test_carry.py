@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.quick_dvc import quick_dvc
 from ruamel.yaml import YAML
 
 from dfpg.commands.carry import STEPS, carry, is_same, shorten
 from dfpg.commands.dvc_calls import dvc, status
 from dfpg.commands.dvc_stages import read_stages
 from dfpg.core.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("forked_dvc")
 
 MAIN = """
 import hashlib, pathlib, sys
@@ -86,12 +86,6 @@ def git(folder: Path, *arguments: str) -> None:
 def edit(folder: Path, name: str, source: str) -> None:
     (folder / "dfpg" / f"{name}.py").write_text(source)
     git(folder, "commit", "-qam", name)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with quick_dvc():
-        yield
 
 
 @pytest.fixture(scope="module")

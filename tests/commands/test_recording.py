@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.clones import executed
-from helpers.quick_dvc import quick_dvc
 
 from dfpg.commands import recording
 from dfpg.commands.dvc_calls import dvc
@@ -15,6 +13,8 @@ from dfpg.commands.recording import add_runs, check_publishable
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256
 from dfpg.core.params_data import Subset
+
+pytestmark = pytest.mark.usefixtures("forked_dvc")
 
 DVC_CONFIG = """[core]
     analytics = false
@@ -48,12 +48,6 @@ stages:
 """
 FILES = ("weights/b2.safetensors", "history/b2.csv", "cost/b2.json")
 FACTS = {"seed": 0, "inputs": {"vgg16.safetensors": "ab", "b.safetensors": "cd"}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with quick_dvc():
-        yield
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.quick_dvc import quick_dvc
 from ruamel.yaml import YAML
 
 from dfpg.commands import store
@@ -16,6 +14,8 @@ from dfpg.commands.lock import read_lock
 from dfpg.core.errors import UserError
 from dfpg.core.profile import use_profile
 from dfpg.stages.code import describe_code
+
+pytestmark = pytest.mark.usefixtures("forked_dvc")
 
 MORE = """
   b:
@@ -32,12 +32,6 @@ CONFIG = """[core]
 ['remote "store"']
     url = ../store
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with quick_dvc():
-        yield
 
 
 @pytest.fixture(scope="module")
