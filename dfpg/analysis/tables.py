@@ -51,9 +51,10 @@ from dfpg.analysis.result_records import (
     VerificationRecord,
 )
 from dfpg.analysis.robustness import pair_curve_scores, read_curve
-from dfpg.analysis.seed_records import load_seeds
+from dfpg.analysis.seed_records import SEEDS, load_seeds
 from dfpg.analysis.study_records import MechanismRecord, read_readings
 from dfpg.analysis.submissions import (
+    FOLDER,
     add_submission_observations,
     add_submission_rows,
     add_submission_scores,
@@ -71,11 +72,17 @@ from dfpg.analysis.verification import (
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import read_json, write_text
+from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.evaluation.recognition.references import EMBEDDER_CARD
 from dfpg.evaluation.robustness.moves import BASELINE_PART
 from dfpg.paper.published import PublishedKey, published_values
 from dfpg.paper.rows import empty_reason, row_fidelity, row_note, table_rows
 from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, Column, Row, Table
+
+
+def build_project_tables(config: Config, out: Path) -> None:
+    """:func:`build_tables` of all that the project in the current folder holds."""
+    build_tables(config, ARTIFACTS, out, FOLDER, SEEDS, RESULTS / "readings.csv")
 
 
 @within_memory("statistics.resamples")

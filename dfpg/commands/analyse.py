@@ -10,8 +10,7 @@ from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import RobustnessRecord
 from dfpg.analysis.robustness import curve_records, read_curve
-from dfpg.analysis.submissions import FOLDER
-from dfpg.analysis.tables import build_tables
+from dfpg.analysis.tables import build_project_tables
 from dfpg.commands.store import pull_outputs
 from dfpg.core.config import Config
 from dfpg.core.files import write_text
@@ -60,7 +59,7 @@ def analyse(config: Config) -> Analysis:
     """
     pull_outputs(Path(), [ARTIFACTS / name for name in SCORES])
     shutil.rmtree(OUT, ignore_errors=True)
-    build_tables(config, ARTIFACTS, OUT, FOLDER)
+    build_project_tables(config, OUT)
     write_result_files(config, load_scores(config, ARTIFACTS / "per_image"), OUT)
     folder = ARTIFACTS / "robustness"
     curve = curve_records(config, read_curve(config, folder), folder)
