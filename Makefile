@@ -13,15 +13,18 @@ GRAPH_OPTIONS := $(if $(JOBS),--jobs $(JOBS))
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.installed ## create .venv and install (1 to 5 minutes the first time)
+setup: $(VENV)/.installed ## create .venv, install, and fetch the record (2 to 6 minutes the first time)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "== setting up $(VENV): 1 to 5 minutes the first time"
+	@echo "== setting up $(VENV): 2 to 6 minutes the first time"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@start=$$SECONDS; $(PYTHON) -m venv $(VENV) \
 		&& $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[repro,test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
+	@# With the record here DVC has nothing to do; without it "dvc repro" would train for hours.
+	@echo "== the record: out of the store, and about 90 MB of assets"
+	@python -m dfpg record fetch || echo "== the record is not here (see above): later, dfpg record fetch"
 
 fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
 	@echo "== assets: about 90 MB the first time"
@@ -31,7 +34,6 @@ analyse: setup ## tables, intervals and claims again from the recorded scores (s
 	@python -m dfpg analyse
 
 repro: setup ## restore and score again with the recorded weights; FULL=1: every test image
-	@echo "== the record: out of the store, and about 90 MB of assets the first time"
 	@python -m dfpg record fetch
 	@start=$$SECONDS; python -m dfpg rescore $(if $(FULL),--full,--part); code=$$?; \
 		echo "== scored in $$((SECONDS - start)) s"; exit $$code
