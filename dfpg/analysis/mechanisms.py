@@ -49,21 +49,30 @@ def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[
     found: dict[tuple[str, str], list[MechanismRecord]] = {}
     for record in records:
         found.setdefault((record.run, record.mechanism), []).append(record)
-    lines = []
+    idle: dict[str, list[str]] = {}
     for run, name in claim.presupposes:
         parts = found.get((run, name))
-        idle = [part for part in parts or () if part.present == NO]
         if parts is None:
-            lines.append(f"in {run} it was not measured whether {MECHANISMS[name].meaning}")
-        elif idle:
-            worst = min(idle, key=lambda part: part.value)
-            part = f"level {worst.part}" if worst.part.isdecimal() else worst.part
-            where = f" ({part})" if part else ""
-            lines.append(
-                f"in {run} it was not seen that {MECHANISMS[name].meaning}: "
-                f"{worst.measure}{where} is {worst.value:.3g}, wanted above {worst.bound:g}"
-            )
-    return lines
+            idle.setdefault(name, []).append(f"{run}: not measured")
+        elif absent := [part for part in parts if part.present == NO]:
+            idle.setdefault(name, []).append(f"{run}: {_in_words(min(absent, key=_value))}")
+    return [
+        f"not seen that {MECHANISMS[name].meaning} ({MECHANISMS[name].measure} has to lie above "
+        f"{MECHANISMS[name].bound:g} with its interval; {'; '.join(runs)})"
+        for name, runs in idle.items()
+    ]
+
+
+def _value(record: MechanismRecord) -> float:
+    return record.value
+
+
+def _in_words(record: MechanismRecord) -> str:
+    """A measure with its interval, and the part that it was taken of."""
+    known = math.isfinite(record.ci_low)
+    interval = f" [{record.ci_low:.2g}, {record.ci_high:.2g}]" if known else ""
+    level = "level " if record.part.isdecimal() else ""
+    return f"{record.value:.2g}{interval}" + (f" at {level}{record.part}" if record.part else "")
 
 
 def _last_figures(path: Path) -> dict[str, float]:

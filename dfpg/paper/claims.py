@@ -174,12 +174,12 @@ CLAIMS = (
     Claim(
         "retraining",
         "4.3, Table 2",
-        "retrained on MSPL, Zhang's and Yasarla's networks are better than as they came",
+        "retraining on MSPL makes Zhang's and Yasarla's networks better",
         _pairs(
             _cells(_T2, _ALL),
             [("zhang2019_retrained", "zhang2019"), ("yasarla2020_retrained", "yasarla2020")],
         ),
-        "as they came: here trained on pictures without faces (Zhang), on protocol A (Yasarla)",
+        "before: trained on pictures without faces (Zhang), on protocol A (Yasarla)",
         presupposes=_SEMANTIC_B,
         off_task=("zhang2019", "yasarla2020"),
     ),
