@@ -60,7 +60,7 @@ def test_it_deblurs_and_scores_and_says_its_version(bare, tmp_path):
     (tmp_path / "sharp").mkdir()
     shutil.copy(FACE, tmp_path / "sharp" / "face.jpg")
     said = run(bare / "dfpg", "deblur", "sharp", "restored", cwd=tmp_path)
-    assert "1 of 1 photographs restored, 1 face" in said
+    assert "1 of 1 photographs restored, 1 face found" in said
     said = run(bare / "dfpg", "score", "--restored", "restored", "--sharp", "sharp", cwd=tmp_path)
     assert "lpips_vgg " in said
     assert (tmp_path / "restored_scores.csv").is_file()

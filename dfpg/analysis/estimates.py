@@ -96,7 +96,8 @@ def load_scores(config: Config, folder: Path) -> pd.DataFrame:
             raise UserError(f"{path}: holds another method than {name}; run evaluate again")
         if frames and set(frame.columns) != set(frames[0].columns):
             raise UserError(
-                f"{path}: its metrics are not those of the baselines; run evaluate again"
+                f"{path}: its metrics are not those of the baselines; run evaluate again, or fetch "
+                "the files of this profile (dfpg record fetch)"
             )
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
@@ -202,7 +203,8 @@ def subset_scores(
         ):
             raise UserError(
                 f"per-image CSV of {name!r}: its images or metrics on {test_set} {subset} are not "
-                "those of the other runs; run evaluate again"
+                "those of the other runs; run evaluate again, or fetch the files of this profile "
+                "(dfpg record fetch)"
             )
     values = np.stack([table[places[name]] for name in methods], axis=1)
     shown = rows.iloc[first]

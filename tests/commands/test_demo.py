@@ -92,7 +92,7 @@ def test_a_dropped_photograph_is_shown_before_and_after_and_can_be_downloaded(se
             lambda: browser.find_element(By.CSS_SELECTOR, "#report textarea").get_property("value")
         )
         text = browser.find_element(By.CSS_SELECTOR, "#report textarea").get_property("value")
-        assert "1 of 1 photographs restored, 1 face (dfpgnet at 128 px, cpu)" in text
+        assert "1 of 1 photographs restored, 1 face found (dfpgnet at 128 px, cpu)" in text
         pictures = {}
         for name in ("before", "after"):
             wait(lambda name=name: browser.find_elements(By.CSS_SELECTOR, f"#{name} img"))

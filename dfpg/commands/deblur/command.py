@@ -288,7 +288,7 @@ def _summary(out: Path, total: int, counts: Counter[str], restorer: Restorer, re
     how = f"{restorer.name} at {restorer.size} px, {restorer.device.type}"
     lines = [
         f"{escape_text(out)}: {counts['restored']} of {total} photographs restored, "
-        f"{counts['faces']} face{'s' * (counts['faces'] != 1)} ({how})"
+        f"{counts['faces']} face{'s' * (counts['faces'] != 1)} found ({how})"
     ]
     lines += [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind]]
     if counts["left"]:

@@ -33,8 +33,14 @@ def _lines(name: str, source: dict[str, Any]) -> list[str]:
     )
     lines = [f"{name}: kept {kept}"]
     for split, others in source["alike_to_test_faces_of"].items():
-        numbers = ", ".join(f"{count} to {other}'s" for other, count in others.items())
+        numbers = ", ".join(f"{count} to those of {other}" for other, count in others.items())
         lines.append(f"  {split}: people left out, by pictures alike to test faces: {numbers}")
+    empty = [split for split in ("train", "val") if not source["kept"][split]["people"]]
+    if empty:
+        lines.append(
+            f"  nobody is left in {' and '.join(empty)}: no run can train on this set alone: add "
+            f"people, or join it with the embedded faces (source: embedded+{name})"
+        )
     for reason, count in source["no_usable_face"].items():
         lines.append(f"  pictures left out: {count}, {reason}")
     return lines

@@ -93,7 +93,7 @@ def test_a_folder_is_restored_and_what_is_left_out_is_said(album, tmp_path, caps
     assert content(album) == before
     assert not outcome.complete
     text = outcome.text.splitlines()
-    assert text[0] == f"{out}: 2 of 5 photographs restored, 2 faces (brighten at 32 px, cpu)"
+    assert text[0] == f"{out}: 2 of 5 photographs restored, 2 faces found (brighten at 32 px, cpu)"
     assert text[1:] == [
         "1 without a face, not written (--copy writes them as they are)",
         "2 could not be read or written, see above",
@@ -267,7 +267,7 @@ def test_exit_codes(album, tmp_path, monkeypatch, capsys):
     weights = ("--weights", "w.safetensors")
     code, out, _ = run(monkeypatch, capsys, album / "a.png", tmp_path / "x.png", *weights)
     assert code == 0
-    assert "1 of 1 photographs restored, 1 face (" in out
+    assert "1 of 1 photographs restored, 1 face found (" in out
     code, out, _ = run(monkeypatch, capsys, album, tmp_path / "out", *weights)
     assert code == 1
     code, out, err = run(monkeypatch, capsys, album, album / "out", *weights)
@@ -324,7 +324,7 @@ def test_only_the_face_in_the_middle(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "find_faces", lambda *_: found)
     Image.fromarray(picture).save(tmp_path / "a.png")
     choices = Options(weights=OWN.weights, only_center=True)
-    assert "1 face (" in deblur(tmp_path / "a.png", tmp_path / "b.png", choices).text
+    assert "1 face found (" in deblur(tmp_path / "a.png", tmp_path / "b.png", choices).text
     moved = np.asarray(Image.open(tmp_path / "b.png")).astype(int) - picture
     assert moved[170:210, 180:220].max() == 25
     assert not moved[:120].any()
