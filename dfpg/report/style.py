@@ -84,6 +84,7 @@ def plot_settings() -> Iterator[None]:
         "axes.spines.top": False,
         "axes.titlesize": 9,
         "figure.constrained_layout.use": True,
+        "font.sans-serif": ["DejaVu Sans"],
         "font.size": 8,
         "grid.color": "#E6E6E6",
         "legend.fontsize": 7,
