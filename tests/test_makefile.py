@@ -45,7 +45,22 @@ def test_targets_run_in_a_folder_with_a_space_in_its_name(clone):
     make("docs")
     calls = (clone / "calls.txt").read_text().splitlines()
     assert calls[1].startswith("-m pip install --quiet")
-    assert calls[2:] == ["-m dfpg fetch", "-m dfpg graph --jobs 1", "-m mkdocs build --strict"]
+    assert calls[2:] == [
+        "-m dfpg record fetch", "-m dfpg fetch", "-m dfpg graph --jobs 1", "-m mkdocs build --strict"
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_set_up_is_done_where_the_record_cannot_be_fetched(clone):
+    python = clone / "python"
+    python.write_text(
+        PYTHON.replace("esac", '    *) ;;\nesac\ncase "$*" in *record*) exit 2 ;; esac')
+    )
+    command = ["make", "PYTHON=./python", "setup"]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the record is not here" in done.stdout
+    assert (clone / ".venv" / ".installed").is_file()
 
 
 def test_what_the_pages_commands_write_is_ignored_by_git_and_removed_by_clean():
