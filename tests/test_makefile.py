@@ -46,8 +46,11 @@ def test_targets_run_in_a_folder_with_a_space_in_its_name(clone):
     calls = (clone / "calls.txt").read_text().splitlines()
     assert calls[1].startswith("-m pip install --quiet")
     assert calls[2:] == [
-        "-m dfpg record fetch", "-m dfpg fetch", "-m dfpg graph --jobs 1", "-m mkdocs build --strict"
-    ]  # fmt: skip
+        "-m dfpg record fetch",
+        "-m dfpg fetch",
+        "-m dfpg graph --jobs 1",
+        "-m mkdocs build --strict",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
