@@ -55,10 +55,8 @@ def test_targets_run_in_a_folder_with_a_space_in_its_name(clone):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_set_up_is_done_where_the_record_cannot_be_fetched(clone):
-    python = clone / "python"
-    python.write_text(
-        PYTHON.replace("esac", '    *) ;;\nesac\ncase "$*" in *record*) exit 2 ;; esac')
-    )
+    failing = PYTHON + 'case "$*" in *"record fetch"*) exit 2 ;; esac\n'
+    (clone / "python").write_text(failing)
     command = ["make", "PYTHON=./python", "setup"]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
