@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.inputs import blurred_faces, profile, sharp_faces
+from bench.inputs import blurred_faces, profile, sharp_faces, untrained_method
 from bench.measure import Timing, multiply_accumulates
 from dfpg.core.config import NOMINAL_SIZES
+from dfpg.core.device import process_group
 from dfpg.data.blur.degrade import blur, to_signed
 from dfpg.data.blur.kernels import KernelBank, canvas_size, make_kernels
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.training.batches import BatchSource
+from dfpg.training.prefetch import Batches, prefetched
+from dfpg.training.step import training_step
 
-BATCH = 16
+BATCH, STEPS = 16, 16
 SIDES = (13, 27)  # nominal sizes of the kernels at 128 px
 
 
@@ -80,13 +83,8 @@ def test_blur(
     )
 
 
-@pytest.mark.parametrize("size", [64, 128])
-def test_training_batch(
-    record: Callable[..., None],
-    in_turn: Callable[..., dict[str, Timing]],
-    device: torch.device,
-    size: int,
-) -> None:
+def batch_source(size: int, batch: int, device: torch.device) -> BatchSource:
+    """Batches of protocol B."""
     pictures = blurred_faces(160).permute(0, 2, 3, 1).numpy()
     count = len(pictures)
     faces = FaceSet(
@@ -95,8 +93,17 @@ def test_training_batch(
         tuple(f"{i}.png" for i in range(count)),
         np.zeros((count, 5, 2), np.float32),
     )
-    config = profile("embedded", size)
-    source = BatchSource(config, "b", faces, kernel_bank(size), BATCH, device)
+    return BatchSource(profile("embedded", size), "b", faces, kernel_bank(size), batch, device)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_training_batch(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict[str, Timing]],
+    device: torch.device,
+    size: int,
+) -> None:
+    source = batch_source(size, BATCH, device)
     timing = in_turn(f"batch {size}", lambda: {"batch": lambda: source.batch(0)}, budget=1.0)[
         "batch"
     ]
@@ -105,3 +112,42 @@ def test_training_batch(
     assert batch.blurred.isfinite().all()
     assert torch.equal(batch.blurred, source.batch(0).blurred)
     record(timing, subject="protocol_b", image_size=size, batch=BATCH)
+
+
+@pytest.mark.parametrize("variant", ["in line", "ahead"])
+def test_training_steps(
+    record: Callable[..., None],
+    in_turn: Callable[..., dict[str, Timing]],
+    device: torch.device,
+    variant: str,
+) -> None:
+    """Steps of the embedded profile's NAFNet, each batch made before its step or during the last.
+
+    On a CPU the second is done with one thread alone: ``OMP_NUM_THREADS=1``.
+    """
+    config = profile("embedded", 64)
+    count = config.training.batch_size
+    source = batch_source(64, count, device)
+
+    def steps(batches: Batches) -> list[float]:
+        method = untrained_method(config, "nafnet").to(device).train()
+        optimisers, world = method.optimisers(1e-4, 1e-5), process_group()
+        return [
+            training_step(method, batches.batch(step), optimisers, world)["loss_generator"]
+            for step in range(STEPS)
+        ]
+
+    def steps_ahead() -> list[float]:
+        with prefetched(source, STEPS, device) as ahead:
+            return steps(ahead)
+
+    ways = {"in line": lambda: steps(source), "ahead": steps_ahead}
+    timings = in_turn("steps", lambda: ways, budget=20.0)
+    assert timings[variant].result == timings["in line"].result
+    record(
+        timings[variant],
+        subject="nafnet_steps",
+        variant=variant,
+        image_size=64,
+        batch=count * STEPS,
+    )

@@ -171,7 +171,9 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image") from error
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not an image of {', '.join(IMAGE_FORMATS)}") from error
+        raise UserError(
+            f"{path}: not an image of {', '.join(IMAGE_FORMATS)}: convert it to one of them"
+        ) from error
     # PIL's decoders raise whatever a damaged file leads them to: struct.error, TypeError and more.
     except Exception as error:
         if lacks_memory(error):

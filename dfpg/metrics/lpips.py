@@ -115,7 +115,7 @@ def lpips_alex(network: Any) -> Lpips:
         name="lpips_alex",
         convention=(
             "LPIPS v0.1, AlexNet trunk, RGB in [-1, 1]: the default of the package lpips "
-            "(paper Table 1, assumed)."
+            "(paper Tables 1, 2 and 4, assumed)."
         ),
         network=network,
     )
@@ -125,7 +125,7 @@ def lpips_vgg(network: Any) -> Lpips:
     """VGG-16 trunk (``load_network("vgg")``), input in [-1, 1]."""
     return Lpips(
         name="lpips_vgg",
-        convention="LPIPS v0.1, VGG-16 trunk, RGB in [-1, 1] (paper Table 2, assumed).",
+        convention="LPIPS v0.1, VGG-16 trunk, RGB in [-1, 1].",
         network=network,
     )
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import PartialState
@@ -38,6 +38,7 @@ from dfpg.training.ema import clone
 from dfpg.training.guard import ExplodedError
 from dfpg.training.imbalance import new_imbalances
 from dfpg.training.lock import Owner, StateFolder, StoppedError, StopSignals, remove_temporaries
+from dfpg.training.prefetch import Batches, prefetched
 from dfpg.training.recipe import resolve_recipe
 from dfpg.training.snapshots import snapshot_steps, write_snapshots
 from dfpg.training.step import discriminator_optimisers, tensors_of, training_step
@@ -45,13 +46,6 @@ from dfpg.training.step import discriminator_optimisers, tensors_of, training_st
 if TYPE_CHECKING:
     from dfpg.methods.batch import Batch
     from dfpg.training.validation import Validate
-
-
-class Batches(Protocol):
-    """Source of training batches (``dfpg.training.batches.BatchSource``)."""
-
-    def batch(self, step: int) -> Batch:
-        """The whole batch of ``step``, a pure function of it, on the loop's device."""
 
 
 @within_memory("training.batch_size, image_size or the method's width")
@@ -137,14 +131,17 @@ def train(
                 if folder:  # where an explosion before the first checkpoint goes back to
                     state.guard.check_gain(validation_figures().get("validation_gain", 0.0))
                     save_checkpoint(scratch, state)
-        with show_progress(run_name, recipe.steps, state.step, world) as progress:
+        with (
+            prefetched(batches, recipe.steps, world.device) as ahead,
+            show_progress(run_name, recipe.steps, state.step, world) as progress,
+        ):
             clock = Stopwatch(state.seconds)
             while state.step < recipe.steps:
                 rate = recipe.rate(state.step) * state.guard.factor
                 for optimiser in optimisers.values():
                     for group in optimiser.param_groups:
                         group["lr"] = group["initial_lr"] * rate
-                batch = batches.batch(state.step)
+                batch = ahead.batch(state.step)
                 figures = training_step(
                     method, batch, optimisers, world, precision, recipe.clip, discriminators
                 )

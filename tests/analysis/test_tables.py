@@ -44,7 +44,7 @@ def few(config: Config) -> Config:
 
 def test_table_2_value_is_the_mean_of_its_images(artifacts, results):
     where = {"test_set": "mspl_random", "subset": "ffhq"}
-    conventions = {"psnr": "psnr", "ssim": "ssim_matlab_rgb", "lpips": "lpips_vgg"}
+    conventions = {"psnr": "psnr", "ssim": "ssim_matlab_rgb", "lpips": "lpips_alex"}
     for metric, convention in conventions.items():
         expected = mean_of_images(artifacts, "dfpg_b", "mspl", "random", "ffhq", convention)
         row = pick_row(results / "table2.csv", row="dfpg_b", metric=metric, **where)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,9 +20,11 @@ from helpers.toys import Toy, ToyBatches, start, toy_config, train_toy, wait_unt
 
 from dfpg.core.errors import UserError
 from dfpg.training import lock as state
+from dfpg.training import loop
 from dfpg.training.checkpoint import TrainingState, load_checkpoint
 from dfpg.training.ema import clone
 from dfpg.training.lock import StateFolder, StoppedError
+from dfpg.training.step import training_step
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -28,17 +33,19 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("scratch/checkpoint-*.safetensors"))
 
 
-class SignalAt(ToyBatches):
-    """Sends this process a signal while the batch of a step is made."""
+@contextmanager
+def signal_in_step(step: int, number: int, times: int = 1) -> Iterator[None]:
+    """Send this process a signal while a step is computed, so many times."""
+    taken = itertools.count()
 
-    def __init__(self, step: int, number: int) -> None:
-        super().__init__()
-        self.step, self.number = step, number
+    def interrupted(*args):
+        for _ in range(times if next(taken) == step else 0):
+            os.kill(os.getpid(), number)
+        return training_step(*args)
 
-    def batch(self, step: int):
-        if step == self.step:
-            os.kill(os.getpid(), self.number)
-        return super().batch(step)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "training_step", interrupted)
+        yield
 
 
 @pytest.mark.parametrize("step", [0, 12, 29])
@@ -49,8 +56,11 @@ def test_a_signal_ends_the_step_saves_and_resumes_exactly(
     config = toy_config(30, checkpoint_every=1000)
     expected = train_toy(tmp_path / "whole", config, dropout=0.2)
     handler = signal.getsignal(number)
-    with pytest.raises(StoppedError, match=f"stopped at step {step + 1} of 30") as caught:
-        train_toy(tmp_path, config, dropout=0.2, batches=SignalAt(step, number))
+    with (
+        signal_in_step(step, number),
+        pytest.raises(StoppedError, match=f"stopped at step {step + 1} of 30") as caught,
+    ):
+        train_toy(tmp_path, config, dropout=0.2)
     assert caught.value.exit_code == 128 + number
     assert "\n" not in str(caught.value)
     assert signal.getsignal(number) is handler
@@ -72,16 +82,11 @@ def test_sigterm_from_outside_gives_a_clean_exit_code(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_the_step(tmp_path: Path) -> None:
-    class Twice(SignalAt):
-        def batch(self, step: int):
-            super().batch(step)
-            return super().batch(step)
-
     # A shell starts its background jobs with SIGINT ignored, and the tests may be one.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt):
-            train_toy(tmp_path, toy_config(30), batches=Twice(5, signal.SIGINT))
+        with signal_in_step(5, signal.SIGINT, times=2), pytest.raises(KeyboardInterrupt):
+            train_toy(tmp_path, toy_config(30))
     finally:
         signal.signal(signal.SIGINT, before)
     assert train_toy(tmp_path, toy_config(30)) == train_toy(tmp_path / "whole", toy_config(30))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -181,9 +182,15 @@ def test_resume_around_an_explosion_is_exact(tmp_path, monkeypatch, fails):
                 raise RuntimeError("power cut")
             return super().batch(step)
 
-    for _ in fails:
-        with pytest.raises(RuntimeError):
+    cuts = 0
+    while (
+        left
+    ):  # a batch that is made ahead and given up, when the training goes back, cuts nothing
+        with contextlib.suppress(RuntimeError):
             train_parabola(tmp_path, monkeypatch, config, batches=Breaks())
+            continue
+        cuts += 1
+    assert cuts
     assert train_parabola(tmp_path, monkeypatch, config) == expected
 
 
