@@ -67,12 +67,15 @@ def prefetched(source: Batches, steps: int, device: torch.device) -> Iterator[Ba
         device: the process's own, which CUDA keeps for each thread.
     """
 
-    def choose_device() -> None:
+    def enter_thread() -> None:
         if device.type == "cuda":
             torch.cuda.set_device(device)
+        # Leaving the outermost autocast of any thread empties the one cache of weights in bf16. A
+        # step would cast a weight anew and sum its gradients in another order, now and then.
+        torch.autocast_increment_nesting()
 
     if device.type == "cpu" and torch.get_num_threads() > 1:
         yield source
         return
-    with ThreadPoolExecutor(1, "batches", initializer=choose_device) as worker:
+    with ThreadPoolExecutor(1, "batches", initializer=enter_thread) as worker:
         yield PrefetchedBatches(source, steps, worker)

@@ -151,7 +151,8 @@ def test_change_between_columns_is_the_difference_of_differences(config, artifac
 
     def change(run: str) -> float:
         moved, centred = (
-            person_means(artifacts, run, mode, "ffhq", "lpips_alex") for mode in ("random", "center")
+            person_means(artifacts, run, mode, "ffhq", "lpips_alex")
+            for mode in ("random", "center")
         )
         return float((moved - centred).mean())
 

@@ -80,6 +80,25 @@ def test_an_error_comes_with_its_own_step():
             ahead.batch(2)
 
 
+def test_a_batch_that_leaves_autocast_leaves_the_steps_cached_weights_alone():
+    class Blurs(Watched):
+        def batch(self, step):
+            with torch.autocast("cpu", enabled=False):
+                return super().batch(step)
+
+    weight = torch.ones(4, 4, requires_grad=True)
+    with (
+        prefetched(Blurs(), 9, CPU) as ahead,
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        first = torch.ones(2, 4) @ weight
+        for step in range(4):
+            ahead.batch(step)
+        second = torch.ones(2, 4) @ weight
+    casts = [output.grad_fn.next_functions[1][0] for output in (first, second)]
+    assert casts[0] is casts[1]  # else gradients are summed in fp32 here, in bf16 there
+
+
 def test_with_more_threads_on_a_cpu_batches_are_made_in_line():
     torch.set_num_threads(2)
     source = Watched()
