@@ -289,7 +289,16 @@ def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
         assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["dfpgnet", "shen2018", "lu2019", "wang2021", "li2020"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("dfpgnet", marks=pytest.mark.slow),  # its own tests have a shorter form
+        "shen2018",
+        "lu2019",
+        "wang2021",
+        pytest.param("li2020", marks=pytest.mark.slow),
+    ],
+)
 def test_a_discriminator_that_is_trained_alone_tells_real_from_made(name: str) -> None:
     method = build(name).train()
     batch = training_batch(method, 8)

@@ -175,7 +175,7 @@ PLACES = {
     "unreadable faces": Place(unreadable("data/faces", "in"), never=("free space",)),
     "unreadable artifacts": Place(unreadable("artifacts"), never=("free space",)),
     "files in the way": Place(files_in_the_way, never=("free space",)),
-    "no home, no user": Place(prepare=nobody, quick=True),
+    "no home, no user": Place(prepare=nobody),
     "full output": Place(output=Path("/dev/full")),
     "folder removed": Place(prepare=away),
     "Latin-1 terminal": Place(prepare=latin),
