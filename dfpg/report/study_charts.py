@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Study = TypeVar("Study", BudgetRecord, ReadingRecord)
-METRIC, LABEL = "psnr", "effect on PSNR (dB), right of zero: as claimed"
+METRIC, LABEL = "psnr", "effect on PSNR (dB),\nright: as claimed"
 COLOURS = {"right": BLUE, "wrong": VERMILLION, "open": GREY}
 ABLATION = frozenset(row.key for row in TABLES[-1].rows)
 
@@ -76,7 +76,7 @@ def _forest(number: int, better: str, worse: str, own: Sequence[ReadingRecord]) 
 
     values = ", ".join(f"{name} {one.effect:+.2f}" for name, one in zip(names, own, strict=True))
     words = f"{_title(better, worse)}, effect in dB under every reading: {values}."
-    return draw_chart(f"reading-{number}", words, draw, 0.8 + PER_ROW * len(own))
+    return draw_chart(f"reading-{number}", words, draw, 1.0 + PER_ROW * len(own))
 
 
 def _curve(number: int, better: str, worse: str, own: Sequence[BudgetRecord]) -> Markup:
