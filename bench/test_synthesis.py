@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bench.inputs import blurred_faces, profile, sharp_faces, untrained_method
-from bench.measure import Timing, multiply_accumulates
+from bench.measure import Action, Timing, multiply_accumulates
 from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.device import process_group
 from dfpg.data.blur.degrade import blur, to_signed
 from dfpg.data.blur.kernels import KernelBank, canvas_size, make_kernels
 from dfpg.data.faces.dataset import FaceSet
+from dfpg.methods.base import Method
 from dfpg.training.batches import BatchSource
 from dfpg.training.prefetch import Batches, prefetched
 from dfpg.training.step import training_step
@@ -129,20 +130,27 @@ def test_training_steps(
     count = config.training.batch_size
     source = batch_source(64, count, device)
 
-    def steps(batches: Batches) -> list[float]:
-        method = untrained_method(config, "nafnet").to(device).train()
+    def step_all(batches: Batches, method: Method) -> list[float]:
         optimisers, world = method.optimisers(1e-4, 1e-5), process_group()
         return [
             training_step(method, batches.batch(step), optimisers, world)["loss_generator"]
             for step in range(STEPS)
         ]
 
-    def steps_ahead() -> list[float]:
+    def step_ahead(method: Method) -> list[float]:
         with prefetched(source, STEPS, device) as ahead:
-            return steps(ahead)
+            return step_all(ahead, method)
 
-    ways = {"in line": lambda: steps(source), "ahead": steps_ahead}
-    timings = in_turn("steps", lambda: ways, budget=20.0)
+    def network() -> Method:
+        return untrained_method(config, "nafnet").to(device).train()
+
+    def ways() -> dict[str, Action]:
+        return {
+            "in line": partial(step_all, source, network()),
+            "ahead": partial(step_ahead, network()),
+        }
+
+    timings = in_turn("steps", ways, budget=20.0)
     assert timings[variant].result == timings["in line"].result
     record(
         timings[variant],

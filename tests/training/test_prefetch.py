@@ -37,7 +37,7 @@ class Watched(ToyBatches):
         return super().batch(step)
 
 
-def test_batches_are_the_sources_and_each_is_made_once_in_order():
+def test_batches_are_the_sources_each_is_made_once_and_none_behind_the_last_step():
     source = Watched()
     with prefetched(source, 6, CPU) as ahead:
         made = [ahead.batch(step) for step in range(6)]
@@ -55,14 +55,6 @@ def test_the_next_batch_is_made_while_this_one_is_used_in_another_thread():
     assert set(source.threads) == {"batches_0"}
     assert threading.current_thread().name not in source.threads
     assert "batches_0" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_nothing_is_made_behind_the_last_step():
-    source = Watched()
-    with prefetched(source, 3, CPU) as ahead:
-        for step in range(3):
-            ahead.batch(step)
-    assert source.served == [0, 1, 2]
 
 
 def test_after_a_step_back_the_batch_that_is_asked_for_comes():
