@@ -46,7 +46,7 @@ def base(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(
-            "dfpg.evaluation.recognition.card.write_card",
+            "dfpg.stages.baselines.write_card",
             lambda *arguments: write_text(arguments[-1], '{"sha256": "toy"}'),
         )
         kernels_stage(None)
