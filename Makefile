@@ -49,8 +49,9 @@ graph: fetch ## train and score what is stale in dvc.yaml, JOBS runs at a time (
 
 test: setup ## run the tests (6 to 8 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
+	@# A worker more than cores: some tests wait for processes that they start.
 	@echo "== tests: 6 to 8 minutes on 2 cores"
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	@OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
 		-m 'not slow and not smoke and not browser'
 
 test-slow: setup ## run the long tests (about an hour); ends with how often what was tried

@@ -82,6 +82,7 @@ def test_description_holds_what_environment_json_needs():
     assert facts["precision"] == "fp32"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
 def test_freed_memory_is_kept_for_the_next_tensors() -> None:
     """Fresh pages cost a fault each; a process of its own, because the setting stays."""

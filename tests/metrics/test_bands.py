@@ -73,6 +73,7 @@ print((peaks[2] - peaks[1]) / (576 * 256))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's peak memory")
 def test_memory_grows_by_what_is_pooled_alone():
     done = subprocess.run(
