@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfpg.commands.export import sharp_stem
+from dfpg.commands.strips import drop_strips
 from dfpg.core.errors import UserError, escape_text
 from dfpg.core.listing import Listing, list_images, normalise_name
 
@@ -65,12 +66,12 @@ def match_images(restored: Path, sharp: Path, suffix: str | None = None) -> Matc
         UserError: a folder is missing or empty, two of its images have one name, or an image has
             no partner, or not only one.
     """
-    listings = {folder: list_images(folder, deep=False) for folder in (restored, sharp)}
-    found, wanted = (_by_stem(listings[folder]) for folder in (restored, sharp))
+    listings = {
+        folder: drop_strips(list_images(folder, deep=False)) for folder in (restored, sharp)
+    }
+    found, wanted = (_by_stem(listings[folder][0]) for folder in (restored, sharp))
     remarks = [
-        f"{escape_text(path)}: {skipped}"
-        for path, listing in listings.items()
-        if (skipped := listing.describe_skipped())
+        f"{escape_text(path)}: {skipped}" for path, (_, skipped) in listings.items() if skipped
     ]
     if suffix is not None:
         rest = [stem for stem in found if not stem.endswith(normalise_name(suffix))]

@@ -13,6 +13,7 @@ from dfpg.core.config import PARAMS, Config, load_config, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
+from dfpg.paper.claims import CLAIMS
 from dfpg.paper.readings import CHOICES, Answer
 from dfpg.paper.tables import TABLES
 from dfpg.training.trial import is_finished, stamp_trial
@@ -66,14 +67,25 @@ def readings(chosen: Sequence[str], images: int = IMAGES) -> str:
 
 
 def all_readings(config: Config) -> Iterator[Reading]:
-    """The profile's own reading, then every single departure from it."""
+    """The profile's own reading, then every single departure from it.
+
+    Of the ablation's runs only those that some claim compares.
+    """
+    table = TABLES[-1]
+    compared = {
+        key
+        for claim in CLAIMS
+        for one in claim.comparisons
+        if one.cell.table == table.name
+        for key in (one.better, one.worse)
+    }
     ablation = tuple(
-        row.run for row in TABLES[-1].rows if row.run is not None and row.run in config.runs
+        row.run for row in table.rows if row.run in config.runs and row.key in compared
     )
     yield Reading(PROFILE, None, "", ablation)
     for choice in CHOICES:
         own = _value(config.model_dump(mode="json", exclude_unset=True), choice.key)
-        runs = tuple(run for run in choice.runs if run in config.runs)
+        runs = tuple(run for run in choice.runs if run in ablation)
         for answer in choice.answers:
             if answer != own:
                 yield Reading(choice.name, answer, choice.key, runs)

@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from dfpg.commands.deblur.photographs import writable_formats
+from dfpg.commands.strips import STRIP, drop_strips
 from dfpg.core.errors import UserError
 from dfpg.core.listing import list_images
 
-STRIP = ".strip.png"  # put to a photograph's name
 # Endings of image files that Pillow alone does not know.
 FOREIGN = frozenset({".heic", ".heif", ".hif", ".jxl", ".dng", ".raw", ".cr2", ".cr3", ".nef"})
 
@@ -70,8 +70,7 @@ def plan(source: Path, out: Path, png: bool, strip: bool) -> Plan:
             raise UserError(f"{out}: a file, but {source} is a folder: name a folder")
         if _is_image(ending) and not out.is_dir():
             raise UserError(f"{out}: the name of an image, but {source} is a folder: name a folder")
-        found = list_images(source)
-        remark = found.describe_skipped()
+        found, remark = drop_strips(list_images(source))
         pairs = [
             (source / name, out / name) for name in found.require_images("name another folder")
         ]
