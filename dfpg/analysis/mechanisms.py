@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from dfpg.analysis.quantiles import student
@@ -55,16 +56,13 @@ def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[
         if parts is None:
             idle.setdefault(name, []).append(f"{run}: not measured")
         elif absent := [part for part in parts if part.present == NO]:
-            idle.setdefault(name, []).append(f"{run}: {_in_words(min(absent, key=_value))}")
+            least = min(absent, key=attrgetter("value"))
+            idle.setdefault(name, []).append(f"{run}: {_in_words(least)}")
     return [
         f"not seen that {MECHANISMS[name].meaning} ({MECHANISMS[name].measure} has to lie above "
         f"{MECHANISMS[name].bound:g} with its interval; {'; '.join(runs)})"
         for name, runs in idle.items()
     ]
-
-
-def _value(record: MechanismRecord) -> float:
-    return record.value
 
 
 def _in_words(record: MechanismRecord) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +39,11 @@ def yaml_with_comments() -> YAML:
 
 
 def _read(name: str | None) -> Any:
+    return deepcopy(_read_once(name))  # callers write into it
+
+
+@cache
+def _read_once(name: str | None) -> Any:
     if name not in ("base", *NAMES):
         raise UserError(f"profile {name!r} is unknown: use one of {', '.join(NAMES)}")
     return yaml_with_comments().load(

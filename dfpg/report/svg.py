@@ -64,12 +64,11 @@ def _shorten(body: str) -> str:
     """The same drawing in half the text: hundredths of a unit, no name that nothing refers to."""
     named = set(re.findall(r"#([^\s\")]+)", body))
     body = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in named else "", body)
-    body = re.sub(
-        r"<[^>]*>",
-        lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredths, re.sub(r"\s+", " ", tag[0])),
-        body,
-    )
-    return re.sub(r">\s+<", "><", body)
+    return re.sub(r">\s+<", "><", re.sub(r"<[^>]*>", _shorten_tag, body))
+
+
+def _shorten_tag(tag: re.Match[str]) -> str:
+    return re.sub(r"-?\d+\.\d{3,}", _hundredths, re.sub(r"\s+", " ", tag[0]))
 
 
 def _hundredths(number: re.Match[str]) -> str:

@@ -103,8 +103,8 @@ class Outcome:
 def deblur(source: Path, out: Path, choices: Options) -> Outcome:
     """Restore the faces of a photograph, or of all photographs in a folder.
 
-    A photograph that cannot be read, has no face, or needs more memory than there is, is named on
-    stderr and does not stop the rest.
+    A photograph that cannot be read, has no face, has one that is left as it was, or needs more
+    memory than there is, is named on stderr and does not stop the rest.
 
     Args:
         source: photograph or folder.
@@ -175,7 +175,12 @@ def _restore(job: Job, restore: Restore, choices: Options) -> Result:
         write_image(job.strip, restored.strip, mode)
     if choices.crops is not None:
         _write_crops(choices.crops, job, restored, mode)
-    return Result("restored", restored.faces, left=restored.left)
+    line = ""
+    if restored.left:
+        whole = restored.left == restored.faces
+        some = f"{restored.left} of {restored.faces} faces left as they were"
+        line = f"{job.source}: {'left as it was' if whole else some}"
+    return Result("restored", restored.faces, line, restored.left)
 
 
 def _check_crops(source: Path, folder: Path, force: bool) -> None:

@@ -380,10 +380,11 @@ def test_refused_options(album, tmp_path, monkeypatch, capsys, arguments, messag
 
 
 def test_faces_that_the_shipped_model_hardly_changes_are_left_and_said(
-    album, tmp_path, monkeypatch
+    album, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(Brighten, "change", lambda _, p: np.full(p.shape, 1, np.float32))
     said = deblur(album / "a.png", tmp_path / "x.png", Options()).text
+    assert f"{album / 'a.png'}: left as it was\n" in capsys.readouterr().err
     assert "1 of the faces left as they were: the model would hardly change them" in said
     assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), portrait())
     free = deblur(album / "a.png", tmp_path / "y.png", Options(check=False)).text
