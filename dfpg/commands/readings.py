@@ -19,7 +19,7 @@ from dfpg.paper.tables import TABLES
 from dfpg.training.trial import is_finished, stamp_trial
 
 FOLDER, SHEET = ARTIFACTS / "readings", "readings.csv"
-IMAGES = 1600  # of a training: half of an embedded run
+IMAGES = 1600  # of a training: about an eighth of an embedded run
 PROFILE = "profile"  # the reading of the profile in use
 
 
