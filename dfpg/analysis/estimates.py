@@ -19,6 +19,7 @@ from dfpg.analysis.people_bootstrap import (
     mean_interval,
     paired_p,
 )
+from dfpg.analysis.read_once import read_once
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.renamed import absent_column
@@ -91,7 +92,7 @@ def load_scores(config: Config, folder: Path) -> pd.DataFrame:
         path = folder / f"{name}.csv"
         if name != "baselines" and not path.exists():
             continue
-        frame = read_per_image(path)
+        frame = read_once(read_per_image, path)
         if set(frame["method"]) != set(UNTRAINED_FILES.get(name, (name,))):
             raise UserError(f"{path}: holds another method than {name}; run evaluate again")
         if frames and set(frame.columns) != set(frames[0].columns):

@@ -7,6 +7,9 @@ from pathlib import Path
 from dfpg.analysis.records import Count, Fixed1, Fixed5, Record, Shortest, read_records
 from dfpg.core.config import Config
 
+# Of an effect, from the first budget to the last.
+GROWS, FALLS, STEADY = "grows", "falls", "no trend beyond the intervals"
+
 
 class MechanismRecord(Record):
     """``mechanisms.csv``: how far one part of a run was seen working, on validation people.
@@ -77,7 +80,7 @@ class BudgetRecord(Record):
     ci_low: Fixed5  # over people: one seed
     ci_high: Fixed5
     direction: str  # right | wrong | open
-    trend: str  # from the first budget to the last
+    trend: str  # GROWS, FALLS or STEADY
     n_people: Count
     seed: Count
     profile: str

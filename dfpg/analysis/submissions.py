@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from dfpg.analysis.read_once import Reader, read_once
 from dfpg.analysis.tolerances import TRAINED, UNTRAINED
 from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config, Frozen, Name, ProtocolName, validation_message
@@ -133,10 +134,9 @@ def _load(config: Config, folder: Path, artifacts: Path, baselines: pd.DataFrame
     return Submission(card, scores, recognition, "")
 
 
-def _read(reader: object, path: Path, name: str) -> pd.DataFrame:
-    assert callable(reader)
+def _read(reader: Reader, path: Path, name: str) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = reader(path)
+        frame = read_once(reader, path)
     except UserError as error:
         raise UserError(f"{path}: missing or damaged: submit {name} again") from error
     if not set(frame["method"]) <= {name}:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from dfpg.analysis.estimates import NO_ESTIMATE, Estimate
 from dfpg.analysis.people_bootstrap import Interval, draw_people, make_stratum, rate_interval
+from dfpg.analysis.read_once import read_once
 from dfpg.analysis.result_records import HistogramRecord, RocRecord, VerificationRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
@@ -96,7 +97,7 @@ def load_observations(config: Config, artifacts: Path) -> Observations:
         path = artifacts / "recognition" / f"{name}.csv"
         if name != "baselines" and not path.exists():
             continue
-        frame = read_recognition(path)
+        frame = read_once(read_recognition, path)
         if not set(frame["method"]) <= set(UNTRAINED_FILES.get(name, (name,))):
             raise UserError(f"{path}: holds another method than {name}; run evaluate again")
         for method, part in frame.groupby("method"):

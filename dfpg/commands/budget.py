@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from dfpg.analysis.records import csv_text
-from dfpg.analysis.study_records import BudgetRecord
+from dfpg.analysis.study_records import FALLS, GROWS, STEADY, BudgetRecord
 from dfpg.commands.effects import Effect, effects_of, score_weights
 from dfpg.core.config import Config, load_config
 from dfpg.core.errors import UserError
@@ -21,7 +21,6 @@ from dfpg.core.paths import ARTIFACTS, RESULTS
 from dfpg.core.terminal import say
 
 SNAPSHOTS, FOLDER, SHEET = ARTIFACTS / "snapshots", ARTIFACTS / "budget", "budget.csv"
-GROWS, FALLS, STEADY = "grows", "falls", "no trend beyond the intervals"
 
 
 def budget() -> str:

@@ -90,6 +90,9 @@ def rescore(config: Config, full: bool = False) -> Rescored:
     if done.exists():  # the last one went to its end: begin anew
         shutil.rmtree(OUT)
     sets, notes = _synthesise(config, full)
+    count = sum(len(testset.index) for testset in sets.values())
+    images = "all" if full else f"a part, {PART} of each subset and framing"
+    images = f"{count} test images ({images})"
     _score(config, sets)
     records = _compare(config, sets)
     write_text(OUT / "agreement.csv", csv_text(AgreementRecord, records))
@@ -99,11 +102,10 @@ def rescore(config: Config, full: bool = False) -> Rescored:
         for table in TABLES
     ]
     bad = sum(not one.agrees for one in records)
-    count = sum(len(testset.index) for testset in sets.values())
-    part = "all" if full else f"a part, {PART} of each subset and framing"
     verdict = f"{bad} values out of tolerance" if bad else "every value agrees with the record"
-    last = f"{count} test images ({part}), {len(records)} values: {verdict}; tables: {OUT}"
-    return Rescored("\n\n".join([*tables, "\n".join([*notes, last])]), not bad)
+    last = f"{images}, {len(records)} values: {verdict}; tables: {OUT}"
+    first = f"Values of {images}, as recorded and as scored here"
+    return Rescored("\n\n".join([first, *tables, "\n".join([*notes, last])]), not bad)
 
 
 def choose_part(config: Config, protocol: str, index: pd.DataFrame) -> pd.DataFrame:

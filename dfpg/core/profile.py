@@ -135,6 +135,9 @@ def use_profile(
             the file is one of a clone of another version. The file stays as it was.
     """
     refuse_other_copy(path)
+    if not path.exists() and not (faces or slots or weights) and name != OFFICIAL:
+        write_text(path, resolve_profile(name)[1])
+        return []
     values = _read_with_base(name)
     notes = _keep(values, path)
     for given in faces:

@@ -46,7 +46,13 @@ from dfpg.report.loss_charts import loss_charts
 from dfpg.report.page import numbered_items, render_page
 from dfpg.report.plot_files import write_plots
 from dfpg.report.result_files import write_result_files
-from dfpg.report.study_charts import budget_charts, read_study, reading_charts
+from dfpg.report.study_charts import (
+    budget_charts,
+    claim_budgets,
+    read_budgets,
+    read_study,
+    reading_charts,
+)
 from dfpg.report.table_layout import BELOW_FLOOR, lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
 
@@ -109,6 +115,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
             read_study(ReadingRecord, results / "readings.csv", config.profile)
         ),
         "budgets": budget_charts(read_study(BudgetRecord, results / "budget.csv", config.profile)),
+        "claim_budgets": claim_budgets(read_budgets(results / "budget.csv", config.profile)),
         "ranks": chart_selection.rankings(ranks),
         "forests": {
             table.name: chart_selection.forest_charts(config, table, tables) for table in TABLES

@@ -1,15 +1,18 @@
-"""Effects of the ablation's claims under every reading of the paper, and against images seen."""
+"""Effects of claims under every reading of the paper, and against the images seen in training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from markupsafe import Markup
 
 from dfpg.analysis.records import Record, read_records
-from dfpg.analysis.study_records import BudgetRecord, ReadingRecord
+from dfpg.analysis.study_records import FALLS, GROWS, STEADY, BudgetRecord, ReadingRecord
+from dfpg.paper.claims import CLAIMS
 from dfpg.paper.tables import TABLES
 from dfpg.report.charts import PER_ROW
 from dfpg.report.style import BLACK, BLUE, GREY, VERMILLION
@@ -19,9 +22,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Study = TypeVar("Study", BudgetRecord, ReadingRecord)
+METRICS = ("psnr", "ssim")  # the first one that a claim is about is drawn
 METRIC, LABEL = "psnr", "effect on PSNR (dB),\nright: as claimed"
+UNITS = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+MEANS = ("effect", "ci_low", "ci_high")
 COLOURS = {"right": BLUE, "wrong": VERMILLION, "open": GREY}
 ABLATION = frozenset(row.key for row in TABLES[-1].rows)
+
+
+class ClaimBudgets(NamedTuple):
+    """How a claim's effects go with the images seen: what it says, the trend, a chart per pair."""
+
+    meaning: str
+    trend: str
+    charts: list[Markup]
 
 
 def read_study(kind: type[Study], path: Path, profile: str) -> list[Study]:
@@ -46,9 +60,80 @@ def reading_charts(records: Sequence[ReadingRecord]) -> list[Markup]:
 def budget_charts(records: Sequence[BudgetRecord]) -> list[Markup]:
     """Effect of every comparison against images seen, with its interval over people."""
     return [
-        _curve(number, better, worse, sorted(own, key=lambda record: record.images or 0))
+        _curve(str(number), _title(better, worse), own)
         for number, ((better, worse), own) in enumerate(_by_pair(records).items())
     ]
+
+
+def read_budgets(path: Path, profile: str) -> list[BudgetRecord]:
+    """Budgets of the claims that compare other networks than the ablation's; none without a file.
+
+    Of a claim those in the first of ``METRICS`` that it is about.
+    """
+    records = read_records(BudgetRecord, path) if path.exists() else []
+    own = [
+        record
+        for record in records
+        if record.profile == profile and not {record.better, record.worse} <= ABLATION
+    ]
+    metrics = {
+        claim: min((one.metric for one in own if one.claim == claim), key=METRICS.index)
+        for claim in {one.claim for one in own}
+    }
+    return [record for record in own if record.metric == metrics[record.claim]]
+
+
+def claim_budgets(records: Sequence[BudgetRecord]) -> list[ClaimBudgets]:
+    """Charts of :func:`read_budgets`, claim by claim in the order of the paper."""
+    found = []
+    for claim in CLAIMS:
+        own = [record for record in records if record.claim == claim.key]
+        charts = [
+            _curve(f"{claim.key}-{number}", f"{better} over {worse}", _means(pair))
+            for number, ((better, worse), pair) in enumerate(_by_pair(own).items())
+        ]
+        if charts:
+            found.append(ClaimBudgets(claim.meaning, _describe_trends(own), charts))
+    return found
+
+
+def _means(records: Iterable[BudgetRecord]) -> list[BudgetRecord]:
+    """Of each budget the mean over the subsets.
+
+    Its interval is the mean of theirs, which is at least as wide as the mean's own.
+    """
+    budgets: dict[int, list[BudgetRecord]] = {}
+    for record in records:
+        budgets.setdefault(record.images or 0, []).append(record)
+    return [
+        own[0].model_copy(
+            update={name: fmean(getattr(one, name) for one in own) for name in MEANS}
+            | {"subset": "mean", "trend": _most(own)}
+        )
+        for own in budgets.values()
+    ]
+
+
+def _describe_trends(records: Iterable[BudgetRecord]) -> str:
+    """How many comparisons, of a pair of rows on a subset, grow, fall, or do neither."""
+    counts = _count_trends(records)
+    return (
+        f"Of {counts.total()} comparisons the effect grows in {counts[GROWS]}, falls in "
+        f"{counts[FALLS]}, and does neither in {counts[STEADY]}."
+    )
+
+
+def _most(records: Iterable[BudgetRecord]) -> str:
+    """The commonest trend, and of how many of the subsets."""
+    counts = _count_trends(records)
+    ((trend, count),) = counts.most_common(1)
+    return trend if count == counts.total() else f"{trend} in {count} of {counts.total()}"
+
+
+def _count_trends(records: Iterable[BudgetRecord]) -> Counter[str]:
+    return Counter(
+        {(one.better, one.worse, one.test_set, one.subset): one.trend for one in records}.values()
+    )
 
 
 def _by_pair(records: Sequence[Study]) -> dict[tuple[str, str], list[Study]]:
@@ -79,7 +164,9 @@ def _forest(number: int, better: str, worse: str, own: Sequence[ReadingRecord]) 
     return draw_chart(f"reading-{number}", words, draw, 1.0 + PER_ROW * len(own))
 
 
-def _curve(number: int, better: str, worse: str, own: Sequence[BudgetRecord]) -> Markup:
+def _curve(key: str, title: str, records: Iterable[BudgetRecord]) -> Markup:
+    own = sorted(records, key=lambda record: record.images or 0)
+    unit, trend = UNITS[own[0].metric], own[-1].trend
     subsets = dict.fromkeys(one.subset for one in own)
 
     def draw(axes: Axes) -> None:
@@ -97,14 +184,14 @@ def _curve(number: int, better: str, worse: str, own: Sequence[BudgetRecord]) ->
             )
             axes.plot(images, [one.effect for one in points], "o-", color=BLACK)
         axes.set_xscale("log")
-        axes.set_xlabel("training images seen")
-        axes.set_ylabel("effect on PSNR (dB)")
-        axes.set_title(_title(better, worse), loc="left", fontweight="bold")
+        axes.set_xlabel(f"training images seen; effect: {trend.replace(STEADY, 'no trend')}")
+        axes.set_ylabel(f"effect on {unit}")
+        axes.set_title(title, loc="left", fontweight="bold")
 
-    values = ", ".join(f"{one.images} images {one.effect:+.2f}" for one in own)
-    trend = own[-1].trend
-    words = f"{_title(better, worse)}, effect in dB against images seen ({trend}): {values}."
-    return draw_chart(f"budget-{number}", words, draw)
+    digits = 2 if own[0].metric == METRIC else 4
+    values = ", ".join(f"{one.images} images {one.effect:+.{digits}f}" for one in own)
+    words = f"{title}, effect on {unit} against images seen ({trend}): {values}."
+    return draw_chart(f"budget-{key}", words, draw)
 
 
 def _title(better: str, worse: str) -> str:

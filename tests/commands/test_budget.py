@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from helpers.toy_scores import scores_of
 
+from dfpg.analysis.study_records import FALLS, GROWS, STEADY
 from dfpg.commands import budget as module
-from dfpg.commands.budget import FALLS, GROWS, STEADY, budget
+from dfpg.commands.budget import budget
 from dfpg.core.errors import UserError
 from dfpg.core.profile import use_profile
 from dfpg.evaluation.per_image import write_per_image

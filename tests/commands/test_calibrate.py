@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.kernels import copy_kernels
 from helpers.released import dmphn_files
 
 from dfpg.commands.calibrate import RUN, calibrate, choose, standard_error
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
-from dfpg.data.blur.kernels import build_kernels, load_kernels
+from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import load_faces
 from dfpg.data.testsets import build_testset, open_testset
 from dfpg.methods.registry import build_method
@@ -47,7 +48,7 @@ def project(tmp_path_factory):
     out = tmp_path_factory.mktemp("calibrate")
     config = resolve_profile("smoke")[0]
     config.methods["zhang2019"]["width"] = 32
-    build_kernels(config, out / "kernels")
+    copy_kernels(config, out / "kernels")
     bank = load_kernels(out / "kernels" / "spline.safetensors")
     build_testset(config, "b", bank, {"embedded": load_faces("embedded", "test")}, out / "b")
     (out / "weights").mkdir()

@@ -12,20 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.commands import run_commands, use_assets
+from helpers.kernels import copy_kernels
 from helpers.places import ROOT
 from PIL import Image
 
 from dfpg.analysis.tables import build_tables
 from dfpg.commands.export import export_testset, file_names
 from dfpg.commands.submit import remove, submit
+from dfpg.core.config import load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_image, write_text
+from dfpg.core.paths import KERNELS
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import open_testset
 from dfpg.paper.tables import TEST_IMAGES
 from dfpg.pretrained.assets.store import asset_path
 from dfpg.stages.baselines import baselines as baselines_stage
-from dfpg.stages.kernels import kernels as kernels_stage
 from dfpg.stages.testsets import testsets as make_testsets
 
 VALUES = ["subset", "metric", "value", "ci_low", "ci_high", "n_images", "n_people"]
@@ -49,7 +51,7 @@ def base(tmp_path_factory) -> Path:
             "dfpg.stages.baselines.write_card",
             lambda *arguments: write_text(arguments[-1], '{"sha256": "toy"}'),
         )
-        kernels_stage(None)
+        copy_kernels(load_config(), KERNELS)
         for protocol in ("a", "b"):
             make_testsets(protocol)
             export_testset(protocol, Path(f"export_{protocol}"), force=False)

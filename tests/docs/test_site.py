@@ -66,6 +66,8 @@ def test_every_page_can_be_reached_from_the_first_one(site, pages):
     todo = [site / "index.html"]
     while todo:
         page = todo.pop()
+        if page in seen:
+            continue
         seen.add(page)
         found = {led_to(page, link) for link in pages[page].links} - {None}
         todo += [target for target, _ in found if target in pages and target not in seen]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.counts import count
+from helpers.kernels import copy_kernels
 from helpers.toy_curve import write_parts
 from helpers.toy_scores import write_artifacts, write_submission
 from helpers.toys import Toy
@@ -25,7 +26,7 @@ from dfpg.core.config import Config, load_config
 from dfpg.core.errors import error_line
 from dfpg.core.files import read_image
 from dfpg.core.profile import use_profile
-from dfpg.data.blur.kernels import build_kernels, load_kernels
+from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import LANDMARK_COLUMNS, FaceSet, load_folder, load_prepared
 from dfpg.data.testsets import build_testset, open_testset
 from dfpg.methods.registry import run_options
@@ -97,12 +98,12 @@ FAMILIES = ("spline", "trajectory")
 
 
 def kernels(folder: Path, config: Config) -> Read:
-    build_kernels(config, folder)
+    copy_kernels(config, folder)
     return lambda copy: [load_kernels(copy / f"{name}.safetensors") for name in FAMILIES]
 
 
 def packed_testset(folder: Path, config: Config) -> Read:
-    build_kernels(config, folder.parent / "kernels")
+    copy_kernels(config, folder.parent / "kernels")
     bank = load_kernels(folder.parent / "kernels" / "trajectory.safetensors")
     rng = np.random.default_rng(0)
     people = tuple(f"p{number // 2}" for number in range(16))

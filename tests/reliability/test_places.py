@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.commands import Said, obey_permissions, run_commands
 from helpers.counts import count
+from helpers.kernels import copy_kernels
 from helpers.places import ROOT
 from helpers.toy_scores import write_artifacts, write_submission
 from PIL import Image
@@ -21,7 +22,7 @@ from ruamel.yaml import YAML
 from dfpg.analysis.tables import build_tables
 from dfpg.core.config import load_config
 from dfpg.core.profile import use_profile
-from dfpg.data.blur.kernels import build_kernels, load_kernels
+from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import build_testset
 
@@ -87,7 +88,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifacts.mkdir()
     write_artifacts(config, artifacts)
     write_submission(config, artifacts, folder / "submissions")
-    build_kernels(config, artifacts / "kernels")
+    copy_kernels(config, artifacts / "kernels")
     bank = load_kernels(artifacts / "kernels" / "trajectory.safetensors")
     rng = np.random.default_rng(0)
     faces = FaceSet(

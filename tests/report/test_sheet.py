@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.kernels import copy_kernels
 from helpers.places import ROOT
 from helpers.toys import Toy
 from PIL import Image
@@ -13,13 +14,13 @@ from PIL import Image
 from dfpg.commands.sheet import sheet as sheet_command
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_image
+from dfpg.core.paths import KERNELS
 from dfpg.core.profile import use_profile
 from dfpg.data.testsets import TestSet as Shards
 from dfpg.data.testsets import open_testset
 from dfpg.methods.registry import build_method
 from dfpg.methods.weights import save_weights
 from dfpg.report.sheet import GAP, LABELS, LINE, Example, SheetColumn, columns, draw, examples
-from dfpg.stages.kernels import kernels as kernels_stage
 from dfpg.stages.testsets import testsets as make_testsets
 
 SIDE = 32
@@ -120,7 +121,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config):
-    kernels_stage(None)
+    copy_kernels(config, KERNELS)
     for protocol in ("a", "b"):
         make_testsets(protocol)
     runs = ("dfpg_a", "b1", "xia2019")  # the last one is scored on both test sets

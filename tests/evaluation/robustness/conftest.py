@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.kernels import copy_kernels
 
 from dfpg.core.config import Config
-from dfpg.data.blur.kernels import build_kernels, load_kernels
+from dfpg.data.blur.kernels import load_kernels
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import build_testset, open_testset
 from dfpg.evaluation.robustness.measure import Inputs, move_images
@@ -25,7 +26,7 @@ def faces():
 def inputs(config: Config, faces, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """Kernels and both test sets, as the stages make them; no weights, no parts yet."""
     folder = tmp_path_factory.mktemp("inputs")
-    build_kernels(config, folder / "kernels")
+    copy_kernels(config, folder / "kernels")
     for protocol, settings in config.protocols.items():
         bank = load_kernels(folder / "kernels" / f"{settings.kernels}.safetensors")
         build_testset(config, protocol, bank, faces, folder / "testsets" / protocol)

@@ -12,7 +12,7 @@ from dfpg.commands.deblur.shipped import measure
 from dfpg.commands.deblur.shipped.measure import celeba_faces, celeba_testset, score
 from dfpg.core.errors import UserError
 from dfpg.data.blur.kernels import build_kernels
-from dfpg.data.testsets import TestSet
+from dfpg.data.testsets import TestSet as Shards
 
 CPU = torch.device("cpu")
 SIDE = 8
@@ -28,7 +28,7 @@ class Halfway:
         return blurred * self.share
 
 
-def grey_testset(people: int = 10) -> TestSet:
+def grey_testset(people: int = 10) -> Shards:
     """Sharp is middle grey (0 on the signed scale, nearly), blurred is 40 levels off."""
     stream = np.random.default_rng(1)
     signs = stream.choice([-1, 1], (people * 2, SIDE, SIDE, 3))
@@ -38,7 +38,7 @@ def grey_testset(people: int = 10) -> TestSet:
     index["sharp"] = index["image"]
     index["size"], index["kernel"] = 13, index["image"]
     sharp = np.full(signs.shape, 127, np.uint8)
-    return TestSet(sharp, (127 + 40 * signs).astype(np.uint8), index)
+    return Shards(sharp, (127 + 40 * signs).astype(np.uint8), index)
 
 
 def test_a_model_that_returns_its_input_gains_nothing(config):

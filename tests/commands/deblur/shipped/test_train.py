@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.kernels import copy_kernels
 from helpers.places import ROOT
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -17,7 +18,6 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.profile import resolve_profile
 from dfpg.core.schedule import training_steps
-from dfpg.data.blur.kernels import build_kernels
 from dfpg.data.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces
 from dfpg.methods.weights import read_card
 
@@ -70,7 +70,7 @@ def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monke
     sizes = {"width": 8, "blocks": 1, "prior_blocks": 1, "init": "identity", "output": "linear"}
     methods = config.methods | {"dfpgnet": config.methods["dfpgnet"] | sizes}
     config = config.model_copy(update={"methods": methods})
-    build_kernels(config, train.KERNELS)
+    copy_kernels(config, train.KERNELS)
     write_text(train.PRIORS / "vgg16.safetensors", "")
     monkeypatch.setattr(train, "load_prior", lambda _: FlatPrior())
     with pytest.raises(UserError, match=r"dfpg_b\.json: missing: run `make shipped` first"):
