@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -275,6 +276,8 @@ def main() -> None:
     """Entry point: an error of :func:`dfpg.core.errors.error_line` becomes one line on stderr."""
     os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN)  # read when torch is imported
     accept_any_text()
+    if not sys.warnoptions:  # python -W default shows them
+        warnings.simplefilter("ignore")  # of libraries: they name a line of code, not what to do
     warn_of_other_copy()
     try:
         try:

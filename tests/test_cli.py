@@ -296,6 +296,30 @@ def test_a_user_without_a_home_gets_no_traceback(project):
     assert "PSNR" in result.stdout.upper()  # of the last command
 
 
+WARNS = """
+import warnings
+from dfpg import cli
+cli.app = lambda: warnings.warn("a library's own words")
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["-W", "default"], True)])
+def test_warnings_of_libraries_are_shown_where_they_are_asked_for(options, shown):
+    """Pillow warns of pictures of 99 million pixels, for which the suite has its own line."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [sys.executable, *options, "-c", WARNS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert ("a library's own words" in done.stderr) == shown
+    assert shown or not done.stderr
+
+
 def test_the_version_is_said(tmp_path):
     said = dfpg_process(tmp_path, "--version")
     assert said.stdout == f"dfpg-bench {metadata.version('dfpg-bench')}\n"

@@ -7,7 +7,7 @@ from helpers.toy_scores import PEOPLE, index_rows
 
 from dfpg.commands.rescore import PART, _describe_difference, choose_part, rescore
 from dfpg.core.errors import UserError
-from dfpg.data.testsets import TestSet
+from dfpg.data.testsets import TestSet as Shards
 
 
 def test_the_part_is_of_every_subset_and_framing_and_the_same_for_everybody(config):
@@ -39,9 +39,9 @@ def test_without_a_record_there_is_one_line(config, tmp_path, monkeypatch):
 def test_how_the_test_set_differs_is_said():
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3)).astype(np.uint8)
     index = pd.DataFrame({"image": [0, 1]})
-    recorded = TestSet(images, images, index)
+    recorded = Shards(images, images, index)
     assert "byte for byte" in _describe_difference(recorded, recorded)
     moved = images.copy()
     moved[1, 2, 3, 0] ^= 2
-    said = _describe_difference(TestSet(images, moved, index), recorded)
+    said = _describe_difference(Shards(images, moved, index), recorded)
     assert said == "1 of 192 values differ from the record, by at most 2 of 255"
