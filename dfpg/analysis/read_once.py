@@ -1,7 +1,7 @@
 """Files of scores that a process has checked are not checked again.
 
 The tables, the charts and the seeds' folders read many of the same files, and checking every cell
-of one takes twenty times as long as reading it.
+of one takes several times as long as reading it.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def budget_records(config: Config, effects: Sequence[tuple[int, Effect]]) -> lis
 
 
 def trend(effects: Sequence[Effect]) -> str:
-    """Whether the effect of the longest training lies beyond the interval of the shortest."""
+    """Whether the intervals of the longest and the shortest training lie apart."""
     first, last = effects[0].outcome, effects[-1].outcome
     if last.low > first.high:
         return GROWS

@@ -91,8 +91,8 @@ def rescore(config: Config, full: bool = False) -> Rescored:
         shutil.rmtree(OUT)
     sets, notes = _synthesise(config, full)
     count = sum(len(testset.index) for testset in sets.values())
-    images = "all" if full else f"a part, {PART} of each subset and framing"
-    images = f"{count} test images ({images})"
+    share = "all" if full else f"a part, {PART} of each subset and framing"
+    images = f"{count} test images ({share})"
     _score(config, sets)
     records = _compare(config, sets)
     write_text(OUT / "agreement.csv", csv_text(AgreementRecord, records))
