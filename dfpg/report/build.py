@@ -49,10 +49,12 @@ from dfpg.report.result_files import write_result_files
 from dfpg.report.study_charts import (
     budget_charts,
     claim_budgets,
-    read_budgets,
+    of_ablation,
+    of_claims,
     read_study,
     reading_charts,
 )
+from dfpg.report.svg import share_styles
 from dfpg.report.table_layout import BELOW_FLOOR, lay_out
 from dfpg.report.tiles import picture_uri, read_tiles
 
@@ -97,6 +99,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     roc = read_records(RocRecord, results / "roc.csv")
     row_runs = {record.row: record.run for record in tables["table3"]}
     claims = read_records(ClaimRecord, results / "claims.csv")
+    budgets = read_study(BudgetRecord, results / "budget.csv", config.profile)
     context: dict[str, Any] = {
         "facts": run_facts(config, results, trained),
         "profile": config.profile,
@@ -112,10 +115,10 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "main": main_tables(read_records(MainRecord, results / "main.csv")),
         "claims": claim_lines(claims),
         "readings": reading_charts(
-            read_study(ReadingRecord, results / "readings.csv", config.profile)
+            of_ablation(read_study(ReadingRecord, results / "readings.csv", config.profile))
         ),
-        "budgets": budget_charts(read_study(BudgetRecord, results / "budget.csv", config.profile)),
-        "claim_budgets": claim_budgets(read_budgets(results / "budget.csv", config.profile)),
+        "budgets": budget_charts(of_ablation(budgets)),
+        "claim_budgets": claim_budgets(of_claims(budgets)),
         "ranks": chart_selection.rankings(ranks),
         "forests": {
             table.name: chart_selection.forest_charts(config, table, tables) for table in TABLES
@@ -143,7 +146,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         "licences": licences(),
         "errata": numbered_items(_text(root / ERRATA)),
     }
-    write_text(artifacts / "report" / "report.html", render_page(context))
+    write_text(artifacts / "report" / "report.html", share_styles(render_page(context)))
     shown = [*context["forests"].values(), context["ablation"]]
     shown += [found["gain"] for found in context["training"].values() if found]
     write_plots(artifacts / "plots", chain.from_iterable(shown))

@@ -39,14 +39,31 @@ class ClaimBudgets(NamedTuple):
 
 
 def read_study(kind: type[Study], path: Path, profile: str) -> list[Study]:
-    """Records of a study of the ablation in PSNR; none where there is no file of this profile."""
+    """Records of a study; none where there is no file of this profile."""
     records: list[Study] = read_records(kind, path) if path.exists() else []
-    return [
-        record
-        for record in records
-        if (record.profile, record.metric) == (profile, METRIC)
-        and {record.better, record.worse} <= ABLATION
-    ]
+    return [record for record in records if record.profile == profile]
+
+
+def of_ablation(records: Iterable[Study]) -> list[Study]:
+    """Comparisons within the ablation, in PSNR."""
+    return [record for record in records if record.metric == METRIC and _is_ablation(record)]
+
+
+def of_claims(records: Iterable[BudgetRecord]) -> list[BudgetRecord]:
+    """Comparisons with other networks than the ablation's.
+
+    Of a claim those in the first of ``METRICS`` that it is about.
+    """
+    own = [record for record in records if not _is_ablation(record)]
+    metrics = {
+        claim: min((one.metric for one in own if one.claim == claim), key=METRICS.index)
+        for claim in {one.claim for one in own}
+    }
+    return [record for record in own if record.metric == metrics[record.claim]]
+
+
+def _is_ablation(record: BudgetRecord | ReadingRecord) -> bool:
+    return {record.better, record.worse} <= ABLATION
 
 
 def reading_charts(records: Sequence[ReadingRecord]) -> list[Markup]:
@@ -65,26 +82,8 @@ def budget_charts(records: Sequence[BudgetRecord]) -> list[Markup]:
     ]
 
 
-def read_budgets(path: Path, profile: str) -> list[BudgetRecord]:
-    """Budgets of the claims that compare other networks than the ablation's; none without a file.
-
-    Of a claim those in the first of ``METRICS`` that it is about.
-    """
-    records = read_records(BudgetRecord, path) if path.exists() else []
-    own = [
-        record
-        for record in records
-        if record.profile == profile and not {record.better, record.worse} <= ABLATION
-    ]
-    metrics = {
-        claim: min((one.metric for one in own if one.claim == claim), key=METRICS.index)
-        for claim in {one.claim for one in own}
-    }
-    return [record for record in own if record.metric == metrics[record.claim]]
-
-
 def claim_budgets(records: Sequence[BudgetRecord]) -> list[ClaimBudgets]:
-    """Charts of :func:`read_budgets`, claim by claim in the order of the paper."""
+    """Charts of :func:`of_claims`, claim by claim in the order of the paper."""
     found = []
     for claim in CLAIMS:
         own = [record for record in records if record.claim == claim.key]

@@ -199,12 +199,14 @@ def test_every_reference_leads_somewhere(parsed):
 
 
 def figure_titles(text: str, prefix: str) -> dict[str, str]:
-    """SVG elements by id prefix and row."""
+    """SVG elements by id prefix and row, styles in their places."""
     found = re.findall(rf'aria-labelledby="{prefix}-([a-z0-9_]+)-title".*?</svg>', text, re.DOTALL)
     parts = re.findall(
         rf'(<svg [^>]*aria-labelledby="{prefix}-[a-z0-9_]+-title".*?</svg>)', text, re.DOTALL
     )
-    return dict(zip(found, parts, strict=True))
+    rules = dict(re.findall(r"^\.(s\d+) { (.*) }$", text, re.MULTILINE))
+    styled = [re.sub(r'class="(s\d+)"', lambda m: f'style="{rules[m[1]]}"', part) for part in parts]
+    return dict(zip(found, styled, strict=True))
 
 
 def test_a_method_has_its_colour_in_every_figure(text, config):

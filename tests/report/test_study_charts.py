@@ -9,7 +9,8 @@ from dfpg.analysis.study_records import STEADY, BudgetRecord, ReadingRecord
 from dfpg.report.study_charts import (
     budget_charts,
     claim_budgets,
-    read_budgets,
+    of_ablation,
+    of_claims,
     read_study,
     reading_charts,
 )
@@ -80,16 +81,14 @@ def test_a_claim_has_a_chart_per_pair_of_rows_of_the_means_over_the_subsets():
     )
 
 
-def test_a_claim_is_drawn_in_psnr_or_else_in_ssim_and_the_ablation_elsewhere(tmp_path):
+def test_a_claim_is_drawn_in_psnr_or_else_in_ssim_and_the_ablation_elsewhere():
     records = [
         *claimed("first-mspl", "celeba", (1, 1), "grows"),
         *claimed("first-mspl", "celeba", (1, 1), "grows", metric="ssim"),
         *claimed("first-shen", "celeba", (0.02, 0.01), "grows", metric="ssim", better="dfpg_a"),
         budget(100, 0.1),
     ]
-    path = tmp_path / "budget.csv"
-    path.write_text(csv_text(BudgetRecord, records))
-    found = read_budgets(path, "smoke")
+    found = of_claims(records)
     assert {(one.claim, one.metric) for one in found} == {
         ("first-mspl", "psnr"),
         ("first-shen", "ssim"),
@@ -97,4 +96,6 @@ def test_a_claim_is_drawn_in_psnr_or_else_in_ssim_and_the_ablation_elsewhere(tmp
     (chart,) = claim_budgets(found)[0].charts
     assert "effect on SSIM" in chart
     assert "400 images +0.0200" in chart
-    assert read_budgets(path, "embedded") == read_budgets(tmp_path / "none.csv", "smoke") == []
+    assert of_ablation([*records, budget(100, 0.1).model_copy(update={"metric": "ssim"})]) == [
+        records[-1]
+    ]

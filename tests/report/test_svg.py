@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from dfpg.report.svg import draw_chart
+from dfpg.report.svg import draw_chart, share_styles
 
 
 def draw(axes):
@@ -32,3 +32,43 @@ def test_places_are_rounded_and_words_are_not():
     chart = str(draw_chart("one", "shows 0.123456", draw))
     assert not re.search(r'(?:d|x|y|transform)="[^"]*\d\.\d{3}', chart)
     assert chart.count("0.123456") == 2
+
+
+def styles(page: str) -> list[tuple[str, str]]:
+    """Tag and style of every element in the page's drawings, a class's rule as the style."""
+    rules = dict(re.findall(r"^\.(s\d+) { (.*) }$", page, re.MULTILINE))
+    found = []
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        for element in ElementTree.fromstring(svg).iter():
+            style = element.get("style", "")
+            found.append((element.tag, rules.get(element.get("class", ""), style)))
+    return found
+
+
+def page_of(*charts: str) -> str:
+    return "<head>\n</head>\n<p style='color: red'>" + "\n".join(charts)
+
+
+def test_a_page_with_shared_styles_looks_the_same_and_is_shorter():
+    page = page_of(*(draw_chart(name, "a", draw) for name in ("one", "two", "three")))
+    short = share_styles(page)
+    assert styles(short) == styles(page)
+    assert len(short) < 0.75 * len(page)
+    assert "<p style='color: red'>" in short
+
+
+def test_what_the_drawings_of_a_page_refer_to_stays_apart_and_in_the_same_drawing():
+    short = share_styles(page_of(draw_chart("one", "a", draw), draw_chart("two", "a", draw)))
+    ids = re.findall(r' id="([^"]*)"', short)
+    assert len(ids) == len(set(ids))
+    assert {"one-title", "two-title"} < set(ids)
+    for svg in re.findall(r"<svg.*?</svg>", short, re.DOTALL):
+        named = set(re.findall(r'(?:href="#|url\(#)([^")]*)', svg))
+        assert named == {name for name in re.findall(r' id="([^"]*)"', svg) if name[0] == "d"}
+
+
+def test_words_in_a_drawing_make_no_rules():
+    words = 'x style="} body { display: none" id="y"'
+    page = page_of(*(f"<svg><text>{words}</text></svg>" for _ in range(2)))
+    assert share_styles(page).count(words) == 2
+    assert "<style>\n\n</style>" in share_styles(page)
