@@ -1,4 +1,4 @@
-"""The README shows what is committed under results/, not something typed by hand."""
+"""The pages show what is committed under results/, not something typed by hand."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ import pytest
 from helpers.places import ROOT
 
 from dfpg.cli import app
-from dfpg.report.markdown import render_claims
-
-README = (ROOT / "README.md").read_text()
+from dfpg.report.page_tables import PAGES, fill
 
 
-def block(name: str) -> str:
-    return README.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
-
-
-def test_claims_in_the_readme_are_the_committed_ones():
-    assert block("claims") == render_claims(ROOT / "results").strip()
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_tables_in_a_page_are_the_committed_ones(page):
+    text = (ROOT / page).read_text()
+    assert fill(text, ROOT / "results") == text, "run `dfpg record pages`"
 
 
 def test_every_link_leads_to_a_file():

@@ -107,6 +107,15 @@ def record_make(jobs: JOBS = None) -> None:
     say(make_record(load_config(), Path(), jobs or default_jobs()))
 
 
+@record_app.command("pages")
+def record_pages() -> None:
+    """Write the tables of results/ into README.md and docs/claims.md, between their marks."""
+    from dfpg.report.page_tables import fill_pages
+
+    changed = ", ".join(map(str, fill_pages(Path())))
+    say(f"written: {changed}" if changed else "the pages show results/ already")
+
+
 @record_app.command("add")
 def record_add(
     runs: RUNS = None,

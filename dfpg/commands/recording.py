@@ -82,7 +82,10 @@ def make_record(config: Config, root: Path, jobs: int) -> str:
     lines.append(f"made anew since the last commit: {', '.join(changed) or 'nothing'}")
     lines.append(dvc(root, "metrics", "diff", "--md").strip() or "no metric changed")
     lines += [str(check_record(root)), size]
-    lines.append(f"to keep it: git add {STORE} {LOCK} results && git commit")
+    lines.append(
+        f"to keep it: dfpg record pages && git add {STORE} {LOCK} results README.md docs "
+        "&& git commit"
+    )
     return "\n".join(lines)
 
 

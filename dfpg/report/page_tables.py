@@ -1,0 +1,217 @@
+"""Tables of ``results/`` inside the README and the pages, so that no number there is typed by hand.
+
+A page marks the place of a table by ``<!-- NAME -->`` and ``<!-- /NAME -->``; names are the keys of
+:data:`PAGE_TABLES`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dfpg.analysis.floor import NOT_ABOVE
+from dfpg.analysis.main_table import MainRecord
+from dfpg.analysis.records import read_records
+from dfpg.analysis.result_records import ClaimTestRecord, SeedRecord
+from dfpg.analysis.study_records import BudgetRecord, MechanismRecord
+from dfpg.core.errors import UserError
+from dfpg.core.files import write_text
+from dfpg.core.markdown import markdown_table
+from dfpg.core.paths import RESULTS
+from dfpg.paper.tables import CLASSICAL, TABLES, TEST_SETS
+from dfpg.report.markdown import render_claims
+from dfpg.report.table_layout import BELOW_FLOOR
+
+PAGES = (Path("README.md"), Path("docs/claims.md"))
+BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n).*?(<!-- /(?P=name) -->)", re.DOTALL)
+LEVELS = ("1", "2", "3")
+DIGITS = {"psnr": 2, "ssim": 4}  # metrics of the ablation, decimals
+
+
+def fill_pages(root: Path, results: Path = RESULTS) -> list[Path]:
+    """Write the tables of a results folder into the pages; those that changed.
+
+    Args:
+        root: the project.
+        results: folder with the CSV files, relative to ``root``.
+
+    Raises:
+        UserError: a page or a file of results is missing or damaged.
+    """
+    changed = []
+    for page in PAGES:
+        try:
+            old = (root / page).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{page}: cannot be read") from error
+        new = fill(old, root / results)
+        if new != old:
+            write_text(root / page, new)
+            changed.append(page)
+    return changed
+
+
+def fill(text: str, results: Path) -> str:
+    """A page's text with today's tables between its marks; what lies outside stays.
+
+    Raises:
+        UserError: a file of results is missing or damaged.
+    """
+
+    def table(found: re.Match[str]) -> str:
+        make = PAGE_TABLES.get(found["name"])
+        return found[0] if make is None else f"{found[1]}{make(results).strip()}\n{found[3]}"
+
+    return BLOCK.sub(table, text)
+
+
+def gains_table(results: Path) -> str:
+    """Every network's gain on every test set, largest first; the filters among them.
+
+    In the order of the second test set, MSPL-Center; of rows that it lacks, of the first.
+    """
+    return _gains([record for record in _main(results) if record.role != "input"])
+
+
+def floor_table(results: Path) -> str:
+    """The fixed filter and the one that knows the kernel, on every test set."""
+    return _gains([record for record in _main(results) if record.row in CLASSICAL])
+
+
+def _main(results: Path) -> list[MainRecord]:
+    return read_records(MainRecord, results / "main.csv")
+
+
+def _gains(records: Sequence[MainRecord]) -> str:
+    test_sets = list(dict.fromkeys(record.test_set for record in records))
+    rows: dict[str, dict[str, MainRecord]] = {}
+    for record in records:
+        rows.setdefault(record.row, {})[record.test_set] = record
+
+    def leading(row: str) -> float:
+        return next(
+            rows[row][name].gain for name in (*test_sets[1:2], *test_sets) if name in rows[row]
+        )
+
+    return markdown_table(
+        ["PSNR over blurred, dB", *(TEST_SETS[name].title for name in test_sets)],
+        [
+            [_row_name(row), *(_gain(rows[row].get(name)) for name in test_sets)]
+            for row in sorted(rows, key=leading, reverse=True)
+        ],
+    )
+
+
+def _row_name(row: str) -> str:
+    if row in CLASSICAL:
+        return f"*{row}*"
+    return row.upper().replace("_", "-") if row.startswith("dfpg") else row
+
+
+def _gain(record: MainRecord | None) -> str:
+    if record is None:
+        return ""
+    mark = f" {BELOW_FLOOR}" if record.floor == NOT_ABOVE else ""
+    return _interval(record.gain, record.ci_low, record.ci_high) + mark
+
+
+def mechanism_table(results: Path) -> str:
+    """DFPGnet's prior stream on every level, and its discriminator, run by run."""
+    rows: dict[str, dict[str, str]] = {}
+    for record in read_records(MechanismRecord, results / "mechanisms.csv"):
+        value = _interval(record.value, record.ci_low, record.ci_high)
+        if record.measure == "prior_cosine_gain":
+            rows.setdefault(record.run, {})[record.part] = value
+        if record.measure == "discriminator_auc" and record.run in rows:
+            rows[record.run]["auc"] = value
+    return markdown_table(
+        ["", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D"],
+        [
+            [run, *(found.get(part, "") for part in (*LEVELS, "auc"))]
+            for run, found in sorted(rows.items())
+        ],
+    )
+
+
+def ablation_table(results: Path) -> str:
+    """Every comparison of the ablation, as the paper claims it: effect, and what came of it."""
+    rows: dict[tuple[str, str], dict[str, ClaimTestRecord]] = {}
+    for record in read_records(ClaimTestRecord, results / "claim_tests.csv"):
+        if record.table == TABLES[-1].name:
+            rows.setdefault((record.better, record.worse), {})[record.metric] = record
+    lines = []
+    for (better, worse), found in rows.items():
+        cells = [_effect(found[metric], digits) for metric, digits in DIGITS.items()]
+        seeds = found["psnr"].n_seeds
+        outcomes = dict.fromkeys(record.outcome for record in found.values())
+        lines.append([_pair(better, worse), *cells, str(seeds or ""), ", ".join(outcomes)])
+    return markdown_table(["", "PSNR, dB", "SSIM", "seeds", "outcome"], lines)
+
+
+def _effect(record: ClaimTestRecord, digits: int) -> str:
+    """The difference itself: a margin that the claim allows is not in it."""
+    margin = record.margin if math.isfinite(record.margin) else 0.0
+    ends = record.ci_low - margin, record.ci_high - margin
+    return _interval(record.effect - margin, *ends, digits)
+
+
+def budget_table(results: Path) -> str:
+    """Effects of the ablation on PSNR against the images seen, mean over MSPL-Center's subsets."""
+    rows: dict[int, dict[str, str]] = {}
+    for record in read_records(BudgetRecord, results / "budget.csv"):
+        ours = (record.test_set, record.subset, record.metric) == ("mspl_center", "mean", "psnr")
+        if ours and record.images:
+            value = _interval(record.effect, record.ci_low, record.ci_high)
+            rows.setdefault(record.images, {})[_pair(record.better, record.worse)] = value
+    pairs = list(dict.fromkeys(pair for found in rows.values() for pair in found))
+    return markdown_table(
+        ["images", *pairs],
+        [
+            [f"{images:,}", *(found.get(pair, "") for pair in pairs)]
+            for images, found in sorted(rows.items())
+        ],
+    )
+
+
+def seed_table(results: Path) -> str:
+    """The ablation's networks over several training seeds: gain, and how far seeds differ."""
+    return markdown_table(
+        ["", "gain over blurred, dB", "standard deviation of the seeds, dB", "seeds"],
+        [
+            [
+                record.row.upper(),
+                _interval(record.gain, record.gain_low, record.gain_high),
+                f"{record.seed_sd:.3f}",
+                str(record.n_seeds),
+            ]
+            for record in read_records(SeedRecord, results / "seeds.csv")
+            if record.table == TABLES[-1].name
+            and (record.subset, record.metric) == ("mean", "psnr")
+            and math.isfinite(record.seed_sd)
+        ],
+    )
+
+
+def _pair(better: str, worse: str) -> str:
+    return f"{better.upper()} over {worse.upper()}"
+
+
+def _interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    if not math.isfinite(value):
+        return ""
+    # Adding zero turns a rounded -0.00 into 0.00.
+    texts = [f"{round(number, digits) + 0.0:.{digits}f}" for number in (value, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(low) else texts[0]
+
+
+PAGE_TABLES: dict[str, Callable[[Path], str]] = {
+    "claims": render_claims,
+    "gains": gains_table,
+    "floor": floor_table,
+    "mechanisms": mechanism_table,
+    "ablation": ablation_table,
+    "budgets": budget_table,
+    "seeds": seed_table,
+}
