@@ -8,7 +8,7 @@ from helpers.csv_files import read_rows
 from helpers.places import ROOT
 
 from dfpg.analysis.records import csv_text
-from dfpg.analysis.result_records import SeedRecord
+from dfpg.analysis.result_records import GainRecord, SeedRecord
 from dfpg.analysis.study_records import BudgetRecord, MechanismRecord
 from dfpg.core.errors import UserError
 from dfpg.report.page_tables import (
@@ -21,7 +21,7 @@ from dfpg.report.page_tables import (
     floor_table,
     gains_table,
     mechanism_table,
-    seed_table,
+    variant_table,
 )
 
 
@@ -141,19 +141,31 @@ def test_budgets_are_one_line_each_and_of_the_means_on_mspl_center(tmp_path):
     ]
 
 
-def test_seeds_are_those_of_networks_with_several(tmp_path):
+def test_variants_have_the_recorded_training_and_where_there_are_several_their_seeds(tmp_path):
+    common = {"table": "table4", "test_set": "mspl_center", "subset": "mean", "metric": "psnr",
+              "convention": "psnr", "n_images": 96, "n_people": 60}  # fmt: skip
+
     def seed(row: str, sd: float, **changes: str) -> SeedRecord:
-        fields = {"table": "table4", "row": row, "run": row, "test_set": "mspl_center",
-                  "subset": "mean", "metric": "psnr", "convention": "psnr"} | changes  # fmt: skip
         return SeedRecord(
-            **fields, value=24, ci_low=23, ci_high=25, seed_sd=sd, gain=2, gain_low=1, gain_high=3,
-            gain_over="blurred", n_images=96, n_people=60, n_seeds=3, seeds="0 1 2",
-            test_images="same", profile="smoke",
+            **common | {"row": row, "run": row} | changes, value=24, ci_low=23, ci_high=25,
+            seed_sd=sd, gain=2, gain_low=1, gain_high=3, gain_over="blurred", n_seeds=3,
+            seeds="0 1 2", test_images="same", profile="smoke",
         )  # fmt: skip
 
-    records = [seed("blurred", math.nan), seed("b1", 0.0214), seed("b1", 9, metric="ssim")]
-    (tmp_path / "seeds.csv").write_text(csv_text(SeedRecord, records))
-    assert cells(seed_table(tmp_path))[1:] == [["B1", "2.00 [1.00, 3.00]", "0.021", "3"]]
+    def gain(row: str, value: float, **changes: str) -> GainRecord:
+        return GainRecord(
+            **common | {"row": row, "run": row} | changes, gain=value, ci_low=1, ci_high=3,
+            verdict="better", p=0, p_holm=0,
+        )  # fmt: skip
+
+    seeds = [seed("blurred", math.nan), seed("b1", 0.0214), seed("b1", 9, metric="ssim")]
+    gains = [gain("wiener", 3), gain("b1", 1.9), gain("b1", 9, table="table2"), gain("b5", 2.1)]
+    (tmp_path / "seeds.csv").write_text(csv_text(SeedRecord, seeds))
+    (tmp_path / "gains.csv").write_text(csv_text(GainRecord, gains))
+    assert cells(variant_table(tmp_path))[1:] == [
+        ["B1", "1.90 [1.00, 3.00]", "2.00 [1.00, 3.00]", "3", "0.021"],
+        ["B5", "2.10 [1.00, 3.00]", "", "", ""],
+    ]
 
 
 def test_every_table_has_its_place_in_a_page():
