@@ -4,7 +4,8 @@ A comparison *holds*, or is *reversed*, where three things agree: the paired tes
 Holm's correction over the comparisons of the claim, the interval over people and seeds, and the
 size of the effect, which reaches the metric's margin (:mod:`dfpg.paper.margins`). It is *too small*
 where that whole interval lies within the margin, and *open* otherwise. Rows that do not beat a
-fixed filter are not tested (:mod:`dfpg.analysis.floor`).
+fixed filter are not tested (:mod:`dfpg.analysis.floor`), nor are two that saw different numbers of
+training images.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Evidence:
         seeds: of trainings that differ from them in their seed alone.
         floor: None: not asked for.
         mechanisms: records of ``mechanisms.csv``.
+        images: that each run was trained on; empty: not asked for.
     """
 
     scores: Scores
@@ -51,6 +53,7 @@ class Evidence:
     floor: Floor | None = None
     mechanisms: tuple[MechanismRecord, ...] = ()
     spreads: Mapping[str, float] = field(default_factory=dict)
+    images: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -59,9 +62,10 @@ class Evidence:
         seeds: Sequence[Scores] = (),
         floor: Floor | None = None,
         mechanisms: Sequence[MechanismRecord] = (),
+        images: Mapping[str, int] | None = None,
     ) -> Evidence:
         """Evidence with the largest spread that the seeds show for each metric."""
-        evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms))
+        evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms), images=images or {})
         return replace(evidence, spreads=largest_spreads(evidence))
 
 
@@ -201,7 +205,9 @@ def _run_test(
         people=paired.people,
         convention=paired.convention,
     )
-    standing, why = _floor_outcome(evidence.floor, comparison, paired.convention, off_task)
+    standing, why = _length_outcome(evidence.images, comparison)
+    if not standing:
+        standing, why = _floor_outcome(evidence.floor, comparison, paired.convention, off_task)
     return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
 
 
@@ -219,6 +225,20 @@ def _absence(scores: Scores, comparison: Comparison) -> str:
         if absent:
             return f"no scores of {absent[0]}"
     return ""
+
+
+def _length_outcome(images: Mapping[str, int], comparison: Comparison) -> tuple[str, str]:
+    """Outcome and reason where one network was trained longer; empty where nothing is known."""
+    table = comparison.cell.table
+    better, worse = (
+        images.get(run_of_row(table, row) or row, 0)
+        for row in (comparison.better, comparison.worse)
+    )
+    if 0 in (better, worse) or better == worse:
+        return "", ""
+    return NOT_TESTED, (
+        f"{comparison.better} was trained on {better:,} images, {comparison.worse} on {worse:,}"
+    )
 
 
 def _floor_outcome(

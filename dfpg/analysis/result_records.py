@@ -155,7 +155,7 @@ class ClaimRecord(Record):
     n_people: Count = None
     profile: str
     n_small: Count = None  # comparisons within the margin
-    n_not_tested: Count = None  # of rows under the floor
+    n_not_tested: Count = None  # a row under the floor, or rows trained on unequal images
     readings: str = ""  # how it fares under other readings, of readings.csv
 
 

@@ -145,7 +145,8 @@ def build_tables(
     paired = pair_scores(config, scores, observations)
     mechanisms = mechanism_records(config, artifacts / "history")
     curve = _robustness_scores(config, artifacts / "robustness")
-    evidence = Evidence.of(paired | curve, load_seeds(config, seeds), floor, mechanisms)
+    trained = {run: training_images(config, run) or 0 for run in config.runs}
+    evidence = Evidence.of(paired | curve, load_seeds(config, seeds), floor, mechanisms, trained)
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {

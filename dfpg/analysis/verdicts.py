@@ -3,7 +3,8 @@
 A claim is *supported* where all its comparisons hold, *refuted* where one is reversed, *too small
 to matter* where none is open and one is too small, *undecided* where one is open. It is *not
 tested* where a mechanism that it takes for granted was not seen at work, where a row of it does not
-beat a fixed filter, or where something was not measured. Where the networks that it compares differ
+beat a fixed filter, where rows were trained on unequal numbers of images, or where something was
+not measured. Where the networks that it compares differ
 in more than what it speaks of, scores can only be *consistent with* it, or not.
 """
 

@@ -340,6 +340,31 @@ def test_a_row_under_the_floor_is_not_tested_and_leaves_the_family(config):
     assert run_tests(config, unknown, [comparison])[0].outcome == NOT_MEASURED
 
 
+def test_rows_that_were_trained_on_unequal_images_are_not_tested(config):
+    panel = toy_panel(np.random.default_rng(3), 0.25)
+    (cell,) = panel
+    comparison = Comparison(cell, "b2", "b1")
+    alike = Evidence(panel, spreads={"psnr": 0.0}, images={"b1": 24000, "b2": 24000})
+    assert run_tests(config, alike, [comparison])[0].outcome == HOLDS
+    unlike = replace(alike, images={"b1": 12000, "b2": 24000})
+    found = run_tests(config, unlike, [comparison])[0]
+    assert found.outcome == NOT_TESTED
+    assert found.missing == "b2 was trained on 24,000 images, b1 on 12,000"
+    assert found.effect == pytest.approx(0.25, abs=0.1)
+    # Published weights were trained elsewhere, and a filter is not trained.
+    for unknown in ({"b2": 24000}, {"b1": 0, "b2": 24000}):
+        assert run_tests(config, replace(alike, images=unknown), [comparison])[0].outcome == HOLDS
+
+
+def test_the_tables_hold_the_lengths_of_trainings_against_each_other(config, artifacts, tmp_path):
+    runs = config.runs | {"dfpg_b": config.runs["dfpg_b"].model_copy(update={"images": 4000})}
+    build_tables(config.model_copy(update={"runs": runs}), artifacts, tmp_path)
+    with (tmp_path / "claim_tests.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["reason"].startswith("b6 was trained")]
+    assert {row["worse"] for row in rows} == {"b5", "b1", "b2"}
+    assert {row["outcome"] for row in rows} == {"not tested"}
+
+
 def test_seeds_that_differ_by_chance_alone_are_told_apart_as_seldom_as_promised(config):
     """Three seeds of two equal methods, spread 0.1 dB: at most 5 % are decided."""
     rng = np.random.default_rng(4)
