@@ -5,7 +5,7 @@ Holm's correction over the comparisons of the claim, the interval over people an
 size of the effect, which reaches the metric's margin (:mod:`dfpg.paper.margins`). It is *too small*
 where that whole interval lies within the margin, and *open* otherwise. Rows that do not beat a
 fixed filter are not tested (:mod:`dfpg.analysis.floor`), nor are two that saw different numbers of
-training images.
+training images, unless the shorter training is as long as its own paper's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dfpg.analysis.paired_scores import PairedScores
 from dfpg.analysis.people_bootstrap import Stratum, holm
 from dfpg.analysis.seed_effects import same_people, seed_effect, seed_spread
 from dfpg.analysis.study_records import MechanismRecord
+from dfpg.analysis.training_cost import Length
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
 from dfpg.paper.margins import MARGINS
@@ -45,7 +46,7 @@ class Evidence:
         seeds: of trainings that differ from them in their seed alone.
         floor: None: not asked for.
         mechanisms: records of ``mechanisms.csv``.
-        images: that each run was trained on; empty: not asked for.
+        lengths: of the runs' trainings; empty: not asked for.
     """
 
     scores: Scores
@@ -53,7 +54,7 @@ class Evidence:
     floor: Floor | None = None
     mechanisms: tuple[MechanismRecord, ...] = ()
     spreads: Mapping[str, float] = field(default_factory=dict)
-    images: Mapping[str, int] = field(default_factory=dict)
+    lengths: Mapping[str, Length] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -62,10 +63,10 @@ class Evidence:
         seeds: Sequence[Scores] = (),
         floor: Floor | None = None,
         mechanisms: Sequence[MechanismRecord] = (),
-        images: Mapping[str, int] | None = None,
+        lengths: Mapping[str, Length] | None = None,
     ) -> Evidence:
         """Evidence with the largest spread that the seeds show for each metric."""
-        evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms), images=images or {})
+        evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms), lengths=lengths or {})
         return replace(evidence, spreads=largest_spreads(evidence))
 
 
@@ -205,7 +206,7 @@ def _run_test(
         people=paired.people,
         convention=paired.convention,
     )
-    standing, why = _length_outcome(evidence.images, comparison)
+    standing, why = _length_outcome(evidence.lengths, comparison)
     if not standing:
         standing, why = _floor_outcome(evidence.floor, comparison, paired.convention, off_task)
     return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
@@ -227,17 +228,16 @@ def _absence(scores: Scores, comparison: Comparison) -> str:
     return ""
 
 
-def _length_outcome(images: Mapping[str, int], comparison: Comparison) -> tuple[str, str]:
-    """Outcome and reason where one network was trained longer; empty where nothing is known."""
-    table = comparison.cell.table
-    better, worse = (
-        images.get(run_of_row(table, row) or row, 0)
-        for row in (comparison.better, comparison.worse)
-    )
-    if 0 in (better, worse) or better == worse:
+def _length_outcome(lengths: Mapping[str, Length], comparison: Comparison) -> tuple[str, str]:
+    """Outcome and reason where one training is too short; empty where nothing stands in the way."""
+    rows = comparison.better, comparison.worse
+    better, worse = (lengths.get(run_of_row(comparison.cell.table, row) or "") for row in rows)
+    if better is None or worse is None or better.images == worse.images:
+        return "", ""
+    if min(better, worse).whole:
         return "", ""
     return NOT_TESTED, (
-        f"{comparison.better} was trained on {better:,} images, {comparison.worse} on {worse:,}"
+        f"{rows[0]} was trained on {better.images:,} images, {rows[1]} on {worse.images:,}"
     )
 
 

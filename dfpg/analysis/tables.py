@@ -60,7 +60,12 @@ from dfpg.analysis.submissions import (
     add_submission_scores,
     load_submissions,
 )
-from dfpg.analysis.training_cost import training_images, training_records, training_remarks
+from dfpg.analysis.training_cost import (
+    training_images,
+    training_lengths,
+    training_records,
+    training_remarks,
+)
 from dfpg.analysis.verdicts import claim_records
 from dfpg.analysis.verification import (
     Observations,
@@ -145,8 +150,9 @@ def build_tables(
     paired = pair_scores(config, scores, observations)
     mechanisms = mechanism_records(config, artifacts / "history")
     curve = _robustness_scores(config, artifacts / "robustness")
-    trained = {run: training_images(config, run) or 0 for run in config.runs}
-    evidence = Evidence.of(paired | curve, load_seeds(config, seeds), floor, mechanisms, trained)
+    evidence = Evidence.of(
+        paired | curve, load_seeds(config, seeds), floor, mechanisms, training_lengths(config)
+    )
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}
     files |= {

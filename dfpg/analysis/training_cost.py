@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 from dfpg.analysis.result_records import TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
+from dfpg.core.profile import resolve_profile
 from dfpg.core.schedule import training_steps
 from dfpg.training.imbalance import imbalances
 
@@ -47,6 +49,28 @@ def training_images(config: Config, run: str | None) -> int | None:
     if run not in config.runs:
         return None
     return training_steps(config, run) * config.training.batch_size
+
+
+class Length(NamedTuple):
+    """How long a run was trained.
+
+    Attributes:
+        images: that it saw.
+        whole: these are at least as many as its own paper's schedule (profile ``paper``) has.
+    """
+
+    images: int
+    whole: bool
+
+
+def training_lengths(config: Config) -> dict[str, Length]:
+    """Lengths of the runs that are trained here; a run that no paper has counts as short."""
+    papers = resolve_profile("paper")[0].runs
+    lengths = {}
+    for name, run in config.runs.items():
+        if images := training_images(config, name):
+            lengths[name] = Length(images, name in papers and run.images >= papers[name].images)
+    return lengths
 
 
 def training_remarks(config: Config, artifacts: Path) -> dict[str, str]:

@@ -33,6 +33,7 @@ from dfpg.analysis.floor import Floor
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.people_bootstrap import make_stratum
 from dfpg.analysis.tables import build_tables
+from dfpg.analysis.training_cost import Length
 from dfpg.analysis.verification import load_observations
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
@@ -344,16 +345,19 @@ def test_rows_that_were_trained_on_unequal_images_are_not_tested(config):
     panel = toy_panel(np.random.default_rng(3), 0.25)
     (cell,) = panel
     comparison = Comparison(cell, "b2", "b1")
-    alike = Evidence(panel, spreads={"psnr": 0.0}, images={"b1": 24000, "b2": 24000})
-    assert run_tests(config, alike, [comparison])[0].outcome == HOLDS
-    unlike = replace(alike, images={"b1": 12000, "b2": 24000})
-    found = run_tests(config, unlike, [comparison])[0]
-    assert found.outcome == NOT_TESTED
-    assert found.missing == "b2 was trained on 24,000 images, b1 on 12,000"
-    assert found.effect == pytest.approx(0.25, abs=0.1)
-    # Published weights were trained elsewhere, and a filter is not trained.
-    for unknown in ({"b2": 24000}, {"b1": 0, "b2": 24000}):
-        assert run_tests(config, replace(alike, images=unknown), [comparison])[0].outcome == HOLDS
+    alike = {"b1": Length(24000, False), "b2": Length(24000, False)}
+    evidence = Evidence(panel, spreads={"psnr": 0.0}, lengths=alike)
+    assert run_tests(config, evidence, [comparison])[0].outcome == HOLDS
+    for short in (Length(12000, False), Length(36000, True)):
+        unlike = replace(evidence, lengths=alike | {"b1": short})
+        found = run_tests(config, unlike, [comparison])[0]
+        assert found.outcome == NOT_TESTED
+        assert found.missing == f"b2 was trained on 24,000 images, b1 on {short.images:,}"
+        assert found.effect == pytest.approx(0.25, abs=0.1)
+    # As long as its own paper's; published weights, which were trained elsewhere.
+    for enough in (alike | {"b1": Length(12000, True)}, {"b2": Length(24000, False)}):
+        found = run_tests(config, replace(evidence, lengths=enough), [comparison])[0]
+        assert found.outcome == HOLDS
 
 
 def test_the_tables_hold_the_lengths_of_trainings_against_each_other(config, artifacts, tmp_path):

@@ -7,8 +7,9 @@ from helpers.csv_files import pick_row, read_rows
 from helpers.toy_scores import few_runs
 
 from dfpg.analysis.tables import build_tables
-from dfpg.analysis.training_cost import training_records, training_remarks
+from dfpg.analysis.training_cost import training_lengths, training_records, training_remarks
 from dfpg.core.errors import UserError
+from dfpg.core.profile import resolve_profile
 from dfpg.core.schedule import training_steps
 
 
@@ -40,6 +41,20 @@ def test_train_images_are_those_of_the_run(config, results):
         assert {row["train_images"] for row in rows if row["row"] == "dfpg_a"} == {str(images)}
         others = {row["train_images"] for row in rows if row["row"] in ("sharp", "shen2020")}
         assert others == {""}
+
+
+def test_a_training_is_whole_where_it_is_as_long_as_its_papers():
+    whole = training_lengths(resolve_profile("paper")[0])
+    assert {length.whole for length in whole.values()} == {True}
+    assert whole["xia2019"].images > whole["yasarla2020"].images
+    short, _ = resolve_profile("embedded")
+    own = short.runs["b1"].model_copy(update={"images": 10**8})
+    published = short.runs["b2"].model_copy(update={"weights": "weights/net.pth"})
+    runs = short.runs | {"mine": own, "b2": published}
+    lengths = training_lengths(short.model_copy(update={"runs": runs}))
+    assert {length.whole for length in lengths.values()} == {False}
+    assert set(lengths) == set(runs) - {"b2"}
+    assert lengths["b1"].images == short.runs["b1"].images
 
 
 HISTORY = """step,validation_gain,share.prior.encoder,share.pixel.encoder,exploded_at
