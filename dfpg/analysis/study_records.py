@@ -7,6 +7,8 @@ from pathlib import Path
 from dfpg.analysis.records import Count, Fixed1, Fixed5, Record, Shortest, read_records
 from dfpg.core.config import Config
 
+# Of an effect: where its interval over people lies.
+RIGHT, WRONG, OPEN = "right", "wrong", "open"
 # Of an effect, from the first budget to the last.
 GROWS, FALLS, STEADY = "grows", "falls", "no trend beyond the intervals"
 
@@ -59,7 +61,7 @@ class ReadingRecord(Record):
     effect: Fixed5  # positive where the claim is right
     ci_low: Fixed5  # over people: one seed
     ci_high: Fixed5
-    direction: str  # right | wrong | open
+    direction: str  # RIGHT, WRONG or OPEN
     images: Count
     n_people: Count
     seed: Count
@@ -79,7 +81,7 @@ class BudgetRecord(Record):
     effect: Fixed5  # positive where the claim is right
     ci_low: Fixed5  # over people: one seed
     ci_high: Fixed5
-    direction: str  # right | wrong | open
+    direction: str  # RIGHT, WRONG or OPEN
     trend: str  # GROWS, FALLS or STEADY
     n_people: Count
     seed: Count

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dfpg.analysis.claim_tests import ComparisonOutcome, Evidence, run_tests
 from dfpg.analysis.paired_scores import pair_image_scores
+from dfpg.analysis.study_records import OPEN, RIGHT, WRONG
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.paths import TESTSETS
 from dfpg.evaluation.per_image import read_per_image
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from dfpg.metrics.common import Metric
 
 METRICS = ("psnr", "ssim")
-RIGHT, WRONG, OPEN = "right", "wrong", "open"
 
 
 class Effect(NamedTuple):

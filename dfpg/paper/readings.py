@@ -21,6 +21,7 @@ class Choice:
         key: of params.yaml, with dots.
         answers: values of ``key``, the default first. A profile may have another of them: a
             departure is any answer but the profile's.
+        wordings: of the answers, as tables and charts name them.
         question: what is left open, in a few words.
         quotation: the sentence, or the part of it, that more than one answer fits.
         section: where it stands.
@@ -31,6 +32,7 @@ class Choice:
     name: str
     key: str
     answers: tuple[Answer, ...]
+    wordings: tuple[str, ...]
     question: str
     quotation: str
     section: str
@@ -52,6 +54,11 @@ CHOICES = (
         "prior-reduction",
         "methods.dfpgnet.prior_reduction",
         ("mean_chw", "mean_hw", "sum_hw"),
+        (
+            "Eq. 9 as a mean over channels and positions",
+            "Eq. 9 as a mean over positions",
+            "Eq. 9 as the sum that is printed",
+        ),
         "whether the prior loss is a sum or a mean, and over what",
         "define our prior loss using L2 distance as follows: [Eq. 9, a sum over i, w and h]",
         "3.3, Eq. 9",
@@ -64,6 +71,7 @@ CHOICES = (
         "prior-scale",
         "methods.dfpgnet.prior_scale",
         ("rms", "none"),
+        ("features of one size", "features as large as VGGFace makes them"),
         "how large the ground-truth features are",
         "we employed the VGGFace model",
         "4.1",
@@ -75,6 +83,7 @@ CHOICES = (
         "discriminator-input",
         "methods.dfpgnet.discriminator_input",
         ("same_scale", "raw"),
+        ("D does not see the size of the features", "D sees the size of the features"),
         "whether the discriminator sees the size of the features",
         "given P (or P-hat) as input, each element P_i (or P-hat_i) is weighted by CA_i",
         "3.3, Eq. 4 and 5",
@@ -86,6 +95,7 @@ CHOICES = (
         "prior-taps",
         "prior.taps",
         ("paper", "released"),
+        ("third level behind its rectifier", "third level before its rectifier"),
         "whether the third level is taken behind or before its rectifier",
         "we selected the relu1_2, relu2_2, and relu3_3 layers",
         "4.1",
@@ -96,6 +106,7 @@ CHOICES = (
         "prior-input",
         "prior.input",
         ("canonical", "authors"),
+        ("VGGFace is given what it was trained on", "VGGFace is given RGB in [-1, 1]"),
         "what the recognition network is given",
         "to extract the ground truth (GT) deep feature prior from the sharp face image",
         "3",
@@ -107,6 +118,7 @@ CHOICES = (
         "scale-offset",
         "methods.dfpgnet.scale_offset",
         (1, 0),
+        ('scale of the transforms with "+ 1"', 'scale of the transforms without "+ 1"'),
         "whether the scale of SSFT and SFT is what the branch returns, or 1 more",
         "scale and shift parameters which have the same size as E_i",
         "3.1 and 3.2, Eq. 1 and 2",
@@ -117,6 +129,7 @@ CHOICES = (
         "prior-fusion",
         "methods.dfpgnet.prior_fusion",
         ("add", "concat"),
+        ("prior is added in B3", "prior passes a convolution in B3"),
         "how the prior enters B3's decoder, which has no transform",
         "model B3, which simply adds P [...] without feature transformation modules",
         "4.4",
@@ -128,6 +141,7 @@ CHOICES = (
         "unweighted-prior",
         "methods.dfpgnet.unweighted_prior",
         (True, False),
+        ("prior loss in B3 to B5", "no prior loss in B3 to B5"),
         "whether B3 to B5 are trained with a prior loss without channel weights",
         "rather than to weight all channels equally",
         "4.4",
@@ -139,6 +153,11 @@ CHOICES = (
         "perceptual-weight",
         "methods.dfpgnet.lambda_perceptual",
         (0.05, 0.005, 0.5),
+        (
+            "B2's loss weighs 0.05",
+            "B2's loss weighs a tenth of it",
+            "B2's loss weighs ten times as much",
+        ),
         "weight of B2's perceptual loss",
         "trained with the weighted sum of L_pixel and the perceptual loss function",
         "4.4",
@@ -149,6 +168,7 @@ CHOICES = (
         "perceptual-input",
         "methods.dfpgnet.perceptual_input",
         ("authors", "canonical"),
+        ("B2's loss on RGB in [-1, 1]", "B2's loss on VGGFace's own input"),
         "what VGGFace is given in B2's perceptual loss, and with it the loss's size",
         "the perceptual loss function using VGGFace",
         "4.4",
@@ -156,3 +176,17 @@ CHOICES = (
         ("b2",),
     ),
 )
+
+
+def wording(name: str, answer: str) -> str:
+    """How tables name a reading of ``readings.csv``.
+
+    Args:
+        name: of a choice; another one, as of the profile's own reading, is returned as it is.
+        answer: as text.
+    """
+    for choice in CHOICES:
+        for one, words in zip(choice.answers, choice.wordings, strict=True):
+            if (choice.name, f"{one}") == (name, answer):
+                return words
+    return name

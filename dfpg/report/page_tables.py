@@ -15,11 +15,12 @@ from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.main_table import MainRecord
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import ClaimTestRecord, GainRecord, SeedRecord
-from dfpg.analysis.study_records import BudgetRecord, MechanismRecord
+from dfpg.analysis.study_records import OPEN, BudgetRecord, MechanismRecord, ReadingRecord
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
+from dfpg.paper.readings import wording
 from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, TEST_SETS
 from dfpg.report.markdown import render_claims
 from dfpg.report.table_layout import BELOW_FLOOR
@@ -175,6 +176,23 @@ def budget_table(results: Path) -> str:
     )
 
 
+def reading_table(results: Path) -> str:
+    """Effects of the ablation on PSNR under every reading; in brackets those that may be zero."""
+    rows: dict[str, dict[str, str]] = {}
+    for record in read_records(ReadingRecord, results / "readings.csv"):
+        if record.metric == "psnr":
+            value = _interval(record.effect, math.nan, math.nan)
+            found = rows.setdefault(wording(record.choice, record.answer), {})
+            found[_pair(record.better, record.worse)] = (
+                f"({value})" if record.direction == OPEN else value
+            )
+    pairs = list(dict.fromkeys(pair for found in rows.values() for pair in found))
+    return markdown_table(
+        ["reading", *pairs],
+        [[name, *(found.get(pair, "") for pair in pairs)] for name, found in rows.items()],
+    )
+
+
 def variant_table(results: Path) -> str:
     """The ablation's networks: gain of the recorded training, and of several training seeds."""
     seeds = {
@@ -220,6 +238,7 @@ PAGE_TABLES: dict[str, Callable[[Path], str]] = {
     "floor": floor_table,
     "mechanisms": mechanism_table,
     "ablation": ablation_table,
+    "readings": reading_table,
     "budgets": budget_table,
     "variants": variant_table,
 }

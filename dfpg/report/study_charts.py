@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from markupsafe import Markup
 
 from dfpg.analysis.records import Record, read_records
-from dfpg.analysis.study_records import FALLS, GROWS, STEADY, BudgetRecord, ReadingRecord
+from dfpg.analysis.study_records import (
+    FALLS,
+    GROWS,
+    OPEN,
+    RIGHT,
+    STEADY,
+    WRONG,
+    BudgetRecord,
+    ReadingRecord,
+)
 from dfpg.paper.claims import CLAIMS
+from dfpg.paper.readings import wording
 from dfpg.paper.tables import TABLES
 from dfpg.report.charts import PER_ROW
 from dfpg.report.style import BLACK, BLUE, GREY, VERMILLION
@@ -26,7 +36,7 @@ METRICS = ("psnr", "ssim")  # the first one that a claim is about is drawn
 METRIC, LABEL = "psnr", "effect on PSNR (dB),\nright: as claimed"
 UNITS = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
 MEANS = ("effect", "ci_low", "ci_high")
-COLOURS = {"right": BLUE, "wrong": VERMILLION, "open": GREY}
+COLOURS = {RIGHT: BLUE, WRONG: VERMILLION, OPEN: GREY}
 ABLATION = frozenset(row.key for row in TABLES[-1].rows)
 
 
@@ -145,7 +155,7 @@ def _by_pair(records: Sequence[Study]) -> dict[tuple[str, str], list[Study]]:
 
 
 def _forest(number: int, better: str, worse: str, own: Sequence[ReadingRecord]) -> Markup:
-    names = [f"{one.choice} {one.answer}".strip() for one in own]
+    names = [wording(one.choice, one.answer) for one in own]
 
     def draw(axes: Axes) -> None:
         axes.axvline(0, color=GREY, linewidth=0.8)

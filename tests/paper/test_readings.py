@@ -8,7 +8,7 @@ import pytest
 from dfpg.core.config import Config, parse_config
 from dfpg.core.profile import NAMES, resolve_profile
 from dfpg.methods.registry import run_options
-from dfpg.paper.readings import CHOICES, Choice
+from dfpg.paper.readings import CHOICES, Choice, wording
 from dfpg.paper.tables import TABLES
 
 
@@ -36,6 +36,14 @@ def test_names_are_unique_and_every_choice_has_two_answers() -> None:
     assert len({choice.key for choice in CHOICES}) == len(CHOICES)
     assert all(len(set(choice.answers)) == len(choice.answers) >= 2 for choice in CHOICES)
     assert all(choice.quotation and choice.section and choice.why for choice in CHOICES)
+
+
+def test_every_answer_has_words_of_its_own() -> None:
+    words = [wording(choice.name, str(one)) for choice in CHOICES for one in choice.answers]
+    assert len(set(words)) == len(words)
+    assert words == [one for choice in CHOICES for one in choice.wordings]
+    assert wording("profile", "") == "profile"
+    assert wording("prior-scale", "mean_hw") == "prior-scale"
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)

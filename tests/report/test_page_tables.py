@@ -9,7 +9,7 @@ from helpers.places import ROOT
 
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import GainRecord, SeedRecord
-from dfpg.analysis.study_records import BudgetRecord, MechanismRecord
+from dfpg.analysis.study_records import BudgetRecord, MechanismRecord, ReadingRecord
 from dfpg.core.errors import UserError
 from dfpg.report.page_tables import (
     PAGE_TABLES,
@@ -21,6 +21,7 @@ from dfpg.report.page_tables import (
     floor_table,
     gains_table,
     mechanism_table,
+    reading_table,
     variant_table,
 )
 
@@ -138,6 +139,28 @@ def test_budgets_are_one_line_each_and_of_the_means_on_mspl_center(tmp_path):
         ["images", "B4 over B3", "B5 over B4"],
         ["752", "0.10 [-1.00, 1.00]", "0.30 [-1.00, 1.00]"],
         ["1,500", "0.20 [-1.00, 1.00]", ""],
+    ]
+
+
+def test_readings_are_named_in_words_and_what_may_be_zero_is_in_brackets(tmp_path):
+    def reading(choice: str, answer: str, effect: float, **changes: str) -> ReadingRecord:
+        fields = {"metric": "psnr", "better": "b4", "worse": "b3", "direction": "right"} | changes
+        return ReadingRecord(
+            **fields, choice=choice, answer=answer, claim="c", effect=effect, ci_low=0, ci_high=1,
+            images=1600, n_people=120, seed=0, profile="smoke",
+        )  # fmt: skip
+
+    records = [
+        reading("profile", "", 0.2),
+        reading("profile", "", 9, metric="ssim"),
+        reading("profile", "", 0.3, better="b6", worse="b1"),
+        reading("unweighted-prior", "False", -0.004, direction="open"),
+    ]
+    (tmp_path / "readings.csv").write_text(csv_text(ReadingRecord, records))
+    assert cells(reading_table(tmp_path)) == [
+        ["reading", "B4 over B3", "B6 over B1"],
+        ["profile", "0.20", "0.30"],
+        ["no prior loss in B3 to B5", "(0.00)", ""],
     ]
 
 

@@ -36,7 +36,7 @@ def test_what_two_claims_share_is_drawn_once_and_every_reading_is_named():
                                   direction="wrong")]  # fmt: skip
     (chart,) = reading_charts([*records, *(r.model_copy(update={"claim": "x"}) for r in records)])
     assert "B4 over B3" in chart
-    assert "profile +0.20, prior-taps released -0.30" in chart
+    assert "profile +0.20, third level before its rectifier -0.30" in chart
 
 
 def test_a_curve_runs_over_the_budgets_in_order():
