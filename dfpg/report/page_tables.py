@@ -122,11 +122,11 @@ def mechanism_table(results: Path) -> str:
     """DFPGnet's prior stream on every level, and its discriminator, run by run."""
     rows: dict[str, dict[str, str]] = {}
     for record in read_records(MechanismRecord, results / "mechanisms.csv"):
-        value = _interval(record.value, record.ci_low, record.ci_high)
+        values = record.value, record.ci_low, record.ci_high
         if record.measure == "prior_cosine_gain":
-            rows.setdefault(record.run, {})[record.part] = value
+            rows.setdefault(record.run, {})[record.part] = _interval(*values, digits=3)
         if record.measure == "discriminator_auc" and record.run in rows:
-            rows[record.run]["auc"] = value
+            rows[record.run]["auc"] = _interval(*values)
     return markdown_table(
         ["", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D"],
         [

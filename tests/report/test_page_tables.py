@@ -118,8 +118,12 @@ def test_mechanisms_of_networks_with_a_prior_stream_alone(tmp_path):
     ]
     (tmp_path / "mechanisms.csv").write_text(csv_text(MechanismRecord, records))
     assert cells(mechanism_table(tmp_path))[1:] == [
-        ["b3", "0.00 [-0.10, 0.10]", "", "", ""],
-        ["b5", "0.10 [0.00, 0.20]", "0.20 [0.10, 0.30]", "0.30 [0.20, 0.40]", "0.90 [0.80, 1.00]"],
+        ["b3", "-0.004 [-0.104, 0.096]", "", "", ""],
+        [
+            "b5",
+            *("0.100 [0.000, 0.200]", "0.200 [0.100, 0.300]", "0.300 [0.200, 0.400]"),
+            "0.90 [0.80, 1.00]",
+        ],
     ]
 
 
