@@ -306,3 +306,19 @@ CLAIMS = (
         "these have no sharp image to compare with",
     ),
 )
+
+
+def allowed_margin(better: str, worse: str, metric: str) -> float:
+    """By how much, in the metric's unit, the claim lets ``better`` be worse than ``worse``.
+
+    Effects contain it: with a margin, one is positive for a ``better`` that is a little worse, too.
+    """
+    return max(
+        (
+            one.margin
+            for claim in CLAIMS
+            for one in claim.comparisons
+            if (one.better, one.worse, one.cell.metric) == (better, worse, metric)
+        ),
+        default=0.0,
+    )

@@ -15,11 +15,12 @@ from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.main_table import MainRecord
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import ClaimTestRecord, GainRecord, SeedRecord
-from dfpg.analysis.study_records import OPEN, BudgetRecord, MechanismRecord, ReadingRecord
+from dfpg.analysis.study_records import BudgetRecord, MechanismRecord, ReadingRecord
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
+from dfpg.paper.claims import allowed_margin
 from dfpg.paper.readings import wording
 from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, TEST_SETS
 from dfpg.report.markdown import render_claims
@@ -144,18 +145,23 @@ def ablation_table(results: Path) -> str:
             rows.setdefault((record.better, record.worse), {})[record.metric] = record
     lines = []
     for (better, worse), found in rows.items():
-        cells = [_effect(found[metric], digits) for metric, digits in DIGITS.items()]
+        cells = [_difference(found[metric], digits) for metric, digits in DIGITS.items()]
         seeds = found["psnr"].n_seeds
         outcomes = dict.fromkeys(record.outcome for record in found.values())
         lines.append([_pair(better, worse), *cells, str(seeds or ""), ", ".join(outcomes)])
     return markdown_table(["", "PSNR, dB", "SSIM", "seeds", "outcome"], lines)
 
 
-def _effect(record: ClaimTestRecord, digits: int) -> str:
-    """The difference itself: a margin that the claim allows is not in it."""
-    margin = record.margin if math.isfinite(record.margin) else 0.0
-    ends = record.ci_low - margin, record.ci_high - margin
-    return _interval(record.effect - margin, *ends, digits)
+def _difference(effect: ClaimTestRecord | BudgetRecord | ReadingRecord, digits: int = 2) -> str:
+    """The difference of two rows with its interval: a margin that the claim allows is not in it."""
+    return _interval(*_less_margin(effect), digits)
+
+
+def _less_margin(
+    effect: ClaimTestRecord | BudgetRecord | ReadingRecord,
+) -> tuple[float, float, float]:
+    margin = allowed_margin(effect.better, effect.worse, effect.metric)
+    return effect.effect - margin, effect.ci_low - margin, effect.ci_high - margin
 
 
 def budget_table(results: Path) -> str:
@@ -164,8 +170,8 @@ def budget_table(results: Path) -> str:
     for record in read_records(BudgetRecord, results / "budget.csv"):
         ours = (record.test_set, record.subset, record.metric) == ("mspl_center", "mean", "psnr")
         if ours and record.images:
-            value = _interval(record.effect, record.ci_low, record.ci_high)
-            rows.setdefault(record.images, {})[_pair(record.better, record.worse)] = value
+            pair = _pair(record.better, record.worse)
+            rows.setdefault(record.images, {})[pair] = _difference(record)
     pairs = list(dict.fromkeys(pair for found in rows.values() for pair in found))
     return markdown_table(
         ["images", *pairs],
@@ -181,11 +187,10 @@ def reading_table(results: Path) -> str:
     rows: dict[str, dict[str, str]] = {}
     for record in read_records(ReadingRecord, results / "readings.csv"):
         if record.metric == "psnr":
-            value = _interval(record.effect, math.nan, math.nan)
+            difference, low, high = _less_margin(record)
+            value = _interval(difference, math.nan, math.nan)
             found = rows.setdefault(wording(record.choice, record.answer), {})
-            found[_pair(record.better, record.worse)] = (
-                f"({value})" if record.direction == OPEN else value
-            )
+            found[_pair(record.better, record.worse)] = f"({value})" if low <= 0 <= high else value
     pairs = list(dict.fromkeys(pair for found in rows.values() for pair in found))
     return markdown_table(
         ["reading", *pairs],

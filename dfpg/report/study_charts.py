@@ -21,7 +21,7 @@ from dfpg.analysis.study_records import (
     BudgetRecord,
     ReadingRecord,
 )
-from dfpg.paper.claims import CLAIMS
+from dfpg.paper.claims import CLAIMS, allowed_margin
 from dfpg.paper.readings import wording
 from dfpg.paper.tables import TABLES
 from dfpg.report.charts import PER_ROW
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Study = TypeVar("Study", BudgetRecord, ReadingRecord)
 METRICS = ("psnr", "ssim")  # the first one that a claim is about is drawn
 METRIC, LABEL = "psnr", "effect on PSNR (dB),\nright: as claimed"
+FOREST_WIDTH = 5.0  # inches: readings are named in words
 UNITS = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
 MEANS = ("effect", "ci_low", "ci_high")
 COLOURS = {RIGHT: BLUE, WRONG: VERMILLION, OPEN: GREY}
@@ -170,7 +171,8 @@ def _forest(number: int, better: str, worse: str, own: Sequence[ReadingRecord]) 
 
     values = ", ".join(f"{name} {one.effect:+.2f}" for name, one in zip(names, own, strict=True))
     words = f"{_title(better, worse)}, effect in dB under every reading: {values}."
-    return draw_chart(f"reading-{number}", words, draw, 1.0 + PER_ROW * len(own))
+    height = 1.0 + PER_ROW * len(own)
+    return draw_chart(f"reading-{number}", words, draw, height, FOREST_WIDTH)
 
 
 def _curve(key: str, title: str, records: Iterable[BudgetRecord]) -> Markup:
@@ -193,6 +195,9 @@ def _curve(key: str, title: str, records: Iterable[BudgetRecord]) -> Markup:
             )
             axes.plot(images, [one.effect for one in points], "o-", color=BLACK)
         axes.set_xscale("log")
+        ticks = sorted({one.images or 0 for one in own})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
         axes.set_xlabel(f"training images seen; effect: {trend.replace(STEADY, 'no trend')}")
         axes.set_ylabel(f"effect on {unit}")
         axes.set_title(title, loc="left", fontweight="bold")
@@ -204,4 +209,5 @@ def _curve(key: str, title: str, records: Iterable[BudgetRecord]) -> Markup:
 
 
 def _title(better: str, worse: str) -> str:
-    return f"{better.upper()} over {worse.upper()}"
+    margin = allowed_margin(better, worse, METRIC)
+    return f"{better.upper()} over {worse.upper()}" + (f", plus {margin:g}" if margin else "")

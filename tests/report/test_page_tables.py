@@ -137,34 +137,40 @@ def test_budgets_are_one_line_each_and_of_the_means_on_mspl_center(tmp_path):
         )  # fmt: skip
 
     records = [budget(1500, 0.2), budget(752, 0.1), budget(752, 0.3, better="b5", worse="b4")]
+    records += [budget(752, 0.15, better="b1", worse="b2")]  # of it 0.05 is the claim's margin
     records += [budget(752, 9, subset="celeba"), budget(752, 9, metric="ssim")]
     (tmp_path / "budget.csv").write_text(csv_text(BudgetRecord, records))
     assert cells(budget_table(tmp_path)) == [
-        ["images", "B4 over B3", "B5 over B4"],
-        ["752", "0.10 [-1.00, 1.00]", "0.30 [-1.00, 1.00]"],
-        ["1,500", "0.20 [-1.00, 1.00]", ""],
+        ["images", "B4 over B3", "B5 over B4", "B1 over B2"],
+        ["752", "0.10 [-1.00, 1.00]", "0.30 [-1.00, 1.00]", "0.10 [-1.05, 0.95]"],
+        ["1,500", "0.20 [-1.00, 1.00]", "", ""],
     ]
 
 
 def test_readings_are_named_in_words_and_what_may_be_zero_is_in_brackets(tmp_path):
-    def reading(choice: str, answer: str, effect: float, **changes: str) -> ReadingRecord:
-        fields = {"metric": "psnr", "better": "b4", "worse": "b3", "direction": "right"} | changes
+    def reading(
+        choice: str, answer: str, effect: float, low: float = 0.1, high: float = 1, **changes: str
+    ) -> ReadingRecord:
+        fields = {"metric": "psnr", "better": "b4", "worse": "b3"} | changes
         return ReadingRecord(
-            **fields, choice=choice, answer=answer, claim="c", effect=effect, ci_low=0, ci_high=1,
-            images=1600, n_people=120, seed=0, profile="smoke",
+            **fields, choice=choice, answer=answer, claim="c", effect=effect, ci_low=low,
+            ci_high=high, direction="open", images=1600, n_people=120, seed=0, profile="smoke",
         )  # fmt: skip
 
     records = [
         reading("profile", "", 0.2),
         reading("profile", "", 9, metric="ssim"),
         reading("profile", "", 0.3, better="b6", worse="b1"),
-        reading("unweighted-prior", "False", -0.004, direction="open"),
+        # This claim's effects contain 0.05 dB: B2 is 0.2 dB better here, and as good there.
+        reading("profile", "", -0.15, better="b1", worse="b2", low=-0.2, high=-0.1),
+        reading("unweighted-prior", "False", -0.004, low=-0.1),
+        reading("unweighted-prior", "False", 0.046, better="b1", worse="b2", low=0.04, high=0.06),
     ]
     (tmp_path / "readings.csv").write_text(csv_text(ReadingRecord, records))
     assert cells(reading_table(tmp_path)) == [
-        ["reading", "B4 over B3", "B6 over B1"],
-        ["profile", "0.20", "0.30"],
-        ["no prior loss in B3 to B5", "(0.00)", ""],
+        ["reading", "B4 over B3", "B6 over B1", "B1 over B2"],
+        ["profile", "0.20", "0.30", "-0.20"],
+        ["no prior loss in B3 to B5", "(0.00)", "", "(0.00)"],
     ]
 
 

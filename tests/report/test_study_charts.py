@@ -42,6 +42,16 @@ def test_what_two_claims_share_is_drawn_once_and_every_reading_is_named():
 def test_a_curve_runs_over_the_budgets_in_order():
     (chart,) = budget_charts([budget(400, 0.4), budget(100, 0.1)])
     assert "(grows): 100 images +0.10, 400 images +0.40" in chart
+    for images in ("100", "400"):
+        assert f">{images}</text>" in chart
+
+
+def test_an_effect_that_contains_a_margin_says_so():
+    changes = {"claim": "perceptual-loss", "better": "b1", "worse": "b2"}
+    (chart,) = budget_charts([budget(100, 0.1).model_copy(update=changes)])
+    assert "B1 over B2, plus 0.05, effect on PSNR" in chart
+    (forest,) = reading_charts([reading(**changes)])
+    assert "B1 over B2, plus 0.05, effect in dB" in forest
 
 
 @pytest.mark.parametrize("kind", [ReadingRecord, BudgetRecord])
