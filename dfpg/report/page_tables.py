@@ -1,4 +1,4 @@
-"""Tables of ``results/`` inside the README and the pages, so that no number there is typed by hand.
+"""Tables of ``results/`` inside the README and the pages: written by a command, not by hand.
 
 A page marks the place of a table by ``<!-- NAME -->`` and ``<!-- /NAME -->``; names are the keys of
 :data:`PAGE_TABLES`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dfpg.analysis.floor import NOT_ABOVE
@@ -172,14 +172,7 @@ def budget_table(results: Path) -> str:
         if ours and record.images:
             pair = _pair(record.better, record.worse)
             rows.setdefault(record.images, {})[pair] = _difference(record)
-    pairs = list(dict.fromkeys(pair for found in rows.values() for pair in found))
-    return markdown_table(
-        ["images", *pairs],
-        [
-            [f"{images:,}", *(found.get(pair, "") for pair in pairs)]
-            for images, found in sorted(rows.items())
-        ],
-    )
+    return _pivot("images", {f"{images:,}": found for images, found in sorted(rows.items())})
 
 
 def reading_table(results: Path) -> str:
@@ -191,11 +184,14 @@ def reading_table(results: Path) -> str:
             value = _interval(difference, math.nan, math.nan)
             found = rows.setdefault(wording(record.choice, record.answer), {})
             found[_pair(record.better, record.worse)] = f"({value})" if low <= 0 <= high else value
-    pairs = list(dict.fromkeys(pair for found in rows.values() for pair in found))
-    return markdown_table(
-        ["reading", *pairs],
-        [[name, *(found.get(pair, "") for pair in pairs)] for name, found in rows.items()],
-    )
+    return _pivot("reading", rows)
+
+
+def _pivot(heading: str, rows: Mapping[str, Mapping[str, str]]) -> str:
+    """A line per row, a column for everything that some row has; ``heading`` is the rows'."""
+    columns = list(dict.fromkeys(column for found in rows.values() for column in found))
+    lines = [[name, *(found.get(column, "") for column in columns)] for name, found in rows.items()]
+    return markdown_table([heading, *columns], lines)
 
 
 def variant_table(results: Path) -> str:
