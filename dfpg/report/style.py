@@ -17,7 +17,7 @@ from dfpg.paper.tables import BASELINES, CLASSICAL, FLOOR
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-GREY, PALE = "#666666", "#C4C4C4"
+GREY, PALE, GRID, WHITE = "#666666", "#C4C4C4", "#E6E6E6", "#FFFFFF"
 PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 # (colour, marker) of a method; no two are alike.
 METHOD_STYLES = {
@@ -86,7 +86,7 @@ def plot_settings() -> Iterator[None]:
         "figure.constrained_layout.use": True,
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 8,
-        "grid.color": "#E6E6E6",
+        "grid.color": GRID,
         "legend.fontsize": 7,
         "lines.linewidth": 1.6,
         "lines.markersize": 5,

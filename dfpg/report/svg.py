@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from dfpg.report.style import plot_settings
+from dfpg.report.style import BLACK, BLUE, GREY, GRID, PALE, WHITE, plot_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,15 @@ WIDTH, HEIGHT = 3.0, 2.2  # inches
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
 STYLE = re.compile(r' style="([^"]*)"')
+COLOUR = re.compile("#[0-9a-f]{6}")
+# Colours that the page's style sheet sets, for light paper and for dark paper.
+VARIABLES = {
+    colour.lower(): f"var(--{name})"
+    for name, colour in (
+        *(("black", BLACK), ("grey", GREY), ("pale", PALE), ("grid", GRID), ("blue", BLUE)),
+        ("paper", WHITE),
+    )
+}
 REFERENCE = re.compile(r'( id="|href="#|url\(#)([^")]*)')
 
 
@@ -81,10 +90,11 @@ def _hundredths(number: re.Match[str]) -> str:
 
 
 def share_styles(page: str) -> str:
-    """The same page in three quarters of the text: what its drawings repeat has a short name.
+    """The same page in three quarters of the text, its drawings in colours of its style sheet.
 
     Styles that occur more than once become rules at the end of the page's head; parts that a
-    drawing refers to are numbered. Titles keep their ids.
+    drawing refers to are numbered. Titles keep their ids. Colours drawn for light paper become
+    variables, which the page's style sheet sets for light and for dark paper.
 
     Args:
         page: HTML with elements of :func:`draw_chart` in it.
@@ -94,8 +104,11 @@ def share_styles(page: str) -> str:
     names = {style: f"s{number}" for number, style in enumerate(counts) if counts[style] > 1}
     parts: dict[str, str] = {}
 
+    def shade(style: str) -> str:
+        return COLOUR.sub(lambda colour: VARIABLES.get(colour[0], colour[0]), style)
+
     def style(found: re.Match[str]) -> str:
-        return f' class="{names[found[1]]}"' if found[1] in names else found[0]
+        return f' class="{names[found[1]]}"' if found[1] in names else shade(found[0])
 
     def part(found: re.Match[str]) -> str:
         if found[2].endswith("-title"):
@@ -105,5 +118,5 @@ def share_styles(page: str) -> str:
     def shorten(svg: re.Match[str]) -> str:
         return TAG.sub(lambda tag: REFERENCE.sub(part, STYLE.sub(style, tag[0])), svg[0])
 
-    rules = "\n".join(f".{name} {{ {style} }}" for style, name in names.items())
+    rules = "\n".join(f".{name} {{ {shade(style)} }}" for style, name in names.items())
     return SVG.sub(shorten, page).replace("</head>", f"<style>\n{rules}\n</style>\n</head>", 1)

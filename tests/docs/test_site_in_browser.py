@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.chromium import asked_for, resize, start
+from helpers.chromium import asked_for, open_page, resize, start
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -29,7 +29,7 @@ def test_no_page_scrolls_sideways_asks_the_network_or_fails(browser, site):
     for page in pages:
         for width in WIDTHS:
             resize(browser, width)
-            browser.get(page.as_uri())
+            open_page(browser, page)
             inside = browser.execute_script("return document.documentElement.scrollWidth")
             assert inside <= width, (page.name, width)
             assert browser.get_log("browser") == [], page.name
@@ -39,7 +39,7 @@ def test_no_page_scrolls_sideways_asks_the_network_or_fails(browser, site):
 
 def test_the_search_works_from_the_disk(browser, site: Path):
     resize(browser, 1280)
-    browser.get((site / "index.html").as_uri())
+    open_page(browser, site / "index.html")
     field = browser.find_element(By.CSS_SELECTOR, "input.md-search__input")
     WebDriverWait(browser, 30).until(lambda _: field.is_displayed())
     field.send_keys("studentised bootstrap")

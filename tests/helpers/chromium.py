@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 FLAGS = (
     "--headless",
@@ -41,6 +42,15 @@ def start(profile: Path) -> webdriver.Chrome:
     return webdriver.Chrome(
         options=options, service=Service(program("chromedriver", "chromium-driver"))
     )
+
+
+def open_page(browser: webdriver.Chrome, page: Path) -> None:
+    """Open a file, read to its end: of a long one a part may be there when `get` returns."""
+    browser.get("about:blank")
+    browser.get(page.as_uri())
+    read = "return [document.readyState, location.href]"
+    wanted = ["complete", page.as_uri()]
+    WebDriverWait(browser, 30).until(lambda view: view.execute_script(read) == wanted)
 
 
 def resize(browser: webdriver.Chrome, width: int) -> None:

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from xml.etree import ElementTree
 
-from dfpg.report.svg import draw_chart, share_styles
+from dfpg.report.style import BLACK, BLUE, ORANGE
+from dfpg.report.svg import VARIABLES, draw_chart, share_styles
 
 
 def draw(axes):
     axes.plot([0, 1, 2], [0.123456, 0.2, 0.654321], marker="o", label="a  b")
     axes.set_title("0.123456 stays")
+    axes.legend()
+
+
+def draw_in(axes, *colours):
+    for colour in colours:
+        axes.plot([0, 1], [0, 1], color=colour, label=colour[1:])
     axes.legend()
 
 
@@ -52,9 +60,25 @@ def page_of(*charts: str) -> str:
 def test_a_page_with_shared_styles_looks_the_same_and_is_shorter():
     page = page_of(*(draw_chart(name, "a", draw) for name in ("one", "two", "three")))
     short = share_styles(page)
-    assert styles(short) == styles(page)
+    named = {variable: colour for colour, variable in VARIABLES.items()}
+    assert [
+        (tag, re.sub(r"var\(--\w+\)", lambda name: named[name[0]], style))
+        for tag, style in styles(short)
+    ] == styles(page)
     assert len(short) < 0.75 * len(page)
     assert "<p style='color: red'>" in short
+
+
+def test_drawings_take_colours_that_the_style_sheet_sets_for_light_and_for_dark_paper():
+    sheet = (files("dfpg.report") / "templates" / "report.css").read_text()
+    light, dark = re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)
+    chart = draw_chart("one", "what it shows", lambda axes: draw_in(axes, BLACK, BLUE, ORANGE))
+    page = share_styles(page_of(chart))
+    named = set(re.findall(r"var\((--\w+)\)", page))
+    assert named == {"--black", "--blue", "--grey", "--grid", "--paper"}
+    assert all(f"{name}:" in light and f"{name}:" in dark for name in named)
+    assert ORANGE.lower() in page
+    assert not any(colour.lower() in page for colour in (BLACK, BLUE))
 
 
 def test_what_the_drawings_of_a_page_refer_to_stays_apart_and_in_the_same_drawing():
