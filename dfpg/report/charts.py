@@ -63,7 +63,8 @@ def forest_chart(
         axes.set_yticks(range(len(found)), [point.row for point in found])
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_xlabel(HEADINGS[metric])
-        axes.set_title(title, loc="left", fontweight="bold")
+        # Over the names of the rows, too: beside them a long one would be cut off.
+        axes.figure.suptitle(title, x=0.0, ha="left")
 
     words = f"{title}: {HEADINGS[metric]} with intervals. {_describe_points(found)}"
     return draw_chart(name, words, draw, 0.8 + PER_ROW * len(found))

@@ -84,6 +84,8 @@ def plot_settings() -> Iterator[None]:
         "axes.spines.top": False,
         "axes.titlesize": 9,
         "figure.constrained_layout.use": True,
+        "figure.titlesize": 9,
+        "figure.titleweight": "bold",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 8,
         "grid.color": GRID,

@@ -41,6 +41,14 @@ const styles = [...document.querySelectorAll(".charts svg :is(path, use, text)")
   .filter(part => !part.closest("clipPath, defs")).map(part => getComputedStyle(part));
 return [...new Set(styles.flatMap(style => [style.stroke, style.fill]))];
 """
+# Texts of charts that reach more than 2 px beyond their drawing.
+CUT_OFF = """
+return [...document.querySelectorAll(".charts svg text")].filter(text => {
+  const [inner, outer] = [text, text.closest("svg")].map(part => part.getBoundingClientRect());
+  return inner.left < outer.left - 2 || inner.right > outer.right + 2
+    || inner.top < outer.top - 2 || inner.bottom > outer.bottom + 2;
+}).map(text => text.textContent);
+"""
 VERDICTS = "not comparable", "no value here"  # of scores that a quick profile's runs would have
 DARK_ON_LIGHT = "rgb(0, 0, 0)", "rgb(102, 102, 102)"
 
@@ -125,6 +133,10 @@ def test_pictures_and_charts_are_drawn(opened):
     sizes = [chart.size for chart in opened.find_elements(By.CSS_SELECTOR, ".charts svg")]
     assert len(sizes) > 40
     assert all(size["width"] > 150 and size["height"] > 100 for size in sizes)
+
+
+def test_no_text_of_a_chart_is_cut_off(opened):
+    assert opened.execute_script(CUT_OFF) == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])
