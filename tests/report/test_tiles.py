@@ -15,7 +15,7 @@ from dfpg.report.tiles import LARGEST_ERROR, error_map, read_tiles
 
 def decoded(uri: str) -> np.ndarray:
     head, data = uri.split(",")
-    assert head == "data:image/png;base64"
+    assert head == "data:image/webp;base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
