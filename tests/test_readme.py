@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from helpers.csv_files import read_rows
 from helpers.places import ROOT
 
+from dfpg.analysis.verdicts import VERDICTS
 from dfpg.cli import app
 from dfpg.report.page_tables import PAGES, fill
 
@@ -15,6 +17,15 @@ from dfpg.report.page_tables import PAGES, fill
 def test_tables_in_a_page_are_the_committed_ones(page):
     text = (ROOT / page).read_text()
     assert fill(text, ROOT / "results") == text, "run `dfpg record pages`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_verdict_in_a_sentence_is_the_recorded_one(page):
+    recorded = {row["claim"]: row["verdict"] for row in read_rows(ROOT / "results" / "claims.csv")}
+    words = "|".join(sorted(VERDICTS, key=len, reverse=True))
+    said = re.findall(rf"`([a-z-]+)`\)? is ({words})", (ROOT / page).read_text())
+    assert said
+    assert [(key, verdict) for key, verdict in said if recorded[key] != verdict] == []
 
 
 def test_every_link_leads_to_a_file():

@@ -84,10 +84,10 @@ def all_readings(config: Config) -> Iterator[Reading]:
     )
     yield Reading(PROFILE, None, "", ablation)
     for choice in CHOICES:
-        own = _value(config.model_dump(mode="json", exclude_unset=True), choice.key)
         runs = tuple(run for run in choice.runs if run in ablation)
+        own = {_value(config, choice.key, run) for run in runs}
         for answer in choice.answers:
-            if answer != own:
+            if answer not in own:
                 yield Reading(choice.name, answer, choice.key, runs)
 
 
@@ -103,6 +103,8 @@ def reading_config(config: Config, reading: Reading, images: int) -> Config:
         for section in sections:
             target = target[section]
         target[last] = reading.answer
+        for run in reading.runs:  # a run's own option would stand above its method's
+            data["runs"][run].get("options", {}).pop(last, None)
     return parse_config(data, PARAMS)
 
 
@@ -155,7 +157,12 @@ def _record(config: Config, reading: Reading, images: int, effect: Effect) -> Re
     )
 
 
-def _value(data: dict[str, Any], key: str) -> Any:
-    for part in key.split("."):
-        data = data[part]
-    return data
+def _value(config: Config, key: str, run: str) -> Any:
+    """What a run has at ``key``: an option of its own stands above its method's."""
+    value: Any = config.model_dump(mode="json", exclude_unset=True)
+    *sections, last = key.split(".")
+    if sections == ["methods", config.runs[run].method] and last in config.runs[run].options:
+        return config.runs[run].options[last]
+    for part in (*sections, last):
+        value = value[part]
+    return value

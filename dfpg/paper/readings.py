@@ -133,8 +133,8 @@ CHOICES = (
         "how the prior enters B3's decoder, which has no transform",
         "model B3, which simply adds P [...] without feature transformation modules",
         "4.4",
-        "the sum needs no further layer; the profile embedded has a 1x1 convolution of both, whose "
-        "start returns the input",
+        "the sum is what the words say, and needs no further layer; a 1x1 convolution of both can "
+        "start as one that returns the input",
         ("b3",),
     ),
     Choice(

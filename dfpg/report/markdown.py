@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from dfpg.analysis.claim_tests import NOT_TESTED
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import (
@@ -15,6 +16,7 @@ from dfpg.analysis.result_records import (
     TableRecord,
     TrainingRecord,
 )
+from dfpg.analysis.verdicts import UNDECIDED
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
@@ -45,18 +47,24 @@ def render_claims(results: Path) -> str:
     for test in read_records(ClaimTestRecord, results / "claim_tests.csv"):
         if math.isfinite(test.effect):
             effects.setdefault(test.claim, []).append(test.effect)
-    reasons = list(dict.fromkeys(claim.reason for claim in claims if claim.reason))
+    reasons = list(dict.fromkeys(filter(None, map(_why, claims))))
     lines = []
     for claim in claims:
         found = effects.get(claim.claim, [])
         share = f"{sum(effect > 0 for effect in found)} of {len(found)}" if found else ""
-        note = f"note {reasons.index(claim.reason) + 1}" if claim.reason else ""
+        note = f"note {reasons.index(why) + 1}" if (why := _why(claim)) else ""
         lines.append([claim.meaning, claim.verdict, share, note])
     table = markdown_table(
         ["the paper claims", "verdict", "comparisons that go its way", "why"], lines
     )
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n\n".join([table.rstrip("\n"), *(["\n".join(notes)] if notes else [])])
+
+
+def _why(claim: ClaimRecord) -> str:
+    """The reason of a verdict, and how one that is decided fares in other readings of the paper."""
+    readings = "" if claim.verdict in (UNDECIDED, NOT_TESTED) else claim.readings
+    return "; ".join(filter(None, (claim.reason, readings)))
 
 
 def render_tables(results: Path) -> dict[str, str]:
@@ -120,10 +128,16 @@ def _training(cell: TableRecord, seconds: Mapping[str, float]) -> str:
 
 
 def _cell(cell: TableRecord) -> str:
-    digits = DECIMALS[cell.metric]
-    text = "-" if math.isnan(cell.value) else f"{cell.value:.{digits}f}"
-    if math.isfinite(cell.ci_low):
-        text += f" [{cell.ci_low:.{digits}f}, {cell.ci_high:.{digits}f}]"
+    text = bracketed(cell.value, cell.ci_low, cell.ci_high, DECIMALS[cell.metric]) or "-"
     if cell.floor == NOT_ABOVE:
         text += f" {BELOW_FLOOR}"
     return f"{text} ({cell.published})" if cell.published else text
+
+
+def bracketed(value: float, low: float, high: float, digits: int = 2) -> str:
+    """``value [low, high]``, rounded; without an interval the value, without a value nothing."""
+    if not math.isfinite(value):
+        return ""
+    # Adding zero turns a rounded -0.00 into 0.00.
+    texts = [f"{round(number, digits) + 0.0:.{digits}f}" for number in (value, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(low) else texts[0]

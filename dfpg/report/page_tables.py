@@ -14,7 +14,7 @@ from pathlib import Path
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.main_table import MainRecord
 from dfpg.analysis.records import read_records
-from dfpg.analysis.result_records import ClaimTestRecord, GainRecord, SeedRecord
+from dfpg.analysis.result_records import ClaimRecord, ClaimTestRecord, GainRecord, SeedRecord
 from dfpg.analysis.study_records import BudgetRecord, MechanismRecord, ReadingRecord
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
@@ -23,7 +23,7 @@ from dfpg.core.paths import RESULTS
 from dfpg.paper.claims import allowed_margin
 from dfpg.paper.readings import wording
 from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, TEST_SETS
-from dfpg.report.markdown import render_claims
+from dfpg.report.markdown import bracketed, render_claims
 from dfpg.report.table_layout import BELOW_FLOOR
 
 PAGES = (Path("README.md"), Path("docs/claims.md"))
@@ -116,7 +116,7 @@ def _gain(record: MainRecord | None) -> str:
     if record is None:
         return ""
     mark = f" {BELOW_FLOOR}" if record.floor == NOT_ABOVE else ""
-    return _interval(record.gain, record.ci_low, record.ci_high) + mark
+    return bracketed(record.gain, record.ci_low, record.ci_high) + mark
 
 
 def mechanism_table(results: Path) -> str:
@@ -125,9 +125,9 @@ def mechanism_table(results: Path) -> str:
     for record in read_records(MechanismRecord, results / "mechanisms.csv"):
         values = record.value, record.ci_low, record.ci_high
         if record.measure == "prior_cosine_gain":
-            rows.setdefault(record.run, {})[record.part] = _interval(*values, digits=3)
+            rows.setdefault(record.run, {})[record.part] = bracketed(*values, digits=3)
         if record.measure == "discriminator_auc" and record.run in rows:
-            rows[record.run]["auc"] = _interval(*values)
+            rows[record.run]["auc"] = bracketed(*values)
     return markdown_table(
         ["", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D"],
         [
@@ -154,7 +154,7 @@ def ablation_table(results: Path) -> str:
 
 def _difference(effect: ClaimTestRecord | BudgetRecord | ReadingRecord, digits: int = 2) -> str:
     """The difference of two rows with its interval: a margin that the claim allows is not in it."""
-    return _interval(*_less_margin(effect), digits)
+    return bracketed(*_less_margin(effect), digits)
 
 
 def _less_margin(
@@ -181,10 +181,17 @@ def reading_table(results: Path) -> str:
     for record in read_records(ReadingRecord, results / "readings.csv"):
         if record.metric == "psnr":
             difference, low, high = _less_margin(record)
-            value = _interval(difference, math.nan, math.nan)
+            value = bracketed(difference, math.nan, math.nan)
             found = rows.setdefault(wording(record.choice, record.answer), {})
             found[_pair(record.better, record.worse)] = f"({value})" if low <= 0 <= high else value
     return _pivot("reading", rows)
+
+
+def over_readings_table(results: Path) -> str:
+    """In how many readings each claim of the ablation goes its way."""
+    claims = read_records(ClaimRecord, results / "claims.csv")
+    lines = [[claim.meaning, claim.readings] for claim in claims if claim.readings]
+    return markdown_table(["the paper claims", "in short trainings under every reading"], lines)
 
 
 def _pivot(heading: str, rows: Mapping[str, Mapping[str, str]]) -> str:
@@ -207,9 +214,9 @@ def variant_table(results: Path) -> str:
             continue
         # B1 to B6 are the paper's; the others have the names of their runs.
         name = record.row if "_" in record.row else record.row.upper()
-        line = [name, _interval(record.gain, record.ci_low, record.ci_high)]
+        line = [name, bracketed(record.gain, record.ci_low, record.ci_high)]
         if found := seeds.get(record.row):
-            mean = _interval(found.gain, found.gain_low, found.gain_high)
+            mean = bracketed(found.gain, found.gain_low, found.gain_high)
             line += [mean, str(found.n_seeds), f"{found.seed_sd:.3f}"]
         lines.append([*line, "", "", ""][:5])
     headings = ("one training", "mean over seeds", "seeds", "their standard deviation")
@@ -225,14 +232,6 @@ def _pair(better: str, worse: str) -> str:
     return f"{better.upper()} over {worse.upper()}"
 
 
-def _interval(value: float, low: float, high: float, digits: int = 2) -> str:
-    if not math.isfinite(value):
-        return ""
-    # Adding zero turns a rounded -0.00 into 0.00.
-    texts = [f"{round(number, digits) + 0.0:.{digits}f}" for number in (value, low, high)]
-    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(low) else texts[0]
-
-
 PAGE_TABLES: dict[str, Callable[[Path], str]] = {
     "claims": render_claims,
     "gains": gains_table,
@@ -240,6 +239,7 @@ PAGE_TABLES: dict[str, Callable[[Path], str]] = {
     "mechanisms": mechanism_table,
     "ablation": ablation_table,
     "readings": reading_table,
+    "over-readings": over_readings_table,
     "budgets": budget_table,
     "variants": variant_table,
 }

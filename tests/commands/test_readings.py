@@ -14,6 +14,7 @@ from dfpg.core.config import load_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import use_profile
 from dfpg.evaluation.per_image import write_per_image
+from dfpg.methods.registry import run_options
 from dfpg.paper.readings import CHOICES
 
 LIFTS = {"b1": 0.5, "b2": 0.5, "b3": 1.0, "b4": 1.5, "b5": 2.0, "dfpg_b": 2.5}
@@ -53,6 +54,16 @@ def test_a_reading_departs_in_one_place():
         assert own != other
         assert set(varied.runs) == set(one.runs)
         assert {run.images for run in varied.runs.values()} == {40}
+
+
+@pytest.mark.usefixtures("project")
+def test_a_reading_departs_from_what_a_run_says_itself():
+    config = load_config()
+    assert config.runs["b3"].options["prior_fusion"] == "add"
+    [one] = [reading for reading in all_readings(config) if reading.choice == "prior-fusion"]
+    assert (one.answer, one.runs) == ("concat", ("b3",))
+    assert run_options(config, "b3").prior_fusion == "add"
+    assert run_options(reading_config(config, one, 40), "b3").prior_fusion == "concat"
 
 
 def test_what_a_reading_leaves_alone_is_trained_once(project):

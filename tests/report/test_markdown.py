@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+import shutil
+
+import pandas as pd
 import pytest
 from helpers.csv_files import read_rows
 
@@ -9,7 +13,7 @@ from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import escape_cell
 from dfpg.paper.tables import TABLES
-from dfpg.report.markdown import render_claims, render_table, render_tables, show_tables
+from dfpg.report.markdown import bracketed, render_claims, render_table, render_tables, show_tables
 from dfpg.report.table_layout import BELOW_FLOOR
 
 SECONDS = {"b4": 1234.5}
@@ -35,6 +39,19 @@ def test_a_cell_has_value_interval_and_published_value(made):
     assert len(lines) == 2 + 12
 
 
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((1.234, 1.0, 1.5), "1.23 [1.00, 1.50]"),
+        ((-0.001, -0.004, 0.1), "0.00 [0.00, 0.10]"),
+        ((1.234, math.nan, math.nan), "1.23"),
+        ((math.nan, math.nan, math.nan), ""),
+    ],
+)
+def test_a_value_stands_before_its_interval(numbers, text):
+    assert bracketed(*numbers) == text
+
+
 def test_every_claim_has_its_verdict_its_direction_and_the_reason(made):
     table, _, notes = render_claims(made / "results").partition("\n\n")
     rows = read_rows(made / "results" / "claims.csv")
@@ -49,6 +66,22 @@ def test_every_claim_has_its_verdict_its_direction_and_the_reason(made):
         assert reasons[note.removeprefix("note ")] == row["reason"]
         own = [t["effect"] for t in effects if t["claim"] == row["claim"] and t["effect"]]
         assert share == (f"{sum(float(e) > 0 for e in own)} of {len(own)}" if own else "")
+
+
+def test_a_decided_claim_says_how_it_fares_in_other_readings(made, tmp_path):
+    for name in ("claims.csv", "claim_tests.csv"):
+        shutil.copy(made / "results" / name, tmp_path)
+    sheet = tmp_path / "claims.csv"
+    claims = pd.read_csv(sheet, keep_default_na=False)
+    claims["verdict"], claims["reason"] = "undecided", "cannot be told"
+    claims["readings"] = "right in 3 of 13 readings"
+    claims.loc[2, ["verdict", "reason"]] = "refuted", "2 of 2 comparisons reversed"
+    claims.to_csv(sheet, index=False)
+    notes = render_claims(tmp_path).splitlines()[-2:]
+    assert notes == [
+        "1. cannot be told",
+        "2. 2 of 2 comparisons reversed; right in 3 of 13 readings",
+    ]
 
 
 def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):
