@@ -41,8 +41,10 @@ def parts(params: dict[str, Any]) -> Iterator[dict[str, Any]]:
         keys = {(run["method"], place) for place in places(run)}
         if not keys <= seen:
             seen |= keys
-            blocks = {k: v for k, v in params["methods"].items() if k == run["method"]}
-            yield params | {"runs": {name: run}, "methods": blocks}
+            block = params["methods"][run["method"]]
+            # Nothing reads the method's value of an option that its only run sets itself.
+            used = {key: value for key, value in block.items() if key not in run["options"]}
+            yield params | {"runs": {name: run}, "methods": {run["method"]: used}}
 
 
 def walk(cases: Iterable[tuple[str, Place, dict[str, Any]]]) -> int:
