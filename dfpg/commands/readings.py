@@ -13,6 +13,7 @@ from dfpg.core.config import PARAMS, Config, load_config, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
+from dfpg.methods.registry import run_options
 from dfpg.paper.claims import CLAIMS
 from dfpg.paper.readings import CHOICES, Answer
 from dfpg.paper.tables import TABLES
@@ -158,11 +159,11 @@ def _record(config: Config, reading: Reading, images: int, effect: Effect) -> Re
 
 
 def _value(config: Config, key: str, run: str) -> Any:
-    """What a run has at ``key``: an option of its own stands above its method's."""
-    value: Any = config.model_dump(mode="json", exclude_unset=True)
-    *sections, last = key.split(".")
-    if sections == ["methods", config.runs[run].method] and last in config.runs[run].options:
-        return config.runs[run].options[last]
-    for part in (*sections, last):
-        value = value[part]
+    """What a run has at ``key``; of a method's option, what the run's network is built with."""
+    section, *rest = key.split(".")
+    if section == "methods":
+        return getattr(run_options(config, run), rest[-1])
+    value: Any = getattr(config, section)
+    for part in rest:
+        value = getattr(value, part)
     return value

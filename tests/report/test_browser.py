@@ -87,7 +87,7 @@ def opened(browser: webdriver.Chrome, page: Path) -> webdriver.Chrome:
 
 
 def texts(browser: webdriver.Chrome, query: str) -> list[str]:
-    """What the elements that are seen say, in one call: a call an element takes a minute."""
+    """What the elements that are seen say, in one call and not one for each."""
     return browser.execute_script(
         "return [...document.querySelectorAll(arguments[0])]"
         ".filter(part => part.offsetHeight > 10 && part.checkVisibility())"
