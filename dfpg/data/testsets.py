@@ -1,4 +1,4 @@
-"""Test sets of both protocols: packed uint8 shards, an index and a manifest."""
+"""Test sets of both protocols: two shards of pictures, an index and a manifest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -18,16 +17,17 @@ from torch import Tensor
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.csv_files import from_csv, to_csv
 from dfpg.core.errors import UserError, within_memory
-from dfpg.core.files import atomic_write, read_json, sha256, write_text
+from dfpg.core.files import read_json, sha256, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur, quantise, quantise_unit, to_unit
 from dfpg.data.blur.kernels import KernelBank
 from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.picture_shard import REMEDY, read_shard, write_shard
 from dfpg.data.stratify import choose_faces, choose_pairs, first_kernel, split_people
 
-SHARP, BLURRED, INDEX, MANIFEST = "sharp.npy", "blurred.npy", "index.csv", "manifest.json"
+SHARP, BLURRED, INDEX, MANIFEST = "sharp.zip", "blurred.zip", "index.csv", "manifest.json"
 SHARDS = (SHARP, BLURRED, INDEX)
 CHUNK = 64  # images in memory at once
 
@@ -50,8 +50,8 @@ class TestSet:
     """One protocol's test set.
 
     Attributes:
-        sharp: uint8 [F, H, W, 3], memory-mapped.
-        blurred: uint8 [N, H, W, 3], memory-mapped.
+        sharp: RGB uint8 [F, H, W, 3], in memory.
+        blurred: RGB uint8 [N, H, W, 3], in memory.
         index: one row per blurred image: image, subset, mode, person, face (file name), sharp (row
             of ``sharp``), kernel (index among its size's test kernels), size (nominal).
     """
@@ -69,7 +69,9 @@ def build_testset(
     faces: Mapping[str, FaceSet],
     out: Path,
 ) -> Rate:
-    """Write ``sharp.npy``, ``blurred.npy``, ``index.csv`` and ``manifest.json`` into ``out``.
+    """Write ``sharp.zip``, ``blurred.zip``, ``index.csv`` and ``manifest.json`` into ``out``.
+
+    :mod:`dfpg.data.picture_shard` says what is in the first two.
 
     Args:
         config: names the subsets, their sizes and the seed.
@@ -118,13 +120,14 @@ def build_testset(
     index = pd.concat(parts, ignore_index=True)
     index = index[["subset", "mode", "person", "face", "sharp", "kernel", "size"]]
     pictures = torch.cat(sharp)
-    with atomic_write(out / SHARP) as shard:
-        write_header(shard, len(pictures), config.image_size)
-        shard.write(pictures.numpy().tobytes())
+    with write_shard(out / SHARP) as append:
+        append(pictures.numpy())
     write_blurred(config, protocol, kernels, pictures, index, out / BLURRED)
     write_text(out / INDEX, to_csv(index, index_label="image"))
     hashes = {name: sha256(out / name) for name in SHARDS}
     write_text(out / MANIFEST, json.dumps({"sha256": hashes}, indent=2) + "\n")
+    for old in ("sharp.npy", "blurred.npy"):  # the pictures of a set made before they were PNGs
+        (out / old).unlink(missing_ok=True)
     return Rate(len(index), time.perf_counter() - started)
 
 
@@ -161,8 +164,7 @@ def write_blurred(
 ) -> None:
     """Blur the quantised sharp faces in [0, 1], add noise, quantise; in chunks of equal size."""
     level = config.protocols[protocol].test.noise
-    with atomic_write(path) as shard, Progress(f"testset {protocol}", len(index), "image") as bar:
-        write_header(shard, len(index), config.image_size)
+    with write_shard(path) as append, Progress(f"testset {protocol}", len(index), "image") as bar:
         run = index["size"].ne(index["size"].shift()).cumsum()
         for _, group in index.groupby(run):
             bank = torch.from_numpy(kernels.test[int(group["size"].iloc[0])])
@@ -178,45 +180,38 @@ def write_blurred(
                         for image in chunk.index
                     ]
                     images = add_noise(images, torch.from_numpy(np.stack(noise)), level, white=1)
-                shard.write(quantise_unit(images).permute(0, 2, 3, 1).numpy().tobytes())
+                append(quantise_unit(images).permute(0, 2, 3, 1).numpy())
                 bar.advance(len(chunk))
 
 
-def write_header(stream: IO[bytes], count: int, image_size: int) -> None:
-    """Header of a ``.npy`` file for uint8 [count, image_size, image_size, 3]."""
-    shape = (count, image_size, image_size, 3)
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
-
-
 def open_testset(path: Path) -> TestSet:
-    """Open a test set, memory-mapped, after checking every file against the manifest.
+    """Read a test set after checking every file against the manifest.
 
     Raises:
-        UserError: a file is missing, or not the one that the manifest names.
+        UserError: a file is missing, damaged or not the one that the manifest names; or the files
+            are of different test sets.
     """
-    remedy = "delete the folder and run `dvc repro testsets` to make it again"
     manifest = path / MANIFEST
     try:
         expected = read_json(manifest)["sha256"]
         for name in SHARDS:
             if sha256(path / name) != expected[name]:
                 raise UserError(
-                    f"{path / name}: damaged (SHA-256 differs from {MANIFEST}): {remedy}"
+                    f"{path / name}: damaged (SHA-256 differs from {MANIFEST}): {REMEDY}"
                 )
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file: {remedy}") from error
+        raise UserError(f"{error.filename}: no such file: {REMEDY}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{manifest}: damaged manifest: {remedy}") from error
-    return TestSet(
-        np.load(path / SHARP, mmap_mode="r"),
-        np.load(path / BLURRED, mmap_mode="r"),
-        from_csv(
-            pd.read_csv(
-                path / INDEX,
-                dtype=dict.fromkeys(("subset", "mode", "person", "face"), str),
-                keep_default_na=False,  # a face may be called "nan"
-            )
-        ),
+        raise UserError(f"{manifest}: damaged manifest: {REMEDY}") from error
+    index = from_csv(
+        pd.read_csv(
+            path / INDEX,
+            dtype=dict.fromkeys(("subset", "mode", "person", "face"), str),
+            keep_default_na=False,  # a face may be called "nan"
+        )
     )
+    sharp, blurred = read_shard(path / SHARP), read_shard(path / BLURRED)
+    fits = len(blurred) == len(index) and index["sharp"].isin(range(len(sharp))).all()
+    if not fits or sharp.shape[1:] != blurred.shape[1:]:
+        raise UserError(f"{path}: {SHARP}, {BLURRED} and {INDEX} are of different sets: {REMEDY}")
+    return TestSet(sharp, blurred, index)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -9,14 +10,16 @@ from scipy.signal import convolve
 
 from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
+from dfpg.core.files import sha256
 from dfpg.data import testsets
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import quantise
 from dfpg.data.blur.kernels import KernelBank, make_kernels
 from dfpg.data.faces.dataset import FaceSet
+from dfpg.data.picture_shard import write_shard
 from dfpg.data.testsets import build_testset, open_testset
 
-FILES = ("sharp.npy", "blurred.npy", "index.csv", "manifest.json")
+FILES = ("sharp.zip", "blurred.zip", "index.csv", "manifest.json")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,6 @@ def test_index_says_what_every_image_is(config, folders, faces, protocol):
     assert data.blurred.shape == (len(data.index), config.image_size, config.image_size, 3)
     assert data.sharp.shape[0] == groups * settings.faces_per_subset
     assert data.sharp.dtype == data.blurred.dtype == np.uint8
-    assert isinstance(data.blurred, np.memmap)
     assert list(data.index["subset"].unique()) == list(settings.subsets)
     assert list(data.index["mode"].unique()) == settings.modes
     source = faces["embedded"]
@@ -176,13 +178,65 @@ def test_a_changed_byte_is_refused_by_name(folders, tmp_path, name):
 
 def test_a_truncated_or_missing_shard_is_refused_by_name(folders, tmp_path):
     folder = shutil.copytree(folders["a"], tmp_path / "a")
-    content = (folder / "blurred.npy").read_bytes()
-    (folder / "blurred.npy").write_bytes(content[:-100])
-    with pytest.raises(UserError, match=r"blurred\.npy: damaged"):
+    content = (folder / "blurred.zip").read_bytes()
+    (folder / "blurred.zip").write_bytes(content[:-100])
+    with pytest.raises(UserError, match=r"blurred\.zip: damaged"):
         open_testset(folder)
-    (folder / "blurred.npy").unlink()
-    with pytest.raises(UserError, match=r"blurred\.npy: no such file"):
+    (folder / "blurred.zip").unlink()
+    with pytest.raises(UserError, match=r"blurred\.zip: no such file"):
         open_testset(folder)
+
+
+def write_manifest(folder):
+    hashes = {name: sha256(folder / name) for name in FILES[:-1]}
+    (folder / "manifest.json").write_text(json.dumps({"sha256": hashes}))
+
+
+def test_files_of_different_sets_are_refused(folders, tmp_path):
+    """Each is whole, and a manifest made by hand names all of them."""
+    whole = open_testset(folders["a"])
+    for name, pictures in (
+        ("blurred.zip", whole.blurred[:-1]),
+        ("sharp.zip", whole.sharp[: whole.index["sharp"].max()]),
+        ("sharp.zip", whole.sharp[:, :-1]),
+    ):
+        folder = shutil.copytree(folders["a"], tmp_path / "a", dirs_exist_ok=True)
+        with write_shard(folder / name) as append:
+            append(pictures)
+        write_manifest(folder)
+        with pytest.raises(UserError, match=r"a: sharp\.zip, .* are of different sets: delete the"):
+            open_testset(folder)
+
+
+def test_a_shard_that_only_its_manifest_calls_whole_is_refused_by_name(folders, tmp_path):
+    folder = shutil.copytree(folders["a"], tmp_path / "a")
+    (folder / "blurred.zip").write_bytes(b"no shard")
+    write_manifest(folder)
+    with pytest.raises(UserError, match=r"blurred\.zip: damaged \(File is not a zip"):
+        open_testset(folder)
+
+
+@pytest.fixture
+def old_format(folders, tmp_path):
+    folder = shutil.copytree(folders["a"], tmp_path / "old")
+    hashes = {"index.csv": sha256(folder / "index.csv")}
+    for name in ("sharp", "blurred"):
+        (folder / f"{name}.zip").unlink()
+        np.save(folder / f"{name}.npy", np.zeros((1, 8, 8, 3), np.uint8))
+        hashes[f"{name}.npy"] = sha256(folder / f"{name}.npy")
+    (folder / "manifest.json").write_text(json.dumps({"sha256": hashes}))
+    return folder
+
+
+def test_a_set_with_npy_files_is_refused_with_what_to_do(old_format):
+    remedy = "delete the folder and run `dvc repro testsets` to make it again"
+    with pytest.raises(UserError, match=rf"sharp\.zip: no such file: {remedy}"):
+        open_testset(old_format)
+
+
+def test_a_set_made_over_one_with_npy_files_leaves_none_of_them(config, banks, faces, old_format):
+    build_testset(config, "a", banks["trajectory"], faces, old_format)
+    assert {path.name for path in old_format.iterdir()} == set(FILES)
 
 
 def test_kernels_made_for_other_parameters_are_refused(config, banks, faces, tmp_path):
@@ -206,7 +260,7 @@ def test_a_write_that_fails_half_way_keeps_the_old_shard(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(testsets, "quantise_unit", full)
-    with pytest.raises(UserError, match=r"blurred\.npy: cannot write \(No space left"):
+    with pytest.raises(UserError, match=r"blurred\.zip: cannot write \(No space left"):
         build_testset(config, "a", banks["trajectory"], faces, folder)
     monkeypatch.undo()
     open_testset(folder)

@@ -170,7 +170,7 @@ PLACES = {
     "unreadable params.yaml": Place(unreadable("params.yaml"), never=("free space",)),
     "unreadable kernels": Place(unreadable("artifacts/kernels"), never=("free space",)),
     "unreadable test sets": Place(
-        unreadable("artifacts/testsets/a/blurred.npy", "artifacts/testsets/a"),
+        unreadable("artifacts/testsets/a/blurred.zip", "artifacts/testsets/a"),
         never=("free space",),
     ),
     "unreadable faces": Place(unreadable("data/faces", "in"), never=("free space",)),
