@@ -20,10 +20,7 @@ from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import (
     ClaimRecord,
     DeviationRecord,
-    RankRecord,
     RocRecord,
-    TableRecord,
-    TrainingRecord,
     VerificationRecord,
 )
 from dfpg.analysis.study_records import BudgetRecord, ReadingRecord
@@ -55,7 +52,7 @@ from dfpg.report.study_charts import (
     reading_charts,
 )
 from dfpg.report.svg import share_styles
-from dfpg.report.table_layout import BELOW_FLOOR, lay_out
+from dfpg.report.table_layout import BELOW_FLOOR, lay_out, read_tables
 from dfpg.report.tiles import picture_uri, read_tiles
 
 NO_VALUE_HERE = "no value here"
@@ -85,12 +82,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     Raises:
         UserError: a file is missing or damaged.
     """
-    tables = {
-        table.name: read_records(TableRecord, results / f"{table.name}.csv") for table in TABLES
-    }
-    trained = read_records(TrainingRecord, results / "training.csv")
-    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
-    ranks = read_records(RankRecord, results / "ranks.csv")
+    tables, trained, seconds, ranks = read_tables(results)
     laid_out = [lay_out(table, tables[table.name], seconds, ranks) for table in TABLES]
     scores = load_scores(config, artifacts / "per_image")
     sizes = write_result_files(config, scores, results)

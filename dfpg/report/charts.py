@@ -77,7 +77,7 @@ def ablation_chart(config: Config, metric: str, found: Sequence[Point]) -> Marku
         for place, point in enumerate(found):
             _draw_interval(axes, (place, point.value), point, style_of(config, point.run), "y")
         _label_models(axes, [point.row for point in found], metric)
-        axes.set_title("measured here", loc="left", fontweight="bold")
+        axes.set_title("measured here")
 
     words = f"Ablation, measured here: {HEADINGS[metric]} with intervals. {_describe_points(found)}"
     return draw_chart(f"ablation-{metric}", words, draw)
@@ -94,7 +94,7 @@ def published_ablation_chart(metric: str) -> Markup:
     def draw(axes: Axes) -> None:
         axes.plot(range(len(found)), list(found.values()), "o", color=BLACK, fillstyle="none")
         _label_models(axes, list(found), metric)
-        axes.set_title("published, no intervals", loc="left", fontweight="bold")
+        axes.set_title("published, no intervals")
 
     values = ", ".join(f"{row} {value:g}" for row, value in found.items())
     return draw_chart(f"ablation-paper-{metric}", f"Ablation, published: {metric}: {values}.", draw)
@@ -153,7 +153,7 @@ def tradeoff_chart(
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=against.label, ylabel="PSNR (dB)")
-        axes.set_title(title, loc="left", fontweight="bold")
+        axes.set_title(title)
         _label_points(axes, {run: (costs[run], psnr[run].mean) for run in drawn})
 
     values = "; ".join(f"{run} {psnr[run].mean:.2f} dB at {costs[run]:.4g}" for run in drawn)

@@ -101,7 +101,7 @@ def _highlight(
     axes.set(xlabel=labels.x, ylabel=labels.y, ylim=_limits(curves))
     if not own.steps:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_title(row, loc="left", fontweight="bold")
+    axes.set_title(row)
 
 
 def _limits(curves: Mapping[str, Curve]) -> tuple[float, float]:

@@ -114,7 +114,7 @@ def _chart(
             )
         axes.set_xlabel("training images")
         axes.set_ylabel("share of the gradient" if shares else "multiple of its first value")
-        axes.set_title(run, loc="left", fontweight="bold")
+        axes.set_title(run)
         axes.figure.legend(loc="outside lower center", ncols=PER_LINE, handlelength=3)
 
     what = "share of the gradient" if shares else "value as a multiple of its first one"

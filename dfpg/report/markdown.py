@@ -14,13 +14,12 @@ from dfpg.analysis.result_records import (
     ClaimRecord,
     ClaimTestRecord,
     TableRecord,
-    TrainingRecord,
 )
 from dfpg.analysis.verdicts import UNDECIDED
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
-from dfpg.report.table_layout import BELOW_FLOOR
+from dfpg.report.table_layout import BELOW_FLOOR, read_tables
 
 
 def show_tables(results: Path = RESULTS) -> str:
@@ -47,12 +46,13 @@ def render_claims(results: Path) -> str:
     for test in read_records(ClaimTestRecord, results / "claim_tests.csv"):
         if math.isfinite(test.effect):
             effects.setdefault(test.claim, []).append(test.effect)
-    reasons = list(dict.fromkeys(filter(None, map(_why, claims))))
+    whys = [_why(claim) for claim in claims]
+    reasons = list(dict.fromkeys(filter(None, whys)))
     lines = []
-    for claim in claims:
+    for claim, why in zip(claims, whys, strict=True):
         found = effects.get(claim.claim, [])
         share = f"{sum(effect > 0 for effect in found)} of {len(found)}" if found else ""
-        note = f"note {reasons.index(why) + 1}" if (why := _why(claim)) else ""
+        note = f"note {reasons.index(why) + 1}" if why else ""
         lines.append([claim.meaning, claim.verdict, share, note])
     table = markdown_table(
         ["the paper claims", "verdict", "comparisons that go its way", "why"], lines
@@ -73,12 +73,9 @@ def render_tables(results: Path) -> dict[str, str]:
     Raises:
         UserError: a table, or ``training.csv``, is missing or damaged.
     """
-    trained = read_records(TrainingRecord, results / "training.csv")
-    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
+    record = read_tables(results)
     return {
-        table.name: render_table(
-            table, read_records(TableRecord, results / f"{table.name}.csv"), seconds
-        )
+        table.name: render_table(table, record.tables[table.name], record.seconds)
         for table in TABLES
     }
 

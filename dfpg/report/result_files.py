@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
 
-from dfpg.analysis.records import csv_text, read_records
+from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import (
     KernelSizeRecord,
-    RankRecord,
-    TableRecord,
-    TrainingRecord,
 )
 from dfpg.core.config import Config
 from dfpg.core.files import write_text
@@ -20,7 +16,7 @@ from dfpg.paper.tables import TABLES
 from dfpg.report.curves import kernel_size_records
 from dfpg.report.latex import latex_tables
 from dfpg.report.markdown import render_table
-from dfpg.report.table_layout import lay_out
+from dfpg.report.table_layout import lay_out, read_tables
 
 
 def write_result_files(
@@ -39,12 +35,7 @@ def write_result_files(
     Raises:
         UserError: a file is missing or damaged.
     """
-    tables = {
-        table.name: read_records(TableRecord, results / f"{table.name}.csv") for table in TABLES
-    }
-    trained = read_records(TrainingRecord, results / "training.csv")
-    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
-    ranks = read_records(RankRecord, results / "ranks.csv")
+    tables, _, seconds, ranks = read_tables(results)
     sizes = kernel_size_records(config, scores)
     write_text(results / "kernel_sizes.csv", csv_text(KernelSizeRecord, sizes))
     parts = [render_table(table, tables[table.name], seconds) for table in TABLES]

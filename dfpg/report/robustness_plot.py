@@ -51,11 +51,7 @@ def draw_robustness(config: Config, records: Sequence[RobustnessRecord], path: P
                 _draw(axes, config, points)
             line[0].set_ylabel("PSNR gain over the blurred input (dB)")
             title, protocol = TEST_SETS[test_set].title, TEST_SETS[test_set].protocol
-            line[0].set_title(
-                f"{title}, protocol {protocol.upper()}: {points[0].n_people} people",
-                loc="left",
-                fontweight="bold",
-            )
+            line[0].set_title(f"{title}, protocol {protocol.upper()}: {points[0].n_people} people")
             line[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
         figure.supxlabel(NOTE, fontsize=7.5)
         stream = io.BytesIO()

@@ -167,7 +167,7 @@ def _forest(number: int, better: str, worse: str, own: Sequence[ReadingRecord]) 
         axes.set_yticks(range(len(own)), names)
         axes.set_ylim(len(own) - 0.5, -0.5)
         axes.set_xlabel(LABEL)
-        axes.set_title(_title(better, worse), loc="left", fontweight="bold")
+        axes.set_title(_title(better, worse))
 
     values = ", ".join(f"{name} {one.effect:+.2f}" for name, one in zip(names, own, strict=True))
     words = f"{_title(better, worse)}, effect in dB under every reading: {values}."
@@ -200,7 +200,7 @@ def _curve(key: str, title: str, records: Iterable[BudgetRecord]) -> Markup:
         axes.minorticks_off()
         axes.set_xlabel(f"training images seen; effect: {trend.replace(STEADY, 'no trend')}")
         axes.set_ylabel(f"effect on {unit}")
-        axes.set_title(title, loc="left", fontweight="bold")
+        axes.set_title(title)
 
     digits = 2 if own[0].metric == METRIC else 4
     values = ", ".join(f"{one.images} images {one.effect:+.{digits}f}" for one in own)

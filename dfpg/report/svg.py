@@ -24,11 +24,12 @@ STYLE = re.compile(r' style="([^"]*)"')
 COLOUR = re.compile("#[0-9a-f]{6}")
 # Colours that the page's style sheet sets, for light paper and for dark paper.
 VARIABLES = {
-    colour.lower(): f"var(--{name})"
-    for name, colour in (
-        *(("black", BLACK), ("grey", GREY), ("pale", PALE), ("grid", GRID), ("blue", BLUE)),
-        ("paper", WHITE),
-    )
+    BLACK.lower(): "var(--black)",
+    GREY.lower(): "var(--grey)",
+    PALE.lower(): "var(--pale)",
+    GRID.lower(): "var(--grid)",
+    BLUE.lower(): "var(--blue)",
+    WHITE.lower(): "var(--paper)",
 }
 REFERENCE = re.compile(r'( id="|href="#|url\(#)([^")]*)')
 

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 from dfpg.analysis.floor import NOT_ABOVE
-from dfpg.analysis.result_records import RankRecord, TableRecord
+from dfpg.analysis.records import read_records
+from dfpg.analysis.result_records import RankRecord, TableRecord, TrainingRecord
 from dfpg.paper.published import ERRATA, PublishedKey
 from dfpg.paper.tables import (
     BASELINES,
@@ -18,6 +20,7 @@ from dfpg.paper.tables import (
     HEADINGS,
     HIGHER_IS_BETTER,
     SUBSET_TITLES,
+    TABLES,
     TEST_SETS,
     Table,
 )
@@ -91,6 +94,38 @@ class PrintedTable:
     title: str
     panels: tuple[PrintedPanel, ...]
     notes: tuple[str, ...]
+
+
+class RecordedTables(NamedTuple):
+    """What the printed tables are made of.
+
+    Attributes:
+        tables: records by name of the table.
+        trained: of ``training.csv``.
+        seconds: training time of the runs that have one.
+        ranks: of ``ranks.csv``; none where it is not there.
+    """
+
+    tables: dict[str, list[TableRecord]]
+    trained: list[TrainingRecord]
+    seconds: dict[str, float]
+    ranks: list[RankRecord]
+
+
+def read_tables(results: Path) -> RecordedTables:
+    """Read the tables of a results folder, and what stands beside their values.
+
+    Raises:
+        UserError: a table, or ``training.csv``, is missing, or a file is damaged.
+    """
+    trained = read_records(TrainingRecord, results / "training.csv")
+    ranks = results / "ranks.csv"
+    return RecordedTables(
+        {table.name: read_records(TableRecord, results / f"{table.name}.csv") for table in TABLES},
+        trained,
+        {line.run: line.seconds for line in trained if math.isfinite(line.seconds)},
+        read_records(RankRecord, ranks) if ranks.exists() else [],
+    )
 
 
 class CellMarks(NamedTuple):
