@@ -22,7 +22,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.installation import refuse_other_copy
 
-NAMES = ("smoke", "embedded", "gpu", "research", "paper", "shipped", "official")
+NAMES = ("smoke", "embedded", "photographs", "gpu", "research", "paper", "shipped", "official")
 EMBEDDED = "embedded"
 OFFICIAL = "official"
 
