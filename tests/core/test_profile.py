@@ -53,6 +53,21 @@ def test_gpu_profile_is_the_embedded_one_with_more_training():
     assert large.model_copy(update=changed) == small
 
 
+def test_photographs_profile_is_the_embedded_one_on_photographs():
+    generated, photographs = (resolve_profile(name)[0] for name in ("embedded", "photographs"))
+    alike = ("image_size", "kernels", "training", "methods", "runs", "evaluation", "classical")
+    assert all(getattr(photographs, key) == getattr(generated, key) for key in alike)
+    for protocol, settings in photographs.protocols.items():
+        test = settings.test
+        sources = {settings.source, *(subset.source for subset in test.subsets.values())}
+        assert "embedded" not in sources
+        people, images = test.faces_per_subset, test.images_per_subset
+        theirs = generated.protocols[protocol].test
+        assert people > theirs.faces_per_subset
+        assert images > theirs.images_per_subset
+    assert photographs.protocols["a"].test.faces_per_subset >= 100  # people of Table 3
+
+
 def test_a_run_that_a_profile_leaves_out_is_gone_and_no_user_s_own(tmp_path, monkeypatch):
     lean = {"based_on": "smoke", "profile": "smoke", "runs": {"b2": None}}
     read = profile._read
