@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from dfpg.core.config import Config
@@ -9,6 +11,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import FOLDER_NAME, atomic_folder, read_json, write_text
 
 TEXT = (".csv", ".json", ".md", ".tex")
+ELSEWHERE = ("seeds.csv", "throughput-*.csv")  # of several trainings, of a machine
 PROJECT = ("params.yaml", "dvc.lock")
 ARTIFACTS = {
     "history": "*.csv",  # training curves
@@ -22,7 +25,8 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
 
     Beside the tables stand ``params.yaml``, ``dvc.lock``, ``environment.json``, curve, seconds and
     device of every training, and the scores of every image. Pictures are left out: they may show
-    real people.
+    real people. So are studies of another profile or seed, and what belongs to no single run:
+    tables over several seeds, and throughput.
 
     Args:
         config: of ``params.yaml``.
@@ -61,7 +65,11 @@ def _files(config: Config, root: Path) -> dict[str, Path]:
                 f"{results}: made with {key} {made_by.get(key)}, params.yaml says {value}: "
                 "run `dvc repro` first"
             )
-    found = {path.name: path for path in sorted(results.iterdir()) if path.suffix in TEXT}
+    found = {
+        path.name: path
+        for path in sorted(results.iterdir())
+        if path.suffix in TEXT and _belongs(path, wanted)
+    }
     for name in ("table1.csv", "table2.csv", "table3.csv", "table4.csv"):
         if name not in found:
             raise UserError(f"{results / name}: missing; run `dvc repro` first")
@@ -75,6 +83,20 @@ def _files(config: Config, root: Path) -> dict[str, Path]:
             raise UserError(f"{root / 'artifacts' / folder}: no {pattern}; run `dvc repro` first")
         found |= {f"{folder}/{path.name}": path for path in parts}
     return found
+
+
+def _belongs(path: Path, wanted: Mapping[str, object]) -> bool:
+    """Whether a file is of this run: no line of it names another profile or seed."""
+    if any(path.match(pattern) for pattern in ELSEWHERE):
+        return False
+    if path.suffix != ".csv":
+        return True
+    with path.open(encoding="utf-8", newline="") as stream:
+        return all(
+            line.get(key) in (None, str(value))
+            for line in csv.DictReader(stream)
+            for key, value in wanted.items()
+        )
 
 
 def _environment(path: Path) -> dict[str, object]:

@@ -48,6 +48,22 @@ def test_the_record_holds_text_and_no_pictures(config, project):
     assert not list((project / "results").glob(".*"))
 
 
+def test_what_belongs_to_another_run_is_left_out(config, project):
+    results = project / "results"
+    for name, profile, seed in (
+        ("budget.csv", config.profile, config.seed),
+        ("readings.csv", "paper", config.seed),
+        ("tuning.csv", config.profile, config.seed + 1),
+    ):
+        lines = f"effect,profile,seed\n0.1,{config.profile},{config.seed}\n0.2,{profile},{seed}\n"
+        (results / name).write_text(lines)
+    (results / "seeds.csv").write_text(f"value,profile\n1,{config.profile}\n")
+    (results / "throughput-cpu-mine.csv").write_text("ms\n1\n")
+    publish(config, "mine", project)
+    kept = relative(results / "mine") & {path.name for path in results.glob("*.csv")}
+    assert kept == {*TABLES, "budget.csv"}
+
+
 def test_a_record_is_replaced_only_with_force(config, project):
     publish(config, "mine", project)
     (project / "results" / "mine" / "old.csv").write_text("old")
