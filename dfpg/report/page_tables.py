@@ -27,7 +27,11 @@ from dfpg.report.markdown import bracketed, render_claims
 from dfpg.report.table_layout import BELOW_FLOOR
 
 PAGES = (Path("README.md"), Path("docs/claims.md"))
-BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n).*?(<!-- /(?P=name) -->)", re.DOTALL)
+# What a table is of, and for another record than that in results/ itself, its folder there.
+BLOCK = re.compile(
+    r"(<!-- (?P<name>[a-z-]+)(?: of (?P<record>[a-z0-9_-]+))? -->\n).*?(<!-- /(?P=name) -->)",
+    re.DOTALL,
+)
 LEVELS = ("1", "2", "3")
 DIGITS = {"psnr": 2, "ssim": 4}  # metrics of the ablation, decimals
 
@@ -64,7 +68,9 @@ def fill(text: str, results: Path) -> str:
 
     def table(found: re.Match[str]) -> str:
         make = PAGE_TABLES.get(found["name"])
-        return found[0] if make is None else f"{found[1]}{make(results).strip()}\n{found[3]}"
+        if make is None:
+            return found[0]
+        return f"{found[1]}{make(results / (found['record'] or '')).strip()}\n{found[4]}"
 
     return BLOCK.sub(table, text)
 

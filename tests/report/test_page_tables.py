@@ -42,6 +42,11 @@ def test_a_table_replaces_what_is_between_its_marks_and_nothing_else(made):
     assert fill(filled, made / "results") == filled
 
 
+def test_a_table_may_be_of_another_record_in_the_results(made):
+    text = "<!-- floor of results -->\nold\n<!-- /floor -->\n"
+    assert fill(text, made) == text.replace("old", floor_table(made / "results"))
+
+
 def test_pages_are_written_where_they_differ(made, tmp_path):
     for page in PAGES:
         (tmp_path / page).parent.mkdir(exist_ok=True)
