@@ -208,12 +208,19 @@ def _pivot(heading: str, rows: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def variant_table(results: Path) -> str:
-    """The ablation's networks: gain of the recorded training, and of several training seeds."""
+    """The ablation's networks: gain of the recorded training, and of several training seeds.
+
+    Where a record has one seed, and so no ``seeds.csv``, the columns of several are left out.
+    """
+    file = results / "seeds.csv"
+    several = read_records(SeedRecord, file) if file.exists() else []
     seeds = {
         record.row: record
-        for record in read_records(SeedRecord, results / "seeds.csv")
+        for record in several
         if _is_variant(record) and math.isfinite(record.seed_sd)
     }
+    headings = ["one training"]
+    headings += ["mean over seeds", "seeds", "their standard deviation"] if seeds else []
     lines = []
     for record in read_records(GainRecord, results / "gains.csv"):
         if not _is_variant(record):
@@ -224,8 +231,7 @@ def variant_table(results: Path) -> str:
         if found := seeds.get(record.row):
             mean = bracketed(found.gain, found.gain_low, found.gain_high)
             line += [mean, str(found.n_seeds), f"{found.seed_sd:.3f}"]
-        lines.append([*line, "", "", ""][:5])
-    headings = ("one training", "mean over seeds", "seeds", "their standard deviation")
+        lines.append([*line, "", "", ""][: 1 + len(headings)])
     return markdown_table(["PSNR over blurred, dB", *headings], lines)
 
 

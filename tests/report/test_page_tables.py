@@ -215,6 +215,10 @@ def test_variants_have_the_recorded_training_and_where_there_are_several_their_s
         ["B1", "1.90 [1.00, 3.00]", "2.00 [1.00, 3.00]", "3", "0.021"],
         ["B5", "2.10 [1.00, 3.00]", "", "", ""],
     ]
+    (tmp_path / "seeds.csv").unlink()
+    found = cells(variant_table(tmp_path))
+    assert found[0] == ["PSNR over blurred, dB", "one training"]
+    assert ["B5", "2.10 [1.00, 3.00]"] in found
 
 
 def test_every_table_has_its_place_in_a_page():
