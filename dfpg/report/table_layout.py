@@ -118,13 +118,14 @@ def read_tables(results: Path) -> RecordedTables:
     Raises:
         UserError: a table, or ``training.csv``, is missing, or a file is damaged.
     """
+    tables = {
+        table.name: read_records(TableRecord, results / f"{table.name}.csv") for table in TABLES
+    }
     trained = read_records(TrainingRecord, results / "training.csv")
+    seconds = {line.run: line.seconds for line in trained if math.isfinite(line.seconds)}
     ranks = results / "ranks.csv"
     return RecordedTables(
-        {table.name: read_records(TableRecord, results / f"{table.name}.csv") for table in TABLES},
-        trained,
-        {line.run: line.seconds for line in trained if math.isfinite(line.seconds)},
-        read_records(RankRecord, ranks) if ranks.exists() else [],
+        tables, trained, seconds, read_records(RankRecord, ranks) if ranks.exists() else []
     )
 
 
