@@ -28,6 +28,12 @@ def test_a_verdict_in_a_sentence_is_the_recorded_one(page):
     assert [(key, verdict) for key, verdict in said if recorded[key] != verdict] == []
 
 
+def test_the_ablation_of_every_published_record_is_in_the_claims_page():
+    page = (ROOT / "docs" / "claims.md").read_text()
+    records = {file.parent.name for file in (ROOT / "results").glob("*/claim_tests.csv")}
+    assert records == set(re.findall(r"<!-- ablation of ([a-z0-9_-]+) -->\n\| ", page))
+
+
 def test_every_link_leads_to_a_file():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for page in pages:
