@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from helpers.places import ROOT
 
+pytestmark = pytest.mark.smoke  # `make pages`
 pytest.importorskip("mkdocs", reason="needs the extra `docs`")
 pytest.importorskip("material", reason="needs the extra `docs`")
 

@@ -113,12 +113,13 @@ def die_at(operation: int) -> None:
     Path.unlink = counted(Path.unlink)
 
 
+@pytest.mark.parametrize("apart", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_before_any_single_file_operation_changes_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], apart: int
 ) -> None:
     config = toy_config(4, checkpoint_every=1)
     expected = train_toy(tmp_path / "whole", config, dropout=0.2)
-    for operation in range(1, 100):
+    for operation in range(1, 100, apart):
         here = tmp_path / str(operation)
         process = start(here, config, partial(die_at, operation), dropout=0.2)
         process.join()

@@ -41,6 +41,7 @@ def test_truncation_pulls_towards_the_mean(faces):
     assert np.linalg.norm(styles - faces._mean) < np.linalg.norm(raw - faces._mean)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_people(faces):
     other = FaceGenerator(asset_path("mobilestylegan"), seed=1)
     assert not np.allclose(other.style(0, 0), faces.style(0, 0))
