@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
         One line: where, and how many files.
 
     Raises:
-        UserError: the name is none, or taken; a file is missing, or ``results/`` is of another
-            profile or seed than ``params.yaml``. Nothing is written then.
+        UserError: the name is none, or taken; a file is missing or no text, or ``results/`` is of
+            another profile or seed than ``params.yaml``. Nothing is written then.
     """
     results = root / "results"
     target = results / name
@@ -50,7 +51,7 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
     files = _files(config, root)
     with atomic_folder(target) as record:
         for place, source in files.items():
-            write_text(record / place, source.read_text(encoding="utf-8"))
+            write_text(record / place, _read(source))
     return f"{target}: {len(files)} files of profile {config.profile}, seed {config.seed}"
 
 
@@ -91,12 +92,20 @@ def _belongs(path: Path, wanted: Mapping[str, object]) -> bool:
         return False
     if path.suffix != ".csv":
         return True
-    with path.open(encoding="utf-8", newline="") as stream:
-        return all(
-            line.get(key) in (None, str(value))
-            for line in csv.DictReader(stream)
-            for key, value in wanted.items()
-        )
+    try:
+        lines = list(csv.DictReader(io.StringIO(_read(path), newline="")))
+    except csv.Error as error:
+        raise UserError(f"{path}: damaged; run `dvc repro` again") from error
+    return all(
+        line.get(key) in (None, str(value)) for line in lines for key, value in wanted.items()
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read; run `dvc repro` again") from error
 
 
 def _environment(path: Path) -> dict[str, object]:

@@ -95,6 +95,12 @@ def test_names_that_are_no_folder_names_are_refused(config, project, name):
         (lambda p: (p / "dvc.lock").unlink(), "dvc.lock: missing"),
         (lambda p: (p / "artifacts" / "history" / "b1.csv").unlink(), r"history: no \*\.csv"),
         (lambda p: (p / "results" / "environment.json").write_text("{"), "damaged"),
+        (lambda p: (p / "results" / "table1.csv").write_bytes(b"row\n\xff\n"), "1.csv: cannot"),
+        (lambda p: (p / "results" / "table1.csv").write_text("a" * 200_000), "table1.csv: damaged"),
+        (
+            lambda p: (p / "artifacts" / "history" / "b1.csv").write_bytes(b"\xff"),
+            "b1.csv: cannot be read",
+        ),
         (
             lambda p: (p / "results" / "environment.json").write_text('{"profile": "paper"}'),
             "made with profile paper, params.yaml says smoke",
