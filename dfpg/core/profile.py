@@ -51,13 +51,15 @@ def _read_once(name: str | None) -> Any:
     )
 
 
-def _merge(target: Any, changes: Any, where: str) -> None:
+def _merge(target: Any, changes: Any, where: str, new: bool = False) -> None:
+    """Write changes into a profile; ``new``: they may set what it does not have, too."""
     for key, value in changes.items():
-        if key not in target:
+        if key not in target and not new:
             raise UserError(f"{where}: {key}: unknown key: base.yaml has no such value")
-        if isinstance(value, dict) and isinstance(target[key], dict):
-            _merge(target[key], value, f"{where}: {key}")
-        elif value is None and isinstance(target[key], dict):
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            # A run's options are its method's, which base.yaml says once, for all runs.
+            _merge(target[key], value, f"{where}: {key}", new=key == "options")
+        elif value is None and isinstance(target.get(key), dict):
             del target[key]
         else:
             target[key] = value

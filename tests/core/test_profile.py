@@ -43,6 +43,19 @@ def test_paper_profile_has_the_papers_sizes():
     assert config.methods["dfpgnet"]["width"] == 64
 
 
+def test_a_profile_sets_options_of_a_run_that_base_leaves_to_its_method():
+    assert "lambda_adversarial" not in resolve_profile("paper")[0].runs["b5"].options
+    options = {"variant": "b5", "lambda_adversarial": 0.0005}
+    assert resolve_profile("embedded")[0].runs["b5"].options == options
+    whole = profile._read("base")
+    for changes in (
+        {"runs": {"b5": {"lambda_adversarial": 0.1}}},
+        {"methods": {"dfpgnet": {"options": {"width": 4}}}},
+    ):
+        with pytest.raises(UserError, match="unknown key"):
+            profile._merge(whole, changes, "profile mine")
+
+
 def test_gpu_profile_is_the_embedded_one_with_more_training():
     small, large = (resolve_profile(name)[0] for name in ("embedded", "gpu"))
     for run, settings in large.runs.items():
