@@ -413,6 +413,13 @@ class DFPGNet(Method):
             if isinstance(network, Discriminator)
         }
 
+    def _weighing_discriminator(self) -> Discriminator | None:
+        """The one whose channel attention weighs the prior loss."""
+        if not self.variant.weighted_prior:
+            return None
+        found = self._discriminators()
+        return found.get("attention_discriminator", found["discriminator"])
+
     def infer(self, blurred: Tensor) -> Tensor:
         """Restored image, not yet clamped."""
         image: Tensor = self.networks["generator"](blurred).image
@@ -457,7 +464,9 @@ class DFPGNet(Method):
         """What the prior stream, the transforms and the channel attention do, level by level.
 
         ``prior_cosine``: cosine similarity of P-hat and P, mean over positions;
-        ``prior_cosine_gain``: how much more that is than the blurred image's own features have;
+        ``prior_cosine_gain``: how much more that is than the blurred image's own features have. A
+        prior loss with channel weights asks for the important channels alone (section 3.3), so that
+        all features are weighted like P there; ``prior_cosine_gain_unweighted`` has all alike;
         ``transform_spread``: standard deviation over positions of a transform's scale and, in
         units of the feature's root mean square, its shift, mean over channels;
         ``attention_spread``: standard deviation over channels of the weights of P;
@@ -469,11 +478,17 @@ class DFPGNet(Method):
         with watch_transforms(generator) as found:
             restored: Restored = generator(batch.blurred)
         target, plain = self.target_prior(batch.sharp), self.target_prior(batch.blurred)
+        weighing = self._weighing_discriminator()
         for level, (made, truth, blurred) in enumerate(
             zip(restored.prior, target, plain, strict=True), 1
         ):
             found[f"prior_cosine.{level}"] = cosine(made, truth)
             gain = cosine(made, truth) - cosine(blurred, truth)
+            if weighing is not None:
+                found[f"prior_cosine_gain_unweighted.{level}"] = gain
+                weights = weighing.attention[level - 1].weights(truth)
+                important = truth * weights
+                gain = cosine(made * weights, important) - cosine(blurred * weights, important)
             found[f"prior_cosine_gain.{level}"] = gain
         for network in self.networks.values():
             attention = network.attention if isinstance(network, Discriminator) else ()
@@ -538,12 +553,11 @@ class DFPGNet(Method):
         the loss is blind to the size of the features.
         """
         reduction = self.options.prior_reduction
-        if not self.variant.weighted_prior:
+        weighing = self._weighing_discriminator()
+        if weighing is None:
             return losses.prior_loss(predicted, target, None, reduction)
-        discriminators = self._discriminators()
-        own = discriminators.get("attention_discriminator", discriminators["discriminator"])
-        with freeze(own):
-            return losses.prior_loss(predicted, target, list(own.attention), reduction)
+        with freeze(weighing):
+            return losses.prior_loss(predicted, target, list(weighing.attention), reduction)
 
     def _perceptual(self, batch: Batch, restored: Restored) -> Tensor:
         taps, values = [PERCEPTUAL_TAP], self.options.perceptual_input

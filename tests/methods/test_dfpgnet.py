@@ -502,6 +502,40 @@ def test_a_predicted_prior_gains_what_it_is_nearer_than_the_blurred_image_s(make
     assert torch.allclose(mechanisms_of(method)["prior_cosine_gain.2"], torch.zeros(4), atol=1e-6)
 
 
+@pytest.mark.parametrize("variant", ["b6", "b6_prior"])
+def test_where_the_prior_loss_weighs_channels_so_does_the_gain(make, monkeypatch, variant):
+    """A stream that predicts the important half of the channels alone does what it is asked to."""
+    method = make(variant=variant)
+    networks = method.networks
+    weighing = networks["attention_discriminator" if variant == "b6_prior" else "discriminator"]
+    stream = torch.Generator().manual_seed(5)
+    sharp = torch.rand(4, 3, 32, 32, generator=stream) * 2 - 1
+    truth = method.target_prior(sharp)
+    made = [level.clone() for level in truth]
+    for level, attention in zip(made, weighing.attention, strict=True):
+        half = level.shape[1] // 2
+        level[:, half:] = 1 - level[:, half:]
+        weights = (torch.arange(level.shape[1]) < half).float().reshape(1, -1, 1, 1)
+        monkeypatch.setattr(attention, "weights", lambda p, w=weights: w.expand(len(p), -1, 1, 1))
+    monkeypatch.setattr(networks["generator"], "forward", lambda _: Restored(sharp, made))
+    found = mechanisms_of(method)
+    blurred = method.target_prior(F.avg_pool2d(sharp, 5, 1, 2))
+    for number, (one, two) in enumerate(zip(truth, blurred, strict=True), 1):
+        half = one.shape[1] // 2
+        own = F.cosine_similarity(one[:, :half], two[:, :half], dim=1).mean(dim=(1, 2))
+        seen = F.cosine_similarity(one[:, :half], one[:, :half], dim=1).mean(dim=(1, 2))
+        assert torch.allclose(found[f"prior_cosine_gain.{number}"], seen - own, atol=1e-5)
+        assert (found[f"prior_cosine_gain_unweighted.{number}"] < seen - own).all()
+        whole = F.cosine_similarity(one, made[number - 1], dim=1).mean(dim=(1, 2))
+        assert torch.allclose(found[f"prior_cosine.{number}"], whole, atol=1e-5)
+
+
+def test_without_such_weights_the_gain_is_of_all_channels(make):
+    for variant in ("b4", "b5", "b6_ca"):
+        found = mechanisms_of(make(variant=variant))
+        assert not any("unweighted" in name for name in found)
+
+
 def test_channel_attention_is_looked_at_where_there_is_one(make):
     found = mechanisms_of(make())
     assert (found["attention_spread.1"] > 0).all()
