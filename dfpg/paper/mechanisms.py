@@ -46,7 +46,7 @@ MECHANISMS = {
         "the prior stream is nearer to the sharp face's features than the blurred face's are",
         "prior_cosine_gain",
         0.0,
-        "the features of the blurred image need no prior stream",
+        "the features of the blurred image need no prior stream; weighted as the prior loss weighs",
     ),
     "prior-transforms": Mechanism(
         "scale and shift of the feature transforms differ from place to place",
