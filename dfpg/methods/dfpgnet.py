@@ -486,7 +486,7 @@ class DFPGNet(Method):
             gain = cosine(made, truth) - cosine(blurred, truth)
             if weighing is not None:
                 found[f"prior_cosine_gain_unweighted.{level}"] = gain
-                weights = weighing.attention[level - 1].weights(truth)
+                weights = weighing.attention[level - 1].weights(truth)  # type: ignore[operator]
                 important = truth * weights
                 gain = cosine(made * weights, important) - cosine(blurred * weights, important)
             found[f"prior_cosine_gain.{level}"] = gain
