@@ -50,13 +50,13 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
         raise UserError(f"{target}: is there already: choose another name, or add --force")
     files = _files(config, root)
     with atomic_folder(target) as record:
-        for place, source in files.items():
-            write_text(record / place, _read(source))
+        for place, text in files.items():
+            write_text(record / place, text)
     return f"{target}: {len(files)} files of profile {config.profile}, seed {config.seed}"
 
 
-def _files(config: Config, root: Path) -> dict[str, Path]:
-    """What belongs to the record: place in it -> file."""
+def _files(config: Config, root: Path) -> dict[str, str]:
+    """What belongs to the record: place in it -> text."""
     results = root / "results"
     made_by = _environment(results / "environment.json")
     wanted = {"profile": config.profile, "seed": config.seed}
@@ -66,34 +66,31 @@ def _files(config: Config, root: Path) -> dict[str, Path]:
                 f"{results}: made with {key} {made_by.get(key)}, params.yaml says {value}: "
                 "run `dvc repro` first"
             )
-    found = {
-        path.name: path
-        for path in sorted(results.iterdir())
-        if path.suffix in TEXT and _belongs(path, wanted)
-    }
+    texts = {path: _read(path) for path in sorted(results.iterdir()) if path.suffix in TEXT}
+    found = {path.name: text for path, text in texts.items() if _belongs(path, text, wanted)}
     for name in ("table1.csv", "table2.csv", "table3.csv", "table4.csv"):
         if name not in found:
             raise UserError(f"{results / name}: missing; run `dvc repro` first")
     for name in PROJECT:
         if not (root / name).is_file():
             raise UserError(f"{root / name}: missing; run this in the project's root")
-        found[name] = root / name
+        found[name] = _read(root / name)
     for folder, pattern in ARTIFACTS.items():
         parts = sorted((root / "artifacts" / folder).glob(pattern))
         if not parts:
             raise UserError(f"{root / 'artifacts' / folder}: no {pattern}; run `dvc repro` first")
-        found |= {f"{folder}/{path.name}": path for path in parts}
+        found |= {f"{folder}/{path.name}": _read(path) for path in parts}
     return found
 
 
-def _belongs(path: Path, wanted: Mapping[str, object]) -> bool:
-    """Whether a file is of this run: no line of it names another profile or seed."""
+def _belongs(path: Path, text: str, wanted: Mapping[str, object]) -> bool:
+    """Whether a file is of this run: no line of its text names another profile or seed."""
     if any(path.match(pattern) for pattern in ELSEWHERE):
         return False
     if path.suffix != ".csv":
         return True
     try:
-        lines = list(csv.DictReader(io.StringIO(_read(path), newline="")))
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
     except csv.Error as error:
         raise UserError(f"{path}: damaged; run `dvc repro` again") from error
     return all(
