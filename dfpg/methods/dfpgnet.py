@@ -465,7 +465,7 @@ class DFPGNet(Method):
 
         ``prior_cosine``: cosine similarity of P-hat and P, mean over positions;
         ``prior_cosine_gain``: how much more that is than the blurred image's own features have. A
-        prior loss with channel weights asks for the important channels alone (section 3.3), so that
+        prior loss with channel weights asks for the important channels alone (section 3.4), so that
         all features are weighted like P there; ``prior_cosine_gain_unweighted`` has all alike;
         ``transform_spread``: standard deviation over positions of a transform's scale and, in
         units of the feature's root mean square, its shift, mean over channels;
