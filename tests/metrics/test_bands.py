@@ -23,7 +23,9 @@ def large():
     return blur_box(sharp), sharp
 
 
-@pytest.mark.parametrize("values", [1, 2**13, 2**30])  # least bands, several, one
+@pytest.mark.parametrize(  # least bands, several, one
+    "values", [1, 2**13, pytest.param(2**30, marks=pytest.mark.slow)]
+)
 def test_every_metric_is_that_of_the_whole_image(metrics, large, monkeypatch, values):
     monkeypatch.setattr(bands, "BAND_VALUES", values)
     monkeypatch.setattr(bands, "TILE", 32)

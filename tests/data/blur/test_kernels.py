@@ -77,6 +77,13 @@ def test_no_kernel_is_in_two_parts(built, family):
     assert len(set(held_out)) == len(held_out)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kernels_made_again_are_the_same(config, built, family):
+    bank = load_kernels(built / f"{family}.safetensors")
+    np.testing.assert_array_equal(make_kernels(config, family, "test", 13), bank.test[13])
+
+
+@pytest.mark.slow
 def test_same_bytes_on_every_run(config, built, tmp_path):
     build_kernels(config, tmp_path)
     for path in built.iterdir():

@@ -75,7 +75,15 @@ def plain_rejection(rng, inner, nominal):
     return accepted
 
 
-@pytest.mark.parametrize(("nominal", "margin"), [(13, 0), (19, 0), (27, 0), (21, 3)])
+@pytest.mark.parametrize(
+    ("nominal", "margin"),
+    [
+        (13, 0),
+        (21, 3),
+        pytest.param(19, 0, marks=pytest.mark.slow),
+        pytest.param(27, 0, marks=pytest.mark.slow),
+    ],
+)
 def test_the_sketch_rejects_no_kernel_that_plain_rejection_accepts(nominal, margin):
     """So both have one distribution: they are the same kernels, of 512 x 6 draws."""
     plain, quick = np.random.default_rng(nominal), np.random.default_rng(nominal)

@@ -68,7 +68,17 @@ def test_celebas_faces_are_one_per_person_in_the_official_crop(
     assert len(set(faces.people)) == len(faces.people) == 3
     monkeypatch.setattr(measure, "KERNELS", tmp_path / "kernels")
     monkeypatch.setattr(measure, "IMAGES", 8)
-    large = config.model_copy(update={"image_size": 128})
+    kernels = config.kernels.model_copy(  # as few as one subset needs
+        update={
+            "spline": config.kernels.spline.model_copy(
+                update={"train": 1, "test": 10, "validation": 1}
+            ),
+            "trajectory": config.kernels.trajectory.model_copy(
+                update={"train": 8, "test": 80, "validation": 8}
+            ),
+        }
+    )
+    large = config.model_copy(update={"image_size": 128, "kernels": kernels})
     build_kernels(large, tmp_path / "kernels")
     for protocol in ("a", "b"):
         with celeba_testset(large, protocol, faces) as testset:
