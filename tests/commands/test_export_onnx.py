@@ -17,8 +17,8 @@ from dfpg.methods.registry import build_restorer, method_class
 from dfpg.methods.weights import save_weights
 
 SMALL = {
-    "dfpgnet": ("b4", {"width": 8}),
-    "nafnet": ("nafnet", {}),
+    "dfpgnet": ("b4", {"width": 8, "blocks": 1, "prior_blocks": 1}),
+    "nafnet": ("nafnet", {"width": 8, "encoder_blocks": [1, 1, 1, 1]}),
     "zhang2019": ("zhang2019_b", {}),
 }
 SIDE = 32

@@ -45,8 +45,13 @@ def train_discriminators(
 def reached_parameters(
     method: Method, batch: Any, optimisers: Mapping[str, Optimizer], steps: int
 ) -> set[Tensor]:
-    """Parameters that an optimiser stepped on a gradient other than zero, within some steps."""
+    """Parameters that an optimiser stepped on a gradient other than zero, within some steps.
+
+    No step is made after all are.
+    """
     reached: set[Tensor] = set()
+    groups = [group for optimiser in optimisers.values() for group in optimiser.param_groups]
+    wanted = {p for group in groups for p in group["params"]}
 
     def note(optimiser: Optimizer, *_: Any) -> None:
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
@@ -54,5 +59,8 @@ def reached_parameters(
 
     for optimiser in optimisers.values():
         optimiser.register_step_pre_hook(note)
-    train(method, batch, optimisers, steps)
+    for _ in range(steps):
+        step(method, batch, optimisers)
+        if reached == wanted:
+            break
     return reached

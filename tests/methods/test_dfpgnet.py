@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.core.profile import NAMES, resolve_profile
+from dfpg.methods.base import Setting
 from dfpg.methods.blocks import SFT, SSFT, ChannelAttention
 from dfpg.methods.dfpgnet import (
     VARIANTS,
@@ -37,6 +40,45 @@ LOSSES = {
     "b6_ca": {"pixel", "prior", "adversarial"},
     "b6_prior": {"pixel", "prior", "adversarial"},
 }
+
+
+ABSENT: Any = object()  # in place of the prior network
+
+
+@lru_cache(maxsize=8)  # a discriminator has 4 M parameters
+def built(setting: Setting, options: tuple[tuple[str, Any], ...]) -> DFPGNet:
+    return DFPGNet("dfpgnet", DFPGNetOptions(**dict(options)), replace(setting, prior=ABSENT))
+
+
+@pytest.fixture
+def make(prior: Any, options: dict[str, Any]) -> Make:
+    """A method to train, as a copy, which takes a quarter of the time."""
+    taps = ("relu1_2", "relu2_2", "relu3_3")
+
+    def build(seed: int = 0, **changes: Any) -> DFPGNet:
+        setting = Setting(32, seed, None, taps, "canonical")
+        return copy.deepcopy(
+            built(setting, tuple((options | changes).items())), {id(ABSENT): prior}
+        )
+
+    return build
+
+
+@pytest.fixture
+def restorer(options: dict[str, Any]) -> Make:
+    """A method without what only its training needs."""
+
+    def build(**changes: Any) -> DFPGNet:
+        setting = Setting(32, 0, None, (), "canonical")
+        return DFPGNet("dfpgnet", DFPGNetOptions(**(options | changes)), setting)
+
+    return build
+
+
+@pytest.fixture
+def two(pair: Any) -> Any:
+    """Half of the images: enough where a discriminator of the paper's size is trained."""
+    return replace(pair, sharp=pair.sharp[:2], blurred=pair.blurred[:2])
 
 
 def parameters(network: nn.Module) -> int:
@@ -109,8 +151,10 @@ def test_supervised_prior_has_the_prior_networks_shape_at_any_width(width: int) 
     assert shapes == [(2, 64, 32, 48), (2, 128, 16, 24), (2, 256, 8, 12)]
 
 
-def test_decoder_takes_the_streams_own_feature_not_its_projection(make: Make, pair: Any) -> None:
-    generator = make(init="released").networks["generator"]
+def test_decoder_takes_the_streams_own_feature_not_its_projection(
+    restorer: Make, pair: Any
+) -> None:
+    generator = restorer(init="released").networks["generator"]
     before = generator(pair.blurred)
     with torch.no_grad():
         for layer in generator.project:
@@ -120,8 +164,8 @@ def test_decoder_takes_the_streams_own_feature_not_its_projection(make: Make, pa
     torch.testing.assert_close(after.prior[1], 2 * before.prior[1])
 
 
-def test_tanh_bounds_the_output(make: Make, pair: Any) -> None:
-    network = make(init="released", output="tanh").networks["generator"]
+def test_tanh_bounds_the_output(restorer: Make, pair: Any) -> None:
+    network = restorer(init="released", output="tanh").networks["generator"]
     with torch.no_grad():
         network.to_rgb.bias.fill_(2.0)
         assert network(100 * pair.blurred).image.abs().max() <= 1
@@ -174,23 +218,24 @@ def test_b6_weights_its_prior_loss_by_the_discriminators_attention(make: Make, p
     assert values["b5"] != values["b6"]
 
 
-def channel_weights(variant: str, make: Make, pair: Any) -> tuple[Tensor, Tensor]:
+def channel_weights(variant: str, make: Make, two: Any) -> tuple[Tensor, Tensor]:
     """The generator's prior and adversarial loss after the discriminator's attention changed."""
     method = make(variant=variant)
     changed = {"b6": "discriminator", "b6_ca": "discriminator"}.get(variant)
     own = method.networks[changed or "attention_discriminator"]
     with torch.no_grad():
         own.attention[0].excite.bias[0] += 5
-    restored = method.networks["generator"](pair.blurred)
-    losses = method.generator_losses(pair, restored, method.target_prior(pair.sharp))
+    restored = method.networks["generator"](two.blurred)
+    losses = method.generator_losses(two, restored, method.target_prior(two.sharp))
     return losses["prior"][1], losses["adversarial"][1]
 
 
-def test_variants_between_b5_and_b6_have_attention_in_one_loss_each(make: Make, pair: Any) -> None:
+def test_variants_between_b5_and_b6_have_attention_in_one_loss_each(make: Make, two: Any) -> None:
+    @cache
     def plain(variant: str) -> tuple[Tensor, Tensor]:
         method = make(variant=variant)
-        restored = method.networks["generator"](pair.blurred)
-        losses = method.generator_losses(pair, restored, method.target_prior(pair.sharp))
+        restored = method.networks["generator"](two.blurred)
+        losses = method.generator_losses(two, restored, method.target_prior(two.sharp))
         return losses["prior"][1], losses["adversarial"][1]
 
     for variant, in_prior, in_adversarial in (
@@ -198,7 +243,7 @@ def test_variants_between_b5_and_b6_have_attention_in_one_loss_each(make: Make, 
         ("b6_ca", False, True),
         ("b6_prior", True, False),
     ):
-        before, after = plain(variant), channel_weights(variant, make, pair)
+        before, after = plain(variant), channel_weights(variant, make, two)
         changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
         assert changed == [in_prior, in_adversarial]
     assert torch.equal(plain("b6_ca")[0], plain("b5")[0])
@@ -207,11 +252,11 @@ def test_variants_between_b5_and_b6_have_attention_in_one_loss_each(make: Make, 
 
 
 def test_b6_prior_trains_its_second_discriminator_without_moving_the_first(
-    make: Make, pair: Any
+    make: Make, two: Any
 ) -> None:
     method, plain = make(variant="b6_prior").train(), make(variant="b5").train()
     for one in (method, plain):
-        train(one, pair, one.optimisers(0.0, 1e-3), 3)
+        train(one, two, one.optimisers(0.0, 1e-3), 2)
     own, other = (m.networks["discriminator"].state_dict() for m in (method, plain))
     assert own.keys() == other.keys()
     assert all(torch.equal(own[name], other[name]) for name in own)
@@ -236,14 +281,14 @@ def test_discriminator_input_is_free_of_a_factor(make: Make, pair: Any) -> None:
 
 @pytest.mark.parametrize("variant", ["b5", "b6"])
 def test_scaled_prediction_changes_no_loss_of_the_same_scale(
-    make: Make, pair: Any, variant: str
+    make: Make, two: Any, variant: str
 ) -> None:
     method = make(variant=variant, init="released", width=64, prior_scale="none").train(False)
-    restored = method.networks["generator"](pair.blurred)
-    target = method.target_prior(pair.sharp)
-    one = method.generator_losses(pair, restored, target)
+    restored = method.networks["generator"](two.blurred)
+    target = method.target_prior(two.sharp)
+    one = method.generator_losses(two, restored, target)
     other = method.generator_losses(
-        pair, restored._replace(prior=[50 * p for p in restored.prior]), [3 * p for p in target]
+        two, restored._replace(prior=[50 * p for p in restored.prior]), [3 * p for p in target]
     )
     for name in ("prior", "adversarial"):
         torch.testing.assert_close(one[name][1], other[name][1], rtol=1e-3, atol=1e-5)
@@ -284,15 +329,15 @@ def test_transforms_are_equations_1_and_2_with_or_without_the_released_codes_one
 )
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_identity_start_returns_its_input(
-    make: Make, pair: Any, variant: str, fusion: str, width: int, offset: int
+    restorer: Make, pair: Any, variant: str, fusion: str, width: int, offset: int
 ) -> None:
     size = {"width": width, "blocks": 2, "prior_blocks": 3}
-    method = make(variant=variant, prior_fusion=fusion, scale_offset=offset, **size)
+    method = restorer(variant=variant, prior_fusion=fusion, scale_offset=offset, **size)
     assert (method.restore(pair.blurred) - pair.blurred).abs().max() < 1e-5
 
 
-def test_released_start_does_not_return_its_input(make: Make, pair: Any) -> None:
-    method = make(init="released", output="tanh")
+def test_released_start_does_not_return_its_input(restorer: Make, pair: Any) -> None:
+    method = restorer(init="released", output="tanh")
     assert (method.restore(pair.blurred) - pair.blurred).abs().mean() > 0.05
 
 
@@ -304,8 +349,18 @@ def test_released_initialisation_has_a_tenth_of_kaimings_spread(make: Make) -> N
     assert original.std().item() == pytest.approx((2 / (256 * 16)) ** 0.5, rel=0.02)
 
 
-@pytest.mark.parametrize(("init", "width"), [("identity", 8), ("released", 32)])
-@pytest.mark.parametrize("variant", VARIANTS)
+# Each kind of generator and of discriminators is in one case that is not slow.
+QUICK = {"identity": ("b1", "b3", "b5", "b6"), "released": ("b1", "b3", "b4", "b6_prior")}
+
+
+@pytest.mark.parametrize(
+    ("variant", "init", "width"),
+    [
+        pytest.param(variant, init, width, marks=() if variant in QUICK[init] else pytest.mark.slow)
+        for variant in VARIANTS
+        for init, width in (("identity", 8), ("released", 32))
+    ],
+)
 def test_gradient_reaches_every_parameter_within_three_steps(
     make: Make, pair: Any, variant: str, init: str, width: int
 ) -> None:
@@ -366,26 +421,26 @@ def test_both_phases_share_one_pass_of_the_generator(make: Make, pair: Any) -> N
     assert len(passes) == 1
 
 
-def test_generator_phase_sees_the_discriminator_already_stepped(make: Make, pair: Any) -> None:
+def test_generator_phase_sees_the_discriminator_already_stepped(make: Make, two: Any) -> None:
     def adversarial(lr: float) -> float:
         method = make()
-        return step(method, pair, method.optimisers(1e-3, lr))["adversarial"]
+        return step(method, two, method.optimisers(1e-3, lr))["adversarial"]
 
     assert adversarial(0.05) != adversarial(0.0)
 
 
-def test_discriminator_learns_to_tell_the_priors_apart(make: Make, pair: Any) -> None:
+def test_discriminator_learns_to_tell_the_priors_apart(make: Make, two: Any) -> None:
     method = make()
-    first, *_, last = train(method, pair, method.optimisers(0.0, 1e-3), 9)
+    first, *_, last = train(method, two, method.optimisers(0.0, 1e-3), 4)
     assert last["d_real"] - last["d_fake"] > first["d_real"] - first["d_fake"] + 0.2
 
 
 def test_discriminators_convolutions_have_spectral_norm_one(make: Make) -> None:
     discriminator = make().networks["discriminator"]
-    levels = [torch.ones(1, 64, 16, 16), torch.ones(1, 128, 8, 8), torch.ones(1, 256, 4, 4)]
+    level = torch.ones(1, 64, 4, 4)
     with torch.no_grad():
         for _ in range(30):  # one power iteration each
-            discriminator.features[0](levels[0])
+            discriminator.features[0](level)
             discriminator.head(torch.ones(1, 256, 4, 4))
     for layer in (
         discriminator.features[0][0],
@@ -421,6 +476,7 @@ def test_prior_network_is_asked_for_the_configured_taps_and_inputs(
 
 def test_equal_seeds_give_equal_networks_and_others_do_not(make: Make) -> None:
     def weights(seed: int) -> list[Tensor]:
+        built.cache_clear()  # a copy of what was built before would be equal anyway
         networks = make(seed=seed).networks.values()
         return [value for network in networks for value in network.state_dict().values()]
 
@@ -429,18 +485,20 @@ def test_equal_seeds_give_equal_networks_and_others_do_not(make: Make) -> None:
     assert not all(map(torch.equal, one, other))
 
 
-@pytest.mark.parametrize("variant", ["b1", "b3", "b6"])
-def test_training_improves_on_the_blurred_input(make: Make, pair: Any, variant: str) -> None:
-    method = make(variant=variant, width=16).train()
-    train(method, pair, method.optimisers(2e-3, 1e-4), 20)
+@pytest.mark.parametrize(("variant", "steps"), [("b1", 20), ("b3", 10), ("b6", 10)])
+def test_training_improves_on_the_blurred_input(
+    make: Make, two: Any, variant: str, steps: int
+) -> None:
+    method = make(variant=variant).train()
+    train(method, two, method.optimisers(2e-3, 1e-4), steps)
     blurred, restored = (
-        (x - pair.sharp).square().mean() for x in (pair.blurred, method.restore(pair.blurred))
+        (x - two.sharp).square().mean() for x in (two.blurred, method.restore(two.blurred))
     )
     assert 10 * torch.log10(blurred / restored) > 0.3  # dB
 
 
-def test_inference_needs_no_prior_and_training_says_so(make: Make, pair: Any) -> None:
-    method = make(inference=True)
+def test_inference_needs_no_prior_and_training_says_so(restorer: Make, pair: Any) -> None:
+    method = restorer()
     assert set(method.networks) == {"generator"}
     assert method.restore(pair.blurred).shape == pair.blurred.shape
     with pytest.raises(ValueError, match="built for inference"):

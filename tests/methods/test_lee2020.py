@@ -213,8 +213,8 @@ def test_gradient_reaches_every_parameter_within_three_steps(make: Make, batch: 
 def test_training_improves_on_the_blurred_input(
     make: Make, batch: Labelled, objective: str
 ) -> None:
-    method = make(objective=objective, width=16).train()
-    train(method, batch, method.optimisers(2e-3, 1e-4), 20)
+    method = make(objective=objective).train()
+    train(method, batch, method.optimisers(2e-3, 1e-4), 10)
     blurred, restored = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )

@@ -228,8 +228,8 @@ def test_identity_start_returns_its_input_and_released_does_not(make: Make) -> N
 
 
 def test_training_improves_on_its_input(make: Make) -> None:
-    method, batch = make(objective="l1").train(), Pair()
-    train(method, batch, method.optimisers(3e-3, 1e-4), 20)
+    method, batch = make(objective="l1").train(), Pair(2)
+    train(method, batch, method.optimisers(3e-3, 1e-4), 16)
     before, after = (
         (x - batch.sharp).square().mean() for x in (batch.blurred, method.restore(batch.blurred))
     )

@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ from dfpg.methods.registry import build_restorer, method_class
 from dfpg.methods.weights import load_weights, read_card, save_weights
 
 KEYS = SHARED / "specs" / "official_keys"
+
+
+@cache
+def source(name: str) -> Method:
+    """Whose weights files are written; no test changes it."""
+    return random_method(name)
 
 
 def keep(_: dict[str, Tensor]) -> None:
@@ -97,9 +104,9 @@ def test_a_file_in_the_authors_layout_gives_the_network_it_was_made_of(
     name: str, tmp_path: Path
 ) -> None:
     release = RELEASES[name]
-    source, target = random_method(name), method_of(name, seed=5)
-    path = release.write(tmp_path, source.networks["generator"], keep)
-    expected = source.restore(images(release.side))
+    target = method_of(name, seed=5)
+    path = release.write(tmp_path, source(name).networks["generator"], keep)
+    expected = source(name).restore(images(release.side))
     assert 0.01 < expected.std() < 0.9  # neither constant nor saturated
     assert not torch.equal(target.restore(images(release.side)), expected)
     target.load_official(path)
@@ -115,12 +122,11 @@ def test_a_file_in_the_authors_layout_gives_the_network_it_was_made_of(
 @pytest.mark.parametrize("name", RELEASES)
 def test_files_that_differ_are_refused_with_the_first_difference(name: str, tmp_path: Path) -> None:
     release, method = RELEASES[name], method_of(name, seed=5)
-    source = random_method(name).networks["generator"]
     before = {k: v.clone() for k, v in method.networks["generator"].state_dict().items()}
     tensor, shape = release.tensor, release.shape
 
     def refused(edit: Edit, *words: str) -> None:
-        path = release.write(tmp_path, source, edit)
+        path = release.write(tmp_path, source(name).networks["generator"], edit)
         with pytest.raises(UserError) as error:
             method.load_official(path)
         message = str(error.value)
@@ -143,8 +149,8 @@ def test_files_that_differ_are_refused_with_the_first_difference(name: str, tmp_
 @pytest.mark.parametrize("name", sorted(set(RELEASES) - {"shen2018"}))
 def test_a_tensor_that_the_network_lacks_is_refused(name: str, tmp_path: Path) -> None:
     extra = "gen.more" if name == "lu2019" else "more"
-    source = random_method(name).networks["generator"]
-    path = RELEASES[name].write(tmp_path, source, lambda s: s.update({extra: torch.zeros(3, 2)}))
+    network = source(name).networks["generator"]
+    path = RELEASES[name].write(tmp_path, network, lambda s: s.update({extra: torch.zeros(3, 2)}))
     with pytest.raises(UserError, match=rf"{extra} \[3, 2\] is unexpected"):
         method_of(name).load_official(path)
 
@@ -166,7 +172,7 @@ def test_a_tensor_that_the_network_lacks_is_refused(name: str, tmp_path: Path) -
 def test_options_that_shapes_do_not_show_are_checked(
     name: str, change: dict[str, Any], needed: str, tmp_path: Path
 ) -> None:
-    path = RELEASES[name].write(tmp_path, random_method(name).networks["generator"], keep)
+    path = RELEASES[name].write(tmp_path, source(name).networks["generator"], keep)
     with pytest.raises(UserError, match=f"need methods.{name}.*{re.escape(needed)}"):
         method_of(name, **change).load_official(path)
 
