@@ -55,6 +55,7 @@ def test_a_submission_has_its_row_curve_and_place_in_every_forest(text):
         assert "mynet" in chart[0]
 
 
+@pytest.mark.slow
 def test_equal_results_give_equal_bytes(few, made, text):
     build_report(few, made, made / "results", ROOT)
     assert (made / "report" / "report.html").read_text() == text

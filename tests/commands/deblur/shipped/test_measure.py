@@ -61,6 +61,7 @@ def celeba(tmp_path):
     return tmp_path / "celeba"
 
 
+@pytest.mark.slow
 def test_celebas_faces_are_one_per_person_in_the_official_crop(
     config, tmp_path, monkeypatch, celeba
 ):
