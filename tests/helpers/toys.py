@@ -33,6 +33,19 @@ from dfpg.training.loop import train
 
 RUN = "toy"
 SIDE = 8
+# What a command of DVC imports where it first needs it: half a second each time.
+OF_DVC = (
+    *("dvc.cli.parser", "dvc.cachemgr", "dvc.data_cloud", "dvc.lock", "dvc.rwlock", "dvc.scm"),
+    *(
+        f"dvc.repo.{part}"
+        for part in (
+            *("artifacts", "brancher", "datasets", "graph", "index", "metrics", "open_repo"),
+            *("params", "plots", "pull", "push", "stage", "trie", "worktree"),
+        )
+    ),
+    *(f"dvc_data.index.{part}" for part in ("checkout", "collect", "fetch", "push")),
+    *("dvc.utils.strictyaml", "fsspec.implementations.memory", "networkx", "scmrepo.git"),
+)
 
 
 def toy_config(steps: int, run: dict[str, Any] | None = None, **training: Any) -> Config:
@@ -187,10 +200,13 @@ def child(folder: Path, config: Config, options: dict[str, Any], prepare: Any = 
 
 @cache
 def forkserver() -> Any:
-    """Context whose processes start in milliseconds, because torch is loaded once, before."""
+    """Context whose processes start in milliseconds, because what they import is loaded before.
+
+    Among it are the modules whose functions they are given: these import pytest, half a second.
+    """
     context = multiprocessing.get_context("forkserver")
-    others = ["dvc.cli", "dvc.repo"]  # what else takes a second to import
-    context.set_forkserver_preload(["helpers.toys", "helpers.short_trainings", *others])
+    helpers = [f"helpers.{name}" for name in ("toys", "short_trainings", "commands", "quick_dvc")]
+    context.set_forkserver_preload([*helpers, *OF_DVC])
     before = os.environ.get("PYTHONPATH")
     root = Path(__file__).parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), str(root.parent)])
