@@ -22,7 +22,7 @@ from dfpg.evaluation.recognition.pairs import deal_folds
 from dfpg.metrics.verification import FOLDS, cross_validate
 
 SHAPES = ("normal", "exponential", "lognormal")
-THE_HARDEST = (  # of what takes seconds
+THE_HARDEST = (  # where a shape takes seconds, the others are slow
     "lognormal",
     pytest.param("normal", marks=pytest.mark.slow),
     pytest.param("exponential", marks=pytest.mark.slow),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -73,11 +75,25 @@ def prior() -> FakePrior:
     return FakePrior()
 
 
+ABSENT: Any = object()  # in place of the prior network
+
+
+@lru_cache(maxsize=8)  # a discriminator has 4 M parameters
+def _built(seed: int, options: tuple[tuple[str, Any], ...]) -> DFPGNet:
+    setting = Setting(SIDE, seed, ABSENT, TAPS, "canonical")
+    return DFPGNet("dfpgnet", DFPGNetOptions(**dict(options)), setting)
+
+
 @pytest.fixture
 def make(prior: FakePrior) -> Callable[..., DFPGNet]:
+    """A method to train, as a copy, which takes a quarter of the time; or one to restore with."""
+
     def build(inference: bool = False, seed: int = 0, **changes: Any) -> DFPGNet:
-        setting = Setting(SIDE, seed, None if inference else prior, TAPS, "canonical")
-        return DFPGNet("dfpgnet", DFPGNetOptions(**(OPTIONS | changes)), setting)
+        options = OPTIONS | changes
+        if inference:
+            setting = Setting(SIDE, seed, None, TAPS, "canonical")
+            return DFPGNet("dfpgnet", DFPGNetOptions(**options), setting)
+        return copy.deepcopy(_built(seed, tuple(options.items())), {id(ABSENT): prior})
 
     return build
 

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import fields, replace
-from functools import cache, lru_cache
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,39 +39,6 @@ LOSSES = {
     "b6_ca": {"pixel", "prior", "adversarial"},
     "b6_prior": {"pixel", "prior", "adversarial"},
 }
-
-
-ABSENT: Any = object()  # in place of the prior network
-
-
-@lru_cache(maxsize=8)  # a discriminator has 4 M parameters
-def built(setting: Setting, options: tuple[tuple[str, Any], ...]) -> DFPGNet:
-    return DFPGNet("dfpgnet", DFPGNetOptions(**dict(options)), replace(setting, prior=ABSENT))
-
-
-@pytest.fixture
-def make(prior: Any, options: dict[str, Any]) -> Make:
-    """A method to train, as a copy, which takes a quarter of the time."""
-    taps = ("relu1_2", "relu2_2", "relu3_3")
-
-    def build(seed: int = 0, **changes: Any) -> DFPGNet:
-        setting = Setting(32, seed, None, taps, "canonical")
-        return copy.deepcopy(
-            built(setting, tuple((options | changes).items())), {id(ABSENT): prior}
-        )
-
-    return build
-
-
-@pytest.fixture
-def restorer(options: dict[str, Any]) -> Make:
-    """A method without what only its training needs."""
-
-    def build(**changes: Any) -> DFPGNet:
-        setting = Setting(32, 0, None, (), "canonical")
-        return DFPGNet("dfpgnet", DFPGNetOptions(**(options | changes)), setting)
-
-    return build
 
 
 @pytest.fixture
@@ -151,10 +117,8 @@ def test_supervised_prior_has_the_prior_networks_shape_at_any_width(width: int) 
     assert shapes == [(2, 64, 32, 48), (2, 128, 16, 24), (2, 256, 8, 12)]
 
 
-def test_decoder_takes_the_streams_own_feature_not_its_projection(
-    restorer: Make, pair: Any
-) -> None:
-    generator = restorer(init="released").networks["generator"]
+def test_decoder_takes_the_streams_own_feature_not_its_projection(make: Make, pair: Any) -> None:
+    generator = make(inference=True, init="released").networks["generator"]
     before = generator(pair.blurred)
     with torch.no_grad():
         for layer in generator.project:
@@ -164,8 +128,8 @@ def test_decoder_takes_the_streams_own_feature_not_its_projection(
     torch.testing.assert_close(after.prior[1], 2 * before.prior[1])
 
 
-def test_tanh_bounds_the_output(restorer: Make, pair: Any) -> None:
-    network = restorer(init="released", output="tanh").networks["generator"]
+def test_tanh_bounds_the_output(make: Make, pair: Any) -> None:
+    network = make(inference=True, init="released", output="tanh").networks["generator"]
     with torch.no_grad():
         network.to_rgb.bias.fill_(2.0)
         assert network(100 * pair.blurred).image.abs().max() <= 1
@@ -329,15 +293,15 @@ def test_transforms_are_equations_1_and_2_with_or_without_the_released_codes_one
 )
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_identity_start_returns_its_input(
-    restorer: Make, pair: Any, variant: str, fusion: str, width: int, offset: int
+    make: Make, pair: Any, variant: str, fusion: str, width: int, offset: int
 ) -> None:
     size = {"width": width, "blocks": 2, "prior_blocks": 3}
-    method = restorer(variant=variant, prior_fusion=fusion, scale_offset=offset, **size)
+    method = make(inference=True, variant=variant, prior_fusion=fusion, scale_offset=offset, **size)
     assert (method.restore(pair.blurred) - pair.blurred).abs().max() < 1e-5
 
 
-def test_released_start_does_not_return_its_input(restorer: Make, pair: Any) -> None:
-    method = restorer(init="released", output="tanh")
+def test_released_start_does_not_return_its_input(make: Make, pair: Any) -> None:
+    method = make(inference=True, init="released", output="tanh")
     assert (method.restore(pair.blurred) - pair.blurred).abs().mean() > 0.05
 
 
@@ -474,10 +438,12 @@ def test_prior_network_is_asked_for_the_configured_taps_and_inputs(
     assert prior.calls == []
 
 
-def test_equal_seeds_give_equal_networks_and_others_do_not(make: Make) -> None:
+def test_equal_seeds_give_equal_networks_and_others_do_not(
+    prior: Any, options: dict[str, Any]
+) -> None:
     def weights(seed: int) -> list[Tensor]:
-        built.cache_clear()  # a copy of what was built before would be equal anyway
-        networks = make(seed=seed).networks.values()
+        setting = Setting(32, seed, prior, ("relu1_2", "relu2_2", "relu3_3"), "canonical")
+        networks = DFPGNet("dfpgnet", DFPGNetOptions(**options), setting).networks.values()
         return [value for network in networks for value in network.state_dict().values()]
 
     one, same, other = weights(1), weights(1), weights(2)
@@ -497,8 +463,8 @@ def test_training_improves_on_the_blurred_input(
     assert 10 * torch.log10(blurred / restored) > 0.3  # dB
 
 
-def test_inference_needs_no_prior_and_training_says_so(restorer: Make, pair: Any) -> None:
-    method = restorer()
+def test_inference_needs_no_prior_and_training_says_so(make: Make, pair: Any) -> None:
+    method = make(inference=True)
     assert set(method.networks) == {"generator"}
     assert method.restore(pair.blurred).shape == pair.blurred.shape
     with pytest.raises(ValueError, match="built for inference"):

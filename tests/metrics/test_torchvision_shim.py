@@ -19,6 +19,7 @@ def fork(code, log):
     process = forkserver().Process(target=_child, args=(code, log))
     process.start()
     process.join(120)
+    process.kill()
     return process.exitcode, log.read_text()
 
 
