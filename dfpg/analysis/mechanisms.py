@@ -7,16 +7,15 @@ of each loss term in the gradient, ``share.<term>.<part>``. Judged is the last v
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from pathlib import Path
 
+from dfpg.analysis.histories import read_history
 from dfpg.analysis.quantiles import student
 from dfpg.analysis.study_records import MechanismRecord
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError
 from dfpg.paper.claims import Claim
 from dfpg.paper.mechanisms import MECHANISMS
 
@@ -35,13 +34,12 @@ def mechanism_records(config: Config, folder: Path) -> list[MechanismRecord]:
         folder: of the histories, ``RUN.csv``.
 
     Raises:
-        UserError: a history is no such CSV.
+        UserError: a history is damaged, or does not reach the end of its training.
     """
     return [
         record
         for run in config.runs
-        if (folder / f"{run}.csv").exists()
-        for record in _records(config, run, _last_figures(folder / f"{run}.csv"))
+        for record in _records(config, run, _last_figures(read_history(config, folder, run)))
     ]
 
 
@@ -73,14 +71,11 @@ def _in_words(record: MechanismRecord) -> str:
     return f"{record.value:.2g}{interval}" + (f" at {level}{record.part}" if record.part else "")
 
 
-def _last_figures(path: Path) -> dict[str, float]:
-    """Last value of every column of a history."""
+def _last_figures(history: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Last value of every column of a history: some figures are not measured every time."""
     found: dict[str, float] = {}
-    try:
-        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
-            found |= {name: float(text) for name, text in row.items() if text}
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: no readable history; train the run again") from error
+    for row in history:
+        found |= {name: value for name, value in row.items() if not math.isnan(value)}
     return found
 
 

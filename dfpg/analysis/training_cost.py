@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 from typing import NamedTuple
 
+from dfpg.analysis.histories import read_history
 from dfpg.analysis.result_records import TrainingRecord
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
@@ -37,7 +37,7 @@ def training_records(config: Config, artifacts: Path) -> list[TrainingRecord]:
             images=training_images(config, name),
             seconds=_seconds(artifacts / "cost" / f"{name}.json"),
             lr=run.lr,
-            **_last_validation(artifacts / "history" / f"{name}.csv"),
+            **_last_validation(config, artifacts, name),
             profile=config.profile,
         )
         for name, run in sorted(config.runs.items())
@@ -88,7 +88,7 @@ def training_remarks(config: Config, artifacts: Path) -> dict[str, str]:
     """
     remarks = {}
     for run in config.runs:
-        last = _last_row(artifacts / "history" / f"{run}.csv")
+        last = _last_row(config, artifacts, run)
         exploded = last.get("exploded_at", math.nan)
         told = list(imbalances(last).values())
         if not math.isnan(exploded):
@@ -98,21 +98,16 @@ def training_remarks(config: Config, artifacts: Path) -> dict[str, str]:
     return remarks
 
 
-def _last_validation(history: Path) -> dict[str, float]:
+def _last_validation(config: Config, artifacts: Path, run: str) -> dict[str, float]:
     """Validation figures of the last row of a run's history; NaN without one."""
-    last = _last_row(history)
+    last = _last_row(config, artifacts, run)
     return {name: last.get(name, math.nan) for name in VALIDATION}
 
 
-def _last_row(history: Path) -> dict[str, float]:
-    """Last row of a run's history; NaN where it is empty, nothing without a history."""
-    try:
-        lines = list(csv.DictReader(history.read_text(encoding="utf-8").splitlines()))
-        return {name: float(value or "nan") for name, value in (lines[-1] if lines else {}).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{history}: no history of a training; run train again") from error
+def _last_row(config: Config, artifacts: Path, run: str) -> dict[str, float]:
+    """Last row of a run's history; nothing without a history."""
+    rows = read_history(config, artifacts / "history", run)
+    return rows[-1] if rows else {}
 
 
 def _seconds(cost: Path) -> float:
