@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dfpg.analysis.claim_tests import NOT_TESTED
+from dfpg.analysis.comparability import NOT_COMPARABLE
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import (
@@ -20,6 +21,11 @@ from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
 from dfpg.report.table_layout import BELOW_FLOOR, read_tables
+
+INCOMPARABLE = (
+    "No published value can be compared with the one beside it: images, networks or metrics are "
+    "others (columns `verdict` and `reason` of the CSV)."
+)
 
 
 def show_tables(results: Path = RESULTS) -> str:
@@ -35,8 +41,9 @@ def show_tables(results: Path = RESULTS) -> str:
 def render_claims(results: Path) -> str:
     """What the paper claims, what became of each claim here, and why.
 
-    The third column: in how many of a claim's comparisons the mean differs as the claim says,
-    whatever the verdict. Claims with the same reason share a note below the table.
+    Beside the number of a claim's comparisons stands in how many the mean differs as the claim
+    says, whatever the verdict, how many hold or are reversed by the rules, and how many could not
+    be tested; those that are left cannot be told. Claims with the same reason share a note.
 
     Raises:
         UserError: ``claims.csv`` or ``claim_tests.csv`` is missing or damaged.
@@ -51,11 +58,23 @@ def render_claims(results: Path) -> str:
     lines = []
     for claim, why in zip(claims, whys, strict=True):
         found = effects.get(claim.claim, [])
-        share = f"{sum(effect > 0 for effect in found)} of {len(found)}" if found else ""
-        note = f"note {reasons.index(why) + 1}" if why else ""
-        lines.append([claim.meaning, claim.verdict, share, note])
+        barred = (claim.n_not_tested or 0) + (claim.n_not_measured or 0)
+        counts = (sum(effect > 0 for effect in found), claim.n_hold, claim.n_reversed, barred)
+        numbers = [claim.n_comparisons, *counts] if claim.n_comparisons else [""] * 5
+        note = f"{reasons.index(why) + 1}" if why else ""
+        lines.append([claim.meaning, claim.verdict, *numbers, note])
     table = markdown_table(
-        ["the paper claims", "verdict", "comparisons that go its way", "why"], lines
+        [
+            "the paper claims",
+            "verdict",
+            "comparisons",
+            "go its way",
+            "hold",
+            "reversed",
+            "not tested",
+            "note",
+        ],
+        lines,
     )
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n\n".join([table.rstrip("\n"), *(["\n".join(notes)] if notes else [])])
@@ -94,7 +113,13 @@ def render_table(table: Table, records: Sequence[TableRecord], seconds: Mapping[
     """
     parts = [f"**{table.title}** (value [interval] (published value))"]
     if any(record.floor == NOT_ABOVE for record in records):
-        parts.append(f"{BELOW_FLOOR}: does not beat both the blurred images and {FLOOR}, a filter")
+        # Rates have no floor of their own: they are marked by the PSNR of the same images.
+        where = "in PSNR, " if table.recognition else ""
+        mark = f"{BELOW_FLOOR}: {where}does not beat both the blurred images and {FLOOR}, a filter"
+        parts.append(mark)
+    printed = [record for record in records if record.published]
+    if printed and all(record.verdict == NOT_COMPARABLE for record in printed):
+        parts.append(INCOMPARABLE)
     for column in dict.fromkeys((record.test_set, record.subset) for record in records):
         own = [record for record in records if (record.test_set, record.subset) == column]
         parts.append(_group(*column, own, seconds))

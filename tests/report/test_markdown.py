@@ -7,13 +7,22 @@ import pandas as pd
 import pytest
 from helpers.csv_files import read_rows
 
+from dfpg.analysis.claim_tests import HOLDS, NOT_MEASURED, NOT_TESTED, REVERSED
+from dfpg.analysis.comparability import MATCHES
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
 from dfpg.analysis.result_records import TableRecord
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import escape_cell
 from dfpg.paper.tables import TABLES
-from dfpg.report.markdown import bracketed, render_claims, render_table, render_tables, show_tables
+from dfpg.report.markdown import (
+    INCOMPARABLE,
+    bracketed,
+    render_claims,
+    render_table,
+    render_tables,
+    show_tables,
+)
 from dfpg.report.table_layout import BELOW_FLOOR
 
 SECONDS = {"b4": 1234.5}
@@ -61,11 +70,15 @@ def test_every_claim_has_its_verdict_its_direction_and_the_reason(made):
     lines = table.splitlines()[2:]
     assert len(lines) == len(rows)
     for line, row in zip(lines, rows, strict=True):
-        meaning, verdict, share, note = line.strip("| ").split(" | ")
+        meaning, verdict, *numbers, note = (cell.strip() for cell in line.split("|")[1:-1])
         assert (meaning, verdict) == (escape_cell(row["meaning"]), row["verdict"])
-        assert reasons[note.removeprefix("note ")] == row["reason"]
-        own = [t["effect"] for t in effects if t["claim"] == row["claim"] and t["effect"]]
-        assert share == (f"{sum(float(e) > 0 for e in own)} of {len(own)}" if own else "")
+        assert reasons[note] == row["reason"]
+        own = [test for test in effects if test["claim"] == row["claim"]]
+        kinds = [test["outcome"] for test in own]
+        its_way = [test for test in own if test["effect"] and float(test["effect"]) > 0]
+        barred = kinds.count(NOT_TESTED) + kinds.count(NOT_MEASURED)
+        wanted = (len(own), len(its_way), kinds.count(HOLDS), kinds.count(REVERSED), barred)
+        assert numbers == ([f"{number}" for number in wanted] if own else [""] * 5)
 
 
 def test_a_decided_claim_says_how_it_fares_in_other_readings(made, tmp_path):
@@ -131,3 +144,21 @@ def test_a_cell_that_does_not_beat_the_fixed_filter_is_marked(made):
     text = render_table(table, weak, {})
     assert text.count(BELOW_FLOOR) == 1 + len(table.conventions)
     assert "richardson_lucy" in text.split(BELOW_FLOOR)[1]
+
+
+def test_a_rate_is_marked_by_the_psnr_of_its_images(made):
+    table = next(table for table in TABLES if table.recognition)
+    records = read_records(TableRecord, made / "results" / f"{table.name}.csv")
+    weak = [record.model_copy(update={"floor": NOT_ABOVE}) for record in records]
+    assert f"{BELOW_FLOOR}: in PSNR, does not beat" in render_table(table, weak, {})
+
+
+def test_a_table_without_a_comparable_value_says_so_once(made):
+    table = next(table for table in TABLES if table.name == "table4")
+    records = read_records(TableRecord, made / "results" / "table4.csv")
+    assert render_table(table, records, {}).count(INCOMPARABLE) == 1
+    printed = next(number for number, record in enumerate(records) if record.published)
+    records[printed] = records[printed].model_copy(update={"verdict": MATCHES})
+    assert INCOMPARABLE not in render_table(table, records, {})
+    unprinted = [record.model_copy(update={"published": ""}) for record in records]
+    assert INCOMPARABLE not in render_table(table, unprinted, {})
