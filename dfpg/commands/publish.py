@@ -13,6 +13,7 @@ from dfpg.core.files import FOLDER_NAME, atomic_folder, read_json, write_text
 
 TEXT = (".csv", ".json", ".md", ".tex")
 ELSEWHERE = ("seeds.csv", "throughput-*.csv")  # of several trainings, of a machine
+RESERVED = ("metrics", "seeds")  # folders of results/ that are no records of this kind
 PROJECT = ("params.yaml", "dvc.lock")
 ARTIFACTS = {
     "history": "*.csv",  # training curves
@@ -33,21 +34,26 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
         config: of ``params.yaml``.
         name: of the folder: lower-case letters, digits, ``-`` and ``_``.
         root: the project's root.
-        force: replace a record of that name.
+        force: replace a record of that name, of the same profile and seed.
 
     Returns:
         One line: where, and how many files.
 
     Raises:
-        UserError: the name is none, or taken; a file is missing or no text, or ``results/`` is of
-            another profile or seed than ``params.yaml``. Nothing is written then.
+        UserError: the name is none, or taken, be it by a record of another profile or seed; a
+            file is missing or no text, or ``results/`` is of another profile or seed than
+            ``params.yaml``. Nothing is written then.
     """
     results = root / "results"
     target = results / name
-    if not FOLDER_NAME.fullmatch(name) or name == "metrics":
-        raise UserError(f"publish {name!r}: use lower-case letters, digits, - and _, not `metrics`")
-    if target.exists() and not force:
-        raise UserError(f"{target}: is there already: choose another name, or add --force")
+    if not FOLDER_NAME.fullmatch(name):
+        raise UserError(f"publish {name!r}: use lower-case letters, digits, - and _")
+    if name in RESERVED:
+        raise UserError(f"{target}: is kept for something else: choose another name")
+    if target.exists():
+        _refuse_other_record(config, target)
+        if not force:
+            raise UserError(f"{target}: is there already: choose another name, or add --force")
     files = _files(config, root)
     with atomic_folder(target) as record:
         for place, text in files.items():
@@ -55,10 +61,21 @@ def publish(config: Config, name: str, root: Path = Path(), force: bool = False)
     return f"{target}: {len(files)} files of profile {config.profile}, seed {config.seed}"
 
 
+def _refuse_other_record(config: Config, target: Path) -> None:
+    """Refuse to replace what is no record of this profile and seed."""
+    made_by = _environment(target / "environment.json", "choose another name")
+    profile, seed = made_by.get("profile"), made_by.get("seed")
+    if (profile, seed) != (config.profile, config.seed):
+        raise UserError(
+            f"{target}: holds a record of profile {profile}, seed {seed}, and this one is of "
+            f"{config.profile}, seed {config.seed}: choose another name"
+        )
+
+
 def _files(config: Config, root: Path) -> dict[str, str]:
     """What belongs to the record: place in it -> text."""
     results = root / "results"
-    made_by = _environment(results / "environment.json")
+    made_by = _environment(results / "environment.json", "run `dvc repro` first")
     wanted = {"profile": config.profile, "seed": config.seed}
     for key, value in wanted.items():
         if made_by.get(key) != value:
@@ -105,9 +122,9 @@ def _read(path: Path) -> str:
         raise UserError(f"{path}: cannot be read; run `dvc repro` again") from error
 
 
-def _environment(path: Path) -> dict[str, object]:
+def _environment(path: Path, advice: str) -> dict[str, object]:
     try:
         found = read_json(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: missing or damaged; run `dvc repro` first") from error
+        raise UserError(f"{path}: missing or damaged: {advice}") from error
     return found if isinstance(found, dict) else {}

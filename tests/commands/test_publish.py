@@ -74,13 +74,48 @@ def test_a_record_is_replaced_only_with_force(config, project):
     assert not (project / "results" / "mine" / "old.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["metrics", "seeds"])
+def test_folders_that_are_no_records_stay_as_they_are(config, project, name):
+    kept = project / "results" / name / "0" / "params.yaml"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("seed: 0\n")
+    with pytest.raises(UserError, match=f"{name}: is kept for something else"):
+        publish(config, name, project, force=True)
+    assert kept.read_text() == "seed: 0\n"
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            '{"profile": "gpu", "seed": 0}',
+            "a record of profile gpu, seed 0, and this one is of smoke",
+        ),
+        ('{"profile": "smoke", "seed": 1}', "a record of profile smoke, seed 1"),
+        ("{", r"environment\.json: missing or damaged: choose another name"),
+        (None, r"environment\.json: missing or damaged: choose another name"),
+    ],
+)
+@pytest.mark.parametrize("force", [True, False])
+def test_force_replaces_no_other_runs_record(config, project, made, message, force):
+    other = project / "results" / "gpu"
+    other.mkdir()
+    (other / "table1.csv").write_text("row\n1\n")
+    if made is not None:
+        (other / "environment.json").write_text(made)
+    before = relative(other)
+    with pytest.raises(UserError, match=message):
+        publish(config, "gpu", project, force=force)
+    assert relative(other) == before
+
+
 def test_records_do_not_become_part_of_later_records(config, project):
     publish(config, "first", project)
     publish(config, "second", project)
     assert relative(project / "results" / "second") == relative(project / "results" / "first")
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "metrics", "-x", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "Caps", "-x", ".hidden"])
 def test_names_that_are_no_folder_names_are_refused(config, project, name):
     before = relative(project)
     with pytest.raises(UserError, match="lower-case letters"):
