@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 JOBS ?=
 GRAPH_OPTIONS := $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help setup fetch analyse repro retrain record graph test test-slow smoke pages browser bench lint audit docs shipped clean
+.PHONY: help setup fetch analyse repro retrain record graph test test-slow smoke pages browser bench lint audit relock docs shipped clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -12,6 +12,7 @@ import typer
 
 from dfpg.commands.faces import data_app, faces_app
 from dfpg.commands.ladder import cluster_app, ladder, record_app
+from dfpg.commands.outputs import new_png
 from dfpg.commands.photographs import photographs
 from dfpg.commands.stages import stages
 from dfpg.commands.studies import studies
@@ -129,7 +130,9 @@ def export_testset(
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="PNG; `_a` and `_b` are appended to its name.")],
+    out: Annotated[
+        Path, typer.Argument(callback=new_png, help="PNG; `_a` and `_b` are appended to its name.")
+    ],
     runs: Annotated[
         list[str] | None, typer.Option("--run", help="Only this run; give it several times.")
     ] = None,
@@ -149,6 +152,10 @@ def sheet(
     from dfpg.commands.sheet import real_blur
     from dfpg.commands.sheet import sheet as sheet_command
 
+    if blurred is None and beside:
+        raise UserError("--beside: only with --blurred FOLDER")
+    if blurred is not None and runs:
+        raise UserError("--run: not with --blurred, which shows every run")
     if blurred is None:
         say(sheet_command(out, runs or []))
     else:
@@ -258,7 +265,10 @@ def weights_check(
     method: Annotated[str, typer.Argument(help="as in `dfpg methods`")],
     file: Annotated[Path, typer.Argument(help="File or folder of published weights.")],
     out: Annotated[
-        Path | None, typer.Option(help="Draw blurred, restored and sharp image into this PNG.")
+        Path | None,
+        typer.Option(
+            callback=new_png, help="Draw blurred, restored and sharp image into this PNG."
+        ),
     ] = None,
 ) -> None:
     """Say what a file of published weights is and which options fit; restore one test image."""

@@ -98,6 +98,35 @@ def test_no_params_is_one_line(tmp_path):
     assert "run dfpg in the project's root" in refused(dfpg_process(tmp_path, "kernels"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("record", "check"), ("record", "carry"), ("record", "pages"), ("tables", "--show")],
+    ids=" ".join,
+)
+def test_outside_of_a_project_no_command_advises_a_training(tmp_path, command):
+    line = refused(dfpg(tmp_path, *command))
+    assert line == "dfpg: params.yaml: no such file; run dfpg in the project's root"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        (("sheet", "x.txt"), "x.txt: name a file that ends in .png"),
+        (("kernels", "--sheet", "nowhere/k.png"), "nowhere: no such folder"),
+        (("parsing", "--sheet", "params.yaml/p.png"), "params.yaml: no such folder"),
+        (("faces", "sheet", "--out", "artifacts"), "artifacts: name a file that ends in .png"),
+        (("sheet", "x.png", "--beside", "theirs=."), "--beside: only with --blurred FOLDER"),
+        (("sheet", "x.png", "--blurred", ".", "--run", "b1"), "--run: not with --blurred"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_where_a_picture_goes_is_looked_at_before_the_work(project, command, fault):
+    before = set(project.rglob("*"))
+    assert fault in refused(dfpg(project, *command))
+    assert set(project.rglob("*")) == before
+
+
 def test_missing_asset_says_how_to_get_it(project):
     (project / "artifacts" / "assets").unlink()
     shutil.copytree(ROOT / "data", project / "data")

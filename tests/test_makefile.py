@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,6 +29,12 @@ def clone(tmp_path) -> Path:
     (folder / "python").write_text(PYTHON)
     (folder / "python").chmod(0o755)
     return folder
+
+
+def test_a_file_of_a_targets_name_does_not_stand_in_for_it():
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    (phony,) = (line.split()[1:] for line in lines if line.startswith(".PHONY:"))
+    assert phony == [line.partition(":")[0] for line in lines if re.match(r"[a-z-]+:.*##", line)]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

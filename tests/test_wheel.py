@@ -85,4 +85,4 @@ def test_the_lines_of_the_page_and_the_readme_run(bare, tmp_path):
 def test_a_command_of_the_pipeline_names_its_extra(bare, tmp_path):
     (tmp_path / "params.yaml").touch()
     said = run(bare / "dfpg", "doctor", cwd=tmp_path, code=2)
-    assert said == "dfpg: psutil is not installed: run `pip install 'dfpg-bench[repro]'`\n"
+    assert said == "dfpg: psutil is not installed: run `pip install -e '.[repro]'` in the clone\n"

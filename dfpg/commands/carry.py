@@ -57,11 +57,15 @@ def carry(root: Path, stages: Sequence[str], commit: str | None = None) -> Carri
             ``dvc.lock``.
 
     Raises:
-        UserError: code or parameters are not committed; there is no such commit; a stage is not on
-            record, or differs in more than its code; a stage fails.
+        UserError: code or parameters are not committed; there is no such commit or stage; a stage
+            is not on record, or differs in more than its code; a stage fails.
     """
     if changed := git(root, "status", "--porcelain", "--", "dfpg", "data", PARAMS.name):
         raise UserError(f"{changed.split()[-1]}: not committed: commit it, then carry over")
+    known = read_stages(root)
+    for name in stages:
+        if name not in known:
+            raise UserError(f"{name}: no such stage: `dvc stage list --name-only` has them all")
     commit = commit or git(root, "log", "-1", "--format=%H", "--", LOCK.name)
     try:
         git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
@@ -70,7 +74,6 @@ def carry(root: Path, stages: Sequence[str], commit: str | None = None) -> Carri
     with Driver(root, "record carry") as driver, TemporaryDirectory(prefix="dfpg.") as place:
         pull_missing(root)
         dvc(root, "repro", "--quiet", "code")
-        known = read_stages(root)
         chosen = _choose(root, known, stages)
         trees = (Path(place) / "recorded", Path(place) / "now")
         for tree, code in zip(trees, (commit, "HEAD"), strict=True):

@@ -68,9 +68,12 @@ def compare(
         trained: tolerance per metric for all other rows, and for d_VGG by a trained stand-in.
 
     Raises:
-        UserError: a table is missing in one folder, the folders hold different profiles, or a
+        UserError: one is no folder, a table is missing in one, they hold different profiles, or a
             metric has no tolerance.
     """
+    for folder in (first, second):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
     names = sorted({path.name for folder in (first, second) for path in _tables(folder)})
     if not names:
         raise UserError(f"{first}, {second}: no table*.csv in either; name two result folders")

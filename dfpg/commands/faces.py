@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dfpg.commands.outputs import new_png
 from dfpg.core.terminal import say
 
 faces_app = typer.Typer(help="Sources of sharp faces.", no_args_is_help=True)
@@ -48,7 +49,7 @@ def faces_generate(
 
 @faces_app.command("sheet")
 def faces_sheet(
-    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    out: Annotated[Path, typer.Option(callback=new_png, help="PNG file to write.")],
     folder: Annotated[Path, typer.Option(help="Folder with faces/ and faces.csv.")] = Path("data"),
     people: Annotated[int, typer.Option(min=1, help="People to show per split.")] = 16,
 ) -> None:

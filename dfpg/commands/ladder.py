@@ -84,7 +84,9 @@ def retrain(runs: RUNS = None, jobs: JOBS = None) -> None:
 def record_check() -> None:
     """Say whether results/ and dvc.lock belong to this code, data and params.yaml; else exit 1."""
     from dfpg.commands.record import check_record
+    from dfpg.core.config import load_config
 
+    load_config()  # says so where this is no project
     check = check_record()
     say(str(check))
     raise typer.Exit(0 if check.ok else 1)
@@ -110,8 +112,10 @@ def record_make(jobs: JOBS = None) -> None:
 @record_app.command("pages")
 def record_pages() -> None:
     """Write the tables of results/ into README.md and docs/claims.md, between their marks."""
+    from dfpg.core.config import load_config
     from dfpg.report.page_tables import fill_pages
 
+    load_config()
     changed = ", ".join(map(str, fill_pages(Path())))
     say(f"written: {changed}" if changed else "the pages show results/ already")
 
@@ -149,7 +153,9 @@ def record_carry(
     Runs each stage with both codes, a training for 60 steps; exit code 1 where something differs.
     """
     from dfpg.commands.carry import carry
+    from dfpg.core.config import load_config
 
+    load_config()
     outcome = carry(Path(), stages or [], commit)
     say(outcome.text)
     raise typer.Exit(0 if outcome.same else 1)

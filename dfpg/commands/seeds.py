@@ -107,6 +107,8 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
 
 
 def _read(folder: Path) -> SeedRun:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
     config = load_config(folder / PARAMS)
     places = [folder / PER_IMAGE, folder / "artifacts" / PER_IMAGE]
     place = next((place for place in places if place.is_dir()), None)

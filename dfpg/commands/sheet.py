@@ -11,12 +11,19 @@ from dfpg.core.paths import ARTIFACTS
 from dfpg.report.real_blur import real_blur_sheet
 from dfpg.report.sheet import draw, restored_examples
 
+UNRESTORED = ("blurred", "sharp")  # columns of every sheet
+
 
 def sheet(out: Path, runs: Sequence[str] = ()) -> str:
-    """Restored test faces of some runs, or of all that have weights: a PNG per protocol; where."""
+    """Restored test faces of some runs, or of all that have weights; says where.
+
+    One PNG for each protocol that a run of them is tested on.
+    """
     config = load_config()
     lines = []
     for name, chosen, shown in restored_examples(config, runs):
+        if len(shown) == len(UNRESTORED):
+            continue
         subsets = config.protocols[name].test.subsets.values()
         sources = sorted({subset.source for subset in subsets})
         title = (
@@ -25,7 +32,7 @@ def sheet(out: Path, runs: Sequence[str] = ()) -> str:
         )
         path = out.with_name(f"{out.stem}_{name}.png")
         draw(path, title, chosen, shown)
-        lines.append(f"{path}: {len(chosen)} images, {len(shown) - 2} runs")
+        lines.append(f"{path}: {len(chosen)} images, {len(shown) - len(UNRESTORED)} runs")
     return "\n".join(lines)
 
 

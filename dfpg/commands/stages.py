@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dfpg.commands.outputs import new_png
 from dfpg.core.terminal import print_error, say
 
 stages = typer.Typer()
@@ -46,7 +47,8 @@ def verify() -> None:
 @stages.command()
 def kernels(
     sheet: Annotated[
-        Path | None, typer.Option(help="Draw a sheet of kernels into this PNG.")
+        Path | None,
+        typer.Option(callback=new_png, help="Draw a sheet of kernels into this PNG."),
     ] = None,
 ) -> None:
     """Make the blur kernels and print their figures (stage `kernels`)."""
@@ -73,7 +75,9 @@ def priors() -> None:
 
 @stages.command()
 def parsing(
-    sheet: Annotated[Path | None, typer.Option(help="Draw faces and maps into this PNG.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(callback=new_png, help="Draw faces and maps into this PNG.")
+    ] = None,
 ) -> None:
     """Parse the training faces for the semantic methods (stage `parsing`)."""
     from dfpg.stages.parsing import parsing as parsing_stage
@@ -141,10 +145,12 @@ def tables(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("results"),
 ) -> None:
     """Make results/ from the per-image scores (stage `tables`)."""
+    from dfpg.core.config import load_config
     from dfpg.report.markdown import show_tables
     from dfpg.stages.tables import tables as tables_stage
 
     if show:
+        load_config()  # says so where this is no project
         say(show_tables())
     else:
         tables_stage(out)

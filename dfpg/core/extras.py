@@ -37,9 +37,9 @@ def missing_module_line(name: str) -> str | None:
         if MODULES.get(requirement.name, requirement.name) != module:
             continue
         if requirement.marker is None:
-            return f"{requirement.name} is not installed: run `pip install {PROJECT}` again"
+            return f"{requirement.name} is not installed: run `pip install -e .` in the clone"
         for extra in facts.get_all("Provides-Extra") or []:
             if requirement.marker.evaluate({"extra": extra}):
-                wanted = f"{PROJECT}[{extra}]"
-                return f"{requirement.name} is not installed: run `pip install '{wanted}'`"
+                how = f"run `pip install -e '.[{extra}]'` in the clone"
+                return f"{requirement.name} is not installed: {how}"
     return None

@@ -284,7 +284,7 @@ def _set_folder(values: Any, given: str, verb: str = "set") -> str:
             f"--faces {given}: {key} is read as {source['reader']}: name other pictures otherwise"
         )
     source["path"] = folder
-    return f"{verb}: faces.{key} <- {folder}"
+    return f"{verb}: faces.{key} <- {folder}{_remark(folder)}"
 
 
 def _set_slot(values: Any, given: str, verb: str = "set") -> str:
@@ -308,7 +308,12 @@ def _set_weights(values: Any, given: str, verb: str = "set") -> str:
     if run not in values["runs"]:
         raise unknown_run(f"--weights {given}: runs.{run}", values["runs"])
     values["runs"][run]["weights"] = place
-    return f"{verb}: runs.{run}.weights <- {place}"
+    return f"{verb}: runs.{run}.weights <- {place}{_remark(place)}"
+
+
+def _remark(place: str) -> str:
+    """What to know of a place that is not on this machine; the file may be for another one."""
+    return "" if Path(place).exists() else " (not there now)"
 
 
 def _drop_untrained(values: Any) -> None:

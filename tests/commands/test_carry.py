@@ -146,7 +146,7 @@ def test_nothing_is_carried_over_from_other_code_or_parameters(recorded):
         carry(recorded, [], "HEAD")
     with pytest.raises(UserError, match="--from nobody: no such commit here"):
         carry(recorded, [], "nobody")
-    with pytest.raises(UserError, match="train@b9: not on record"):
+    with pytest.raises(UserError, match="train@b9: no such stage"):
         carry(recorded, ["train@b9"])
     (recorded / "dfpg" / "kernels.py").write_text("def draw():\n    return 8\n")
     with pytest.raises(UserError, match=r"dfpg/kernels\.py: not committed"):

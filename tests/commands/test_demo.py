@@ -41,7 +41,7 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch):
         module.demo(7860, Options(), opened=False)
     line = error_line(error.value)
     assert line is not None
-    assert "pip install 'dfpg-bench[demo]'" in line
+    assert "pip install -e '.[demo]'" in line
 
 
 def free_port() -> int:
@@ -53,7 +53,7 @@ def free_port() -> int:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     if find_spec("gradio") is None:
-        pytest.skip("gradio is not installed: pip install 'dfpg-bench[demo]' (see docs/deblur.md)")
+        pytest.skip("gradio is not installed: pip install -e '.[demo]' (see docs/deblur.md)")
     port = free_port()
     command = [sys.executable, "-m", "dfpg", "demo", "--no-browser", "--device", "cpu"]
     with (tmp_path / "log").open("w") as log:

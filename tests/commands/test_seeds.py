@@ -145,7 +145,7 @@ def test_bad_input_gets_one_line(folders, tmp_path):
     refused(folders[:1], out, "name two or more folders")
     refused([folders[0], folders[0]], out, "seed 0 as in")
     refused(folders, out, "--against b9: not scored in every folder", against="b9")
-    refused([*folders, tmp_path / "nothing"], out, "nothing/params.yaml: no such file")
+    refused([*folders, tmp_path / "nothing"], out, "nothing: no such folder")
     set_params(folders[1] / "params.yaml", image_size=64)
     refused(folders, out, r"seed1/params\.yaml: image_size is not that of")
     set_params(folders[1] / "params.yaml", image_size=32)

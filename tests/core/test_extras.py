@@ -29,9 +29,12 @@ def package(monkeypatch):
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("sklearn.metrics", "scikit-learn is not installed: run `pip install 'dfpg-bench[repro]'`"),
-        ("openvino", "openvino is not installed: run `pip install 'dfpg-bench[generate]'`"),
-        ("numpy", "numpy is not installed: run `pip install dfpg-bench` again"),
+        (
+            "sklearn.metrics",
+            "scikit-learn is not installed: run `pip install -e '.[repro]'` in the clone",
+        ),
+        ("openvino", "openvino is not installed: run `pip install -e '.[generate]'` in the clone"),
+        ("numpy", "numpy is not installed: run `pip install -e .` in the clone"),
         ("dfpg.no_such_module", None),
     ],
 )

@@ -106,8 +106,8 @@ def test_folders_are_given_on_the_command_line_and_survive(tmp_path):
     own = ["celeba=/pictures/celeba", "portraits=folder:/pictures/own"]
     notes = use_profile("research", path, own, ["b.ffhq=portraits"])
     assert notes == [
-        "set: faces.celeba <- /pictures/celeba",
-        "set: faces.portraits <- /pictures/own",
+        "set: faces.celeba <- /pictures/celeba (not there now)",
+        "set: faces.portraits <- /pictures/own (not there now)",
         "set: slot b.ffhq <- portraits",
     ]
     first = load_config(path)
@@ -138,7 +138,7 @@ def test_own_values_that_a_new_profile_replaces_are_named(tmp_path):
         own = own.replace(old, new)
     path.write_text(own)
     assert use_profile("research", path) == [
-        "kept: faces.celeba <- /pictures",
+        "kept: faces.celeba <- /pictures (not there now)",
         "kept: runs.own",
         "not kept: faces.celeba.train: 2300",
         "not kept: protocols.a.source: celeba",
@@ -228,7 +228,7 @@ def test_new_folder_takes_the_place_of_the_kept_one(tmp_path):
     path = tmp_path / "params.yaml"
     use_profile("research", path, ["ffhq=/old"])
     notes = use_profile("research", path, ["ffhq=/new"])
-    assert notes[-1] == "set: faces.ffhq <- /new"
+    assert notes[-1] == "set: faces.ffhq <- /new (not there now)"
     assert load_config(path).faces["ffhq"].path == "/new"
 
 
@@ -295,8 +295,8 @@ def test_official_profile_has_the_runs_that_have_weights_and_keeps_them(tmp_path
     own = ["zhang2019_generic=/weights/dmphn", "xia2019=iter.npz"]
     notes = use_profile("official", path, weights=own)
     assert notes == [
-        "set: runs.zhang2019_generic.weights <- /weights/dmphn",
-        "set: runs.xia2019.weights <- iter.npz",
+        "set: runs.zhang2019_generic.weights <- /weights/dmphn (not there now)",
+        "set: runs.xia2019.weights <- iter.npz (not there now)",
     ]
     first = load_config(path)
     assert {name: run.weights for name, run in first.runs.items()} == {
@@ -305,9 +305,9 @@ def test_official_profile_has_the_runs_that_have_weights_and_keeps_them(tmp_path
     }
     again = use_profile("official", path, weights=["nafnet=nafnet.pth"])
     assert again == [
-        "kept: runs.xia2019.weights <- iter.npz",
-        "kept: runs.zhang2019_generic.weights <- /weights/dmphn",
-        "set: runs.nafnet.weights <- nafnet.pth",
+        "kept: runs.xia2019.weights <- iter.npz (not there now)",
+        "kept: runs.zhang2019_generic.weights <- /weights/dmphn (not there now)",
+        "set: runs.nafnet.weights <- nafnet.pth (not there now)",
     ]
     assert set(load_config(path).runs) == {"xia2019", "zhang2019_generic", "nafnet"}
     dropped = use_profile("embedded", path)
@@ -358,3 +358,17 @@ def test_what_is_written_into_a_resolved_profile_stays_there():
     config, _ = resolve_profile("smoke")
     config.runs.clear()
     assert resolve_profile("smoke")[0].runs
+
+
+def test_a_place_that_is_there_gets_no_remark(tmp_path):
+    (tmp_path / "net.pth").touch()
+    notes = use_profile(
+        "research",
+        tmp_path / "params.yaml",
+        faces=[f"celeba={tmp_path}"],
+        weights=[f"nafnet={tmp_path / 'net.pth'}"],
+    )
+    assert notes == [
+        f"set: faces.celeba <- {tmp_path}",
+        f"set: runs.nafnet.weights <- {tmp_path / 'net.pth'}",
+    ]

@@ -36,7 +36,7 @@ from dfpg.data.blur.kernels import build_kernels
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        find_spec("ray") is None, reason="Ray is not installed: pip install 'dfpg-bench[cluster]'"
+        find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[cluster]'"
     ),
 ]
 MEMORY = 80 * 2**20  # bytes of every node's object store: the least that Ray takes

@@ -138,6 +138,7 @@ def test_one_sheet_per_protocol_shows_the_runs_that_have_weights(project, config
         assert sheet.shape[1] == LABELS + 4 * (128 + GAP)
     sheet_command(project / "one.png", ["b1"])
     assert read_image(project / "one_b.png").shape[1] == LABELS + 3 * (128 + GAP)
+    assert not (project / "one_a.png").exists()  # no run to show there
     with pytest.raises(UserError, match=r"runs\.b9: no such run: use one of"):
         sheet_command(project / "one.png", ["b9"])
 

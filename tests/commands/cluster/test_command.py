@@ -144,7 +144,7 @@ def test_without_ray_one_line_names_the_extra(config, tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError) as error:
         cluster_run(config, tmp_path, [], None, 1, 1)
     assert error_line(error.value) == (
-        "ray is not installed: run `pip install 'dfpg-bench[cluster]'`"
+        "ray is not installed: run `pip install -e '.[cluster]'` in the clone"
     )
     assert not list(tmp_path.iterdir())
 

@@ -17,7 +17,7 @@ from dfpg.core.errors import UserError
 from dfpg.training.lock import StoppedError
 
 needs_ray = pytest.mark.skipif(
-    find_spec("ray") is None, reason="Ray is not installed: pip install 'dfpg-bench[cluster]'"
+    find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[cluster]'"
 )
 
 
