@@ -11,6 +11,7 @@ in more than what it speaks of, scores can only be *consistent with* it, or not.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dfpg.analysis.claim_tests import (
@@ -90,10 +91,13 @@ def claim_verdict(
     supported, refuted = (CONSISTENT, INCONSISTENT) if claim.differ else (SUPPORTED, REFUTED)
     if REVERSED in kinds:
         return refuted, f"{kinds.count(REVERSED)} of {total} comparisons reversed"
-    barred = [outcome for outcome in outcomes if outcome.outcome in (NOT_TESTED, NOT_MEASURED)]
+    barred = Counter(
+        outcome.missing for outcome in outcomes if outcome.outcome in (NOT_TESTED, NOT_MEASURED)
+    )
     if barred:
-        why = "; ".join(dict.fromkeys(outcome.missing for outcome in barred))
-        return NOT_TESTED, f"{len(barred)} of {total} comparisons: {why}"
+        several = len(barred) > 1
+        why = "; ".join(f"{one} ({n} of them)" if several else one for one, n in barred.items())
+        return NOT_TESTED, f"{barred.total()} of {total} comparisons: {why}"
     if OPEN in kinds:
         unknown = any(math.isnan(outcome.spread) for outcome in outcomes)
         why = f": {NO_SPREAD}" if unknown else ""

@@ -50,6 +50,11 @@ def outcomes_of(*kinds: str, spread: float = 0.1) -> list[ComparisonOutcome]:
         ([OPEN, SMALL], UNDECIDED, "1 of 2 comparisons cannot be told"),
         ([HOLDS, NOT_MEASURED], NOT_TESTED, "1 of 2 comparisons: no scores of x"),
         ([HOLDS, NOT_TESTED], NOT_TESTED, "1 of 2 comparisons: x is not above the floor"),
+        (
+            [HOLDS, NOT_MEASURED, NOT_TESTED, NOT_TESTED],
+            NOT_TESTED,
+            "3 of 4 comparisons: no scores of x (1 of them); x is not above the floor (2 of them)",
+        ),
         ([HOLDS, NOT_TESTED, REVERSED], REFUTED, "1 of 3 comparisons reversed"),
         ([], NOT_TESTED, "nothing here can test it"),
     ],
