@@ -154,11 +154,11 @@ def start(name: str) -> tuple[Method, TrainingState, AnyBatch]:
 
 @dataclass(frozen=True)
 class Reference:
-    """Two steps of a method's training without anything read back or measured between them.
+    """Three steps of a method's training without anything read back or measured between them.
 
     Attributes:
-        checkpoint: folder with what was saved after the first.
-        states: of each network after both.
+        checkpoint: folder with what was saved after the second.
+        states: of each network after all.
     """
 
     checkpoint: Path
@@ -176,16 +176,16 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
     """The reference training of the method of a name."""
 
     @cache
-    def train_two_steps(name: str) -> Reference:
+    def train_three_steps(name: str) -> Reference:
         folder = tmp_path_factory.mktemp(name)
         method, state, batch = start(name)
-        train(method, batch, state.optimisers, 1)
+        train(method, batch, state.optimisers, 2)
         save_checkpoint(folder, state)
         train(method, batch, state.optimisers, 1)
         networks = method.networks.items()
         return Reference(folder, {network: module.state_dict() for network, module in networks})
 
-    return train_two_steps
+    return train_three_steps
 
 
 def psnr(images: Tensor, sharp: Tensor) -> float:
@@ -329,7 +329,7 @@ def test_diagnostics_leave_the_training_as_it_is(
     shares = gradient_shares(method, batch, process_group(), "fp32")
     found = discriminator_auc(method, [batch])
     mechanisms = mechanism_figures(method, [batch], ["one", "two"])
-    train(method, batch, state.optimisers, 1)
+    train(method, batch, state.optimisers, 2)
     assert all(math.isfinite(value) for value in mechanisms.values())
     assert bool(mechanisms) == (name in MEASURED)
     for part in method.gradient_parts if shares else ():
