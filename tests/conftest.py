@@ -37,22 +37,30 @@ ANY_OWNER = {
 
 # Folders whose tests share what takes long to make: one worker of pytest-xdist runs them all.
 TOGETHER = ("analysis", "docs", "evaluation/robustness", "metrics", "report")
+# Files whose tests fork processes of a server, which takes five seconds to start: one worker, too.
+FORKING = (
+    *(f"commands/test_{name}.py" for name in ("carry", "recording", "score", "store", "submit")),
+    "metrics/test_torchvision_shim.py",
+    *(f"reliability/test_{name}.py" for name in ("kill", "memory", "names", "places", "stop")),
+    "training/test_agreement.py",
+    "test_cli.py",
+)
 # What takes longest begins first, so that no worker ends alone with it.
 FIRST = (
+    "forking",
     "analysis",
     "report",
     "methods/test_contract.py",
-    "reliability/test_places.py",
     "stages/test_code.py",
-    "reliability/test_kill.py",
-    "commands/test_submit.py",
     "docs",
 )
 
 
 def group_of(name: str) -> str:
-    """What a test file is distributed with: its folder if that stays together, else itself."""
+    """What a file is distributed with: what forks, its folder if that stays together, or it."""
     name = name.removeprefix("tests/")
+    if name in FORKING:
+        return "forking"
     return next((folder for folder in TOGETHER if name.startswith(f"{folder}/")), name)
 
 
