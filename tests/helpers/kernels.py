@@ -6,9 +6,15 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
+import pytest
+
 from dfpg.core.config import Config
+from dfpg.data.blur import blind
 from dfpg.data.blur.kernels import Family, KernelBank, build_kernels, load_kernels
 
 
@@ -34,3 +40,15 @@ def copy_kernels(config: Config, folder: Path) -> None:
 def kernel_bank(config: Config, family: Family) -> KernelBank:
     """What :func:`make_kernels` draws of a family, in all sizes and splits."""
     return load_kernels(kernels_folder(config) / f"{family}.safetensors")
+
+
+@contextmanager
+def few_sizes_of_motion() -> Iterator[None]:
+    """Let blind degradations draw camera shake of three sizes: of every size it takes seconds.
+
+    What is kept of it is seen by nobody else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blind, "MOTION_SIZES", blind.MOTION_SIZES[::4])
+        patch.setattr(blind, "motion_kernels", lru_cache(blind.motion_kernels.__wrapped__))
+        yield

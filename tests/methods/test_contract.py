@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.kernels import few_sizes_of_motion
 from helpers.steps import reached_parameters, train, train_discriminators
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -150,6 +151,12 @@ def start(name: str) -> tuple[Method, TrainingState, AnyBatch]:
     torch.manual_seed(7)
     state = TrainingState(method.networks, method.optimisers(1e-3, 1e-3), {})
     return method, state, training_batch(method, 2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_sizes_of_motion() -> Iterator[None]:
+    with few_sizes_of_motion():
+        yield
 
 
 @dataclass(frozen=True)

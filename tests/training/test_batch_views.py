@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
-from helpers.kernels import kernel_bank
+from helpers.kernels import few_sizes_of_motion, kernel_bank
 
 from dfpg.core.config import NOMINAL_SIZES, Augmentation
 from dfpg.core.errors import UserError
 from dfpg.data.augmentation import face_views
-from dfpg.data.blur import blind
 from dfpg.data.blur.degrade import blur
 from dfpg.data.blur.kernels import FAMILIES
 from dfpg.data.faces.dataset import FaceSet
@@ -35,10 +33,7 @@ def banks(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_sizes_of_motion():
-    """To draw camera shake of every size takes seconds; no other test sees what is kept of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blind, "MOTION_SIZES", blind.MOTION_SIZES[::4])
-        patch.setattr(blind, "motion_kernels", lru_cache(blind.motion_kernels.__wrapped__))
+    with few_sizes_of_motion():
         yield
 
 
