@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+KEPT = 64  # texts
+
 
 @contextmanager
 def yaml_once() -> Iterator[None]:
@@ -21,6 +23,8 @@ def yaml_once() -> Iterator[None]:
             return parse(self, stream)
         key = (self.pure, stream)
         if key not in found:
+            if len(found) == KEPT:
+                del found[next(iter(found))]  # the oldest
             found[key] = parse(self, stream)
         return deepcopy(found[key])
 
