@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.places import ROOT
+from helpers.yaml_once import yaml_once
 
 from dfpg.core.config import Config
 from dfpg.core.profile import resolve_profile
@@ -35,22 +37,30 @@ ANY_OWNER = {
 
 # Folders whose tests share what takes long to make: one worker of pytest-xdist runs them all.
 TOGETHER = ("analysis", "docs", "evaluation/robustness", "metrics", "report")
+# Files whose tests fork processes of a server, which takes five seconds to start: one worker, too.
+FORKING = (
+    *(f"commands/test_{name}.py" for name in ("carry", "recording", "score", "store", "submit")),
+    "metrics/test_torchvision_shim.py",
+    *(f"reliability/test_{name}.py" for name in ("kill", "memory", "names", "places", "stop")),
+    "training/test_agreement.py",
+    "test_cli.py",
+)
 # What takes longest begins first, so that no worker ends alone with it.
 FIRST = (
+    "forking",
     "analysis",
     "report",
     "methods/test_contract.py",
-    "reliability/test_places.py",
     "stages/test_code.py",
-    "reliability/test_kill.py",
-    "commands/test_submit.py",
     "docs",
 )
 
 
 def group_of(name: str) -> str:
-    """What a test file is distributed with: its folder if that stays together, else itself."""
+    """What a file is distributed with: what forks, its folder if that stays together, or it."""
     name = name.removeprefix("tests/")
+    if name in FORKING:
+        return "forking"
     return next((folder for folder in TOGETHER if name.startswith(f"{folder}/")), name)
 
 
@@ -70,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest groups first; `--no-loadscope-reorder` keeps them there."""
     ranks = {group: rank for rank, group in enumerate(FIRST)}
     items.sort(key=lambda item: ranks.get(group_of(item.nodeid.split("::")[0]), len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it every time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure() -> None:
@@ -98,7 +114,10 @@ def pytest_runtest_setup() -> None:
     """Every test starts from the same global random state, fixtures of its module, too."""
     random.seed(0)
     np.random.seed(0)
-    torch.manual_seed(0)
+    if torch.cuda.is_available():
+        torch.manual_seed(0)
+    else:  # a millisecond less: that keeps for a GPU where it was called from
+        torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,6 +125,13 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     """No test looks at what survives a loss of power, and a disk takes its time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_yaml_is_parsed_once() -> Iterator[None]:
+    """The smoke profile's text is read hundreds of times, and takes a tenth of a second."""
+    with yaml_once():
         yield
 
 

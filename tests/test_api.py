@@ -24,7 +24,7 @@ def restorer():
     return dfpg.load_restorer("shipped", device="cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def noise():
     return np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
 
@@ -93,14 +93,20 @@ def test_a_run_of_the_project_is_loaded_by_name_or_path(tmp_path, monkeypatch, r
         dfpg.load_restorer("no/yours.safetensors")
 
 
-@pytest.mark.parametrize("name", ["psnr", "ssim_matlab_rgb", "ssim_skimage", "lpips_alex"])
-def test_a_metric_is_that_of_the_command(tmp_path, noise, name):
+@pytest.fixture(scope="module")
+def scores(noise, tmp_path_factory):
+    """Of the first of two images of noise against the second, by every metric."""
     from PIL import Image
 
+    top = tmp_path_factory.mktemp("scores")
     for folder, image in zip(("restored", "sharp"), noise, strict=True):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(image).save(tmp_path / folder / "a.png")
-    scores = dfpg.score_folders(tmp_path / "restored", tmp_path / "sharp")
+        (top / folder).mkdir()
+        Image.fromarray(image).save(top / folder / "a.png")
+    return dfpg.score_folders(top / "restored", top / "sharp")
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim_matlab_rgb", "ssim_skimage", "lpips_alex"])
+def test_a_metric_is_that_of_the_command(noise, scores, name):
     assert list(scores.columns[:2]) == ["restored", "sharp"]
     metric = dfpg.metric(name)
     assert metric.name == name

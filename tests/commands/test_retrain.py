@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from helpers.toy_scores import scores_of, write_artifacts
+from helpers.toy_scores import few_runs, scores_of, write_artifacts
 
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import SeedRecord
@@ -27,12 +28,21 @@ def seeds(**deviations: float) -> str:
     return csv_text(SeedRecord, records)
 
 
+@pytest.fixture(scope="module")
+def few(config):
+    return few_runs(config, "b1", "b3", "b4")
+
+
+@pytest.fixture(scope="module")
+def recorded(few, tmp_path_factory):
+    return write_artifacts(few, tmp_path_factory.mktemp("recorded"))
+
+
 @pytest.fixture
-def project(config, tmp_path, monkeypatch):
+def project(few, recorded, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("artifacts").mkdir()
-    write_artifacts(config, Path("artifacts"))
-    return config
+    shutil.copytree(recorded, "artifacts")
+    return few
 
 
 def retrained(config, run: str, lift: float) -> None:

@@ -52,6 +52,13 @@ def folders(made, tmp_path):
     return sorted((tmp_path / "runs").iterdir())
 
 
+@pytest.fixture(scope="module")
+def compared(made, tmp_path_factory):
+    """What is said of the three seeds, and the file of their comparison."""
+    out = tmp_path_factory.mktemp("compared") / "seeds.csv"
+    return compare_seeds(sorted(made.iterdir()), out), out
+
+
 def read(path):
     names = ("table", "row", "test_set", "subset", "metric")
     return {
@@ -60,10 +67,10 @@ def read(path):
     }
 
 
-def test_a_value_has_the_seeds_mean_scatter_and_gain(folders, tmp_path):
-    message = compare_seeds(folders, tmp_path / "seeds.csv")
+def test_a_value_has_the_seeds_mean_scatter_and_gain(folders, compared):
+    message, out = compared
     assert message.endswith("over seeds 0 1 2, same test images")
-    record = read(tmp_path / "seeds.csv")["table2", "dfpg_b", "mspl_center", "ffhq", "psnr"]
+    record = read(out)["table2", "dfpg_b", "mspl_center", "ffhq", "psnr"]
     means = []
     for folder in folders:
         rows = read_per_image(folder / "artifacts" / "per_image" / "dfpg_b.csv")
@@ -79,9 +86,8 @@ def test_a_value_has_the_seeds_mean_scatter_and_gain(folders, tmp_path):
     assert record["gain_over"] == "blurred"
 
 
-def test_without_scatter_the_interval_is_that_over_people(folders, tmp_path):
-    compare_seeds(folders, tmp_path / "seeds.csv")
-    records = read(tmp_path / "seeds.csv")
+def test_without_scatter_the_interval_is_that_over_people(compared):
+    records = read(compared[1])
     other = records["table2", "nafnet", "mspl_center", "ffhq", "psnr"]
     assert float(other["seed_sd"]) == 0
     varied = records["table2", "dfpg_b", "mspl_center", "ffhq", "psnr"]
@@ -89,9 +95,8 @@ def test_without_scatter_the_interval_is_that_over_people(folders, tmp_path):
     assert widths[0] < widths[1]
 
 
-def test_every_table_of_scored_images_is_there(folders, tmp_path):
-    compare_seeds(folders, tmp_path / "seeds.csv")
-    records = read(tmp_path / "seeds.csv")
+def test_every_table_of_scored_images_is_there(compared):
+    records = read(compared[1])
     assert {key[0] for key in records} == {t.name for t in TABLES if not t.recognition}
     assert all(one["value"] for key, one in records.items() if key[1] != "sharp")
     sharp = records["table1", "sharp", "shen", "helen", "psnr"]
@@ -111,13 +116,12 @@ def test_a_gain_can_be_over_another_run(folders, tmp_path):
     assert (first["gain"], first["gain_over"]) == ("", "b5")
 
 
-def test_copies_of_parameters_and_scores_are_enough(folders, tmp_path):
-    compare_seeds(folders, tmp_path / "whole.csv")
+def test_copies_of_parameters_and_scores_are_enough(folders, compared, tmp_path):
     for folder in folders:
         shutil.move(folder / "artifacts" / "per_image", folder / "per_image")
         shutil.rmtree(folder / "artifacts")
     compare_seeds(folders, tmp_path / "copies.csv")
-    assert (tmp_path / "copies.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "copies.csv").read_bytes() == compared[1].read_bytes()
 
 
 def test_other_test_images_are_said_so(folders, tmp_path):

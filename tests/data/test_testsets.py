@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from helpers.kernels import kernel_bank
 from scipy.signal import convolve
 
 from dfpg.core.config import NOMINAL_SIZES
@@ -14,7 +15,7 @@ from dfpg.core.files import sha256
 from dfpg.data import testsets
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import quantise
-from dfpg.data.blur.kernels import KernelBank, make_kernels
+from dfpg.data.blur.kernels import FAMILIES, KernelBank
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.picture_shard import write_shard
 from dfpg.data.testsets import build_testset, open_testset
@@ -34,14 +35,7 @@ def faces():
 
 @pytest.fixture(scope="module")
 def banks(config):
-    return {
-        "spline": KernelBank("spline", {}, held_out(config, "spline")),
-        "trajectory": KernelBank("trajectory", {}, held_out(config, "trajectory")),
-    }
-
-
-def held_out(config, family):
-    return {nominal: make_kernels(config, family, "test", nominal) for nominal in NOMINAL_SIZES}
+    return {family: kernel_bank(config, family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import ctypes
 import faulthandler
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.toys import forkserver
+
+from dfpg.data.blur import kernels
 
 LIMIT_S = 3600  # all of a call's commands; what takes longer hangs
 CAPABILITIES_VERSION = 0x20080522
@@ -47,6 +50,12 @@ def obey_permissions() -> None:
 def use_assets(folder: str) -> None:
     """Let this process find the networks of others."""
     os.environ["DFPG_ASSETS"] = folder
+
+
+def use_kernels(assets: str, made: Path) -> None:
+    """:func:`use_assets`, and let kernels that were made before stand for those that are made."""
+    use_assets(assets)
+    kernels.build_kernels = lambda _, out: shutil.copytree(made, out)
 
 
 def run_commands(

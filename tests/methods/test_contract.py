@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.kernels import few_sizes_of_motion
 from helpers.steps import reached_parameters, train, train_discriminators
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -133,13 +135,14 @@ def build(
 
 
 @cache
-def _built(name: str) -> Method:
+def built(name: str) -> Method:
+    """``build(name)``, to restore with; several tests have the same one."""
     return build(name)
 
 
 def small(name: str) -> Method:
-    """``build(name)``, as a copy, which takes a quarter of the time."""
-    return copy.deepcopy(_built(name), {id(trunk()): trunk()})
+    """``build(name)``, to train, as a copy, which takes a quarter of the time."""
+    return copy.deepcopy(built(name), {id(trunk()): trunk()})
 
 
 def start(name: str) -> tuple[Method, TrainingState, AnyBatch]:
@@ -150,18 +153,46 @@ def start(name: str) -> tuple[Method, TrainingState, AnyBatch]:
     return method, state, training_batch(method, 2)
 
 
-@cache
-def trained_three_steps(name: str) -> dict[str, dict[str, Tensor]]:
-    """State of each network after three steps without anything between them."""
-    method, state, batch = start(name)
-    train(method, batch, state.optimisers, 3)
-    return {network: module.state_dict() for network, module in method.networks.items()}
+@pytest.fixture(scope="module", autouse=True)
+def _few_sizes_of_motion() -> Iterator[None]:
+    with few_sizes_of_motion():
+        yield
 
 
-def assert_trained_three_steps(method: Method) -> None:
-    for network, expected in trained_three_steps(method.name).items():
-        state = method.networks[network].state_dict()
-        assert all(torch.equal(value, state[key]) for key, value in expected.items())
+@dataclass(frozen=True)
+class Reference:
+    """Three steps of a method's training without anything read back or measured between them.
+
+    Attributes:
+        checkpoint: folder with what was saved after the second.
+        states: of each network after all.
+    """
+
+    checkpoint: Path
+    states: dict[str, dict[str, Tensor]]
+
+    def assert_equal(self, method: Method) -> None:
+        """Fail unless a method's networks are those of this training, bit by bit."""
+        for network, expected in self.states.items():
+            state = method.networks[network].state_dict()
+            assert all(torch.equal(value, state[key]) for key, value in expected.items())
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
+    """The reference training of the method of a name."""
+
+    @cache
+    def train_three_steps(name: str) -> Reference:
+        folder = tmp_path_factory.mktemp(name)
+        method, state, batch = start(name)
+        train(method, batch, state.optimisers, 2)
+        save_checkpoint(folder, state)
+        train(method, batch, state.optimisers, 1)
+        networks = method.networks.items()
+        return Reference(folder, {network: module.state_dict() for network, module in networks})
+
+    return train_three_steps
 
 
 def psnr(images: Tensor, sharp: Tensor) -> float:
@@ -211,7 +242,7 @@ def test_full_width_has_the_published_number_of_parameters(
 
 @pytest.mark.parametrize("name", CASES)
 def test_restored_image_has_the_inputs_shape_and_range_at_any_size(name: str) -> None:
-    method = small(name)
+    method = built(name)
     side = max(SIDE, method.multiple)
     for height, width in ((side, side), (side + 1, side + 10)):
         blurred = F.interpolate(3 * pictures(2, 3), size=(height, width))
@@ -224,7 +255,7 @@ def test_restored_image_has_the_inputs_shape_and_range_at_any_size(name: str) ->
 
 @pytest.mark.parametrize("name", CASES)
 def test_restoring_is_deterministic_and_keeps_the_training_mode(name: str) -> None:
-    method = small(name).train()
+    method = built(name).train()
     blurred = pictures(3, 4)
     before = torch.get_rng_state()
     first = method.restore(blurred)
@@ -288,18 +319,18 @@ def test_stored_weights_restore_exactly_as_the_method_that_wrote_them(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
-    method, part, batch = start(name)
-    train(method, batch, part.optimisers, 2)
-    save_checkpoint(tmp_path, part)
+def test_training_resumes_exactly(name: str, reference: Callable[[str], Reference]) -> None:
+    whole = reference(name)
     method, resumed, batch = start(name)
-    load_checkpoint(tmp_path, resumed)
+    load_checkpoint(whole.checkpoint, resumed)
     train(method, batch, resumed.optimisers, 1)
-    assert_trained_three_steps(method)
+    whole.assert_equal(method)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
+def test_diagnostics_leave_the_training_as_it_is(
+    name: str, reference: Callable[[str], Reference]
+) -> None:
     method, state, batch = start(name)
     train(method, batch, state.optimisers, 1)
     shares = gradient_shares(method, batch, process_group(), "fp32")
@@ -314,7 +345,7 @@ def test_diagnostics_leave_the_training_as_it_is(name: str) -> None:
     # Lee's discriminator needs parsing maps, which held-out faces have none of.
     assert bool(found) == ("discriminator" in method.networks and name != "lee2020")
     assert all(0 <= value <= 1 for value in found.values())
-    assert_trained_three_steps(method)
+    reference(name).assert_equal(method)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from helpers.counts import count
+from helpers.kernels import kernels_folder
 from helpers.short_trainings import outputs, train_run
 from helpers.toys import forkserver
 
+from dfpg.core.config import Config
 from dfpg.core.profile import resolve_profile
-from dfpg.data.blur.kernels import build_kernels
 
 KILLS = 1000  # over all methods
 
@@ -25,10 +26,8 @@ def methods() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kernels")
-    build_kernels(resolve_profile("smoke")[0], folder)
-    return folder
+def kernels(config: Config) -> Path:
+    return kernels_folder(config)
 
 
 def start(folder: Path, run: str, kernels: Path):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from helpers.counts import count
+from helpers.kernels import kernel_bank
 from helpers.mutations import FILE, SMALL, WRONG, Place, changed, mutants, outcome
 from helpers.places import ROOT
 from helpers.toy_scores import write_artifacts
@@ -21,7 +23,7 @@ from dfpg.analysis.tables import build_tables
 from dfpg.core.config import NOMINAL_SIZES, Config, parse_config, sources
 from dfpg.core.errors import UserError
 from dfpg.core.profile import resolve_profile
-from dfpg.data.blur.kernels import KernelBank, build_kernels, make_kernels
+from dfpg.data.blur.kernels import Family, KernelBank, build_kernels, make_kernels
 from dfpg.data.faces.dataset import FaceSet, check_source, load_faces
 from dfpg.data.testsets import build_testset
 from dfpg.methods.li2020 import random_trunk
@@ -39,11 +41,14 @@ class Suite:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.prior = random_trunk(0)
-        self.faces = {split: few(load_faces("embedded", split), 48) for split in ("train", "test")}
+        self.prior = trunk()
+        self.faces = {split: faces(split) for split in ("train", "test")}
+        self.smoke = resolve_profile("smoke")[0]
         self.banks: dict[Any, KernelBank] = {}
 
-    def bank(self, config: Config, family: str, fresh: bool) -> KernelBank:
+    def bank(self, config: Config, family: Family, fresh: bool) -> KernelBank:
+        if not fresh and config.image_size == self.smoke.image_size:
+            return kernel_bank(self.smoke, family)
         key = (family, config.image_size)
         if not fresh and key in self.banks:
             return self.banks[key]
@@ -124,13 +129,16 @@ class Suite:
         assert restored.shape == batch.blurred[:2].shape
 
 
-def few(faces: FaceSet, number: int) -> FaceSet:
-    return FaceSet(
-        faces.pictures[:number],
-        faces.people[:number],
-        faces.names[:number],
-        faces.landmarks[:number],
-    )
+@cache
+def trunk() -> PriorNetwork:
+    return random_trunk(0)
+
+
+@cache
+def faces(split: Literal["train", "test"]) -> FaceSet:
+    """The first 48 pictures."""
+    whole, few = load_faces("embedded", split), slice(48)
+    return FaceSet(whole.pictures[few], whole.people[few], whole.names[few], whole.landmarks[few])
 
 
 @pytest.fixture(scope="module")

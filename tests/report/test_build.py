@@ -229,8 +229,8 @@ def drawn(colour):
 
 
 def test_curves_carry_their_names_as_text(text):
-    assert "<text" in figure_titles(text, "sizes-mspl_random")["restormer"]
-    assert ">restormer</text>" in figure_titles(text, "sizes-mspl_random")["restormer"]
+    assert "<text" in figure_titles(text, "sizes-mspl_random")["nafnet"]
+    assert ">nafnet</text>" in figure_titles(text, "sizes-mspl_random")["nafnet"]
     assert ">validation gain (dB)</text>" in figure_titles(text, "training-b")["b1"]
     assert ">share of the learning rate</text>" in figure_titles(text, "training-lr-b")["b1"]
     assert ">AUC</text>" in figure_titles(text, "training-auc-b")["b1"]

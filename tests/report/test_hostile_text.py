@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -12,50 +11,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers.places import ROOT
-from helpers.toy_scores import write_artifacts, write_submission
+from helpers.hostile_report import HOSTILE
 
 from dfpg.analysis.tables import build_tables
-from dfpg.core.config import Config
 from dfpg.core.csv_files import from_cell, from_csv, to_cell, to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import escape_cell as markdown
-from dfpg.report.build import build_report
 from dfpg.report.latex import escape as latex
 
-HOSTILE = (
-    '=HYPERLINK("http://x.example","y")<script>alert(1)</script><img src=x onerror=alert(1)>'
-    "|cell|\\input{/etc/passwd}$\\write18{id}$[a](javascript:alert(1))![b](http://x.example)"
-    "\n\n# heading\n| a | b |\n& % # _ ^ ~ {} \" ' ` \x1b[2J \x00"
-)
 STARTS = ["=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "'=1", "''", "'", "-", "-0.5", "+inf"]
 
 
-@pytest.fixture(scope="module")
-def folder(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Artifacts, results and report where a submission, people and files have hostile names."""
-    runs = {name: config.runs[name] for name in ("dfpg_a", "b1")}
-    few = config.model_copy(update={"runs": runs})
-    top = tmp_path_factory.mktemp("hostile")
-    artifacts, results, submissions = (top / n for n in ("artifacts", "results", "submissions"))
-    artifacts.mkdir()
-    write_artifacts(few, artifacts)
-    write_submission(few, artifacts, submissions)
-    for path in [*artifacts.rglob("*.csv"), *submissions.rglob("*.csv")]:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for name in {"person", "face", "positive", "negative", "negative_person"} & {*frame}:
-            frame[name] = HOSTILE.replace("\x00", "") + frame[name]
-        path.write_text(to_csv(frame, index=False))
-    card = submissions / "mynet" / "card.json"
-    facts = json.loads(card.read_text()) | {"paper": HOSTILE, "by": HOSTILE, "profile": HOSTILE}
-    pairs = artifacts / "references" / "pairs.csv"
-    facts["pairs"] = hashlib.sha256(pairs.read_bytes()).hexdigest()
-    card.write_text(json.dumps(facts))
-    build_tables(few, artifacts, results, submissions)
-    environment = {"commit": HOSTILE, "device": HOSTILE, "python": HOSTILE, "packages": {}}
-    (results / "environment.json").write_text(json.dumps(environment))
-    build_report(few, artifacts, results, ROOT)
-    return top
+@pytest.fixture
+def folder(hostile: Path) -> Path:
+    return hostile
 
 
 def test_the_hostile_text_got_that_far(folder):

@@ -17,18 +17,20 @@ from dfpg.core.errors import UserError
 from dfpg.stages.code import check_code, code
 
 # Describes the code again for every line that it reads. What was hashed before stays remembered,
-# and the files beside a module are looked for once in a description instead of once a run.
+# so do files' names, and the files beside a module are looked for once in a description instead of
+# once a run. params.yaml is never edited.
 LIST = """
 import json, sys
 from functools import cache
 from dfpg.core import closure
 from dfpg.core.config import load_config
 from dfpg.stages.code import describe_code
-resources = closure._resources
+closure._name = cache(closure._name)
+resources, config = closure._resources, load_config()
 for _ in sys.stdin:
     closure._graph.cache_clear()
     closure._resources = cache(resources)
-    print(json.dumps(describe_code(load_config())), flush=True)
+    print(json.dumps(describe_code(config)), flush=True)
 """
 TRAIN, EVALUATE = "train", "evaluate"
 OVER_ALL_RUNS = {"environment", "pictures", "robustness", "verify"}

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
+from helpers.kernels import few_sizes_of_motion, kernel_bank
 
 from dfpg.core.config import NOMINAL_SIZES, Augmentation
 from dfpg.core.errors import UserError
 from dfpg.data.augmentation import face_views
-from dfpg.data.blur import blind
 from dfpg.data.blur.degrade import blur
-from dfpg.data.blur.kernels import KernelBank, make_kernels
+from dfpg.data.blur.kernels import FAMILIES
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.label_views import label_views
 from dfpg.pretrained.parsing import CLASSES
@@ -29,20 +28,12 @@ NAMED = [CLASSES.index(name) for name in ("background", "skin", "hair", "nose", 
 
 @pytest.fixture(scope="module")
 def banks(config):
-    return {
-        family: KernelBank(
-            family, {k: make_kernels(config, family, "train", k) for k in NOMINAL_SIZES}, {}
-        )
-        for family in ("spline", "trajectory")
-    }
+    return {family: kernel_bank(config, family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_sizes_of_motion():
-    """To draw camera shake of every size takes seconds; no other test sees what is kept of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blind, "MOTION_SIZES", blind.MOTION_SIZES[::4])
-        patch.setattr(blind, "motion_kernels", lru_cache(blind.motion_kernels.__wrapped__))
+    with few_sizes_of_motion():
         yield
 
 

@@ -5,24 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from helpers.kernels import kernel_bank
 from scipy.stats import chisquare
 
 from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
 from dfpg.data.blur.degrade import blur
-from dfpg.data.blur.kernels import KernelBank, canvas_size, make_kernels
+from dfpg.data.blur.kernels import FAMILIES, canvas_size
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.training.batches import BatchSource
 
 
 @pytest.fixture(scope="module")
 def banks(config):
-    return {
-        family: KernelBank(
-            family, {k: make_kernels(config, family, "train", k) for k in NOMINAL_SIZES}, {}
-        )
-        for family in ("spline", "trajectory")
-    }
+    return {family: kernel_bank(config, family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from helpers.kernels import kernel_bank
 from helpers.toys import Toy
 from scipy.signal import convolve
 
@@ -12,7 +13,6 @@ from dfpg.core.config import NOMINAL_SIZES
 from dfpg.core.errors import UserError
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import quantise
-from dfpg.data.blur.kernels import KernelBank, make_kernels
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.metrics.psnr import psnr
 from dfpg.training.diagnostics import standard_error
@@ -49,8 +49,7 @@ def faces():
 
 @pytest.fixture(scope="module")
 def bank(config):
-    kernels = {k: make_kernels(config, "spline", "validation", k) for k in NOMINAL_SIZES}
-    return KernelBank("spline", {}, {}, kernels)
+    return kernel_bank(config, "spline")
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +93,7 @@ def test_images_are_the_centre_view_convolved_and_quantised(config, faces, valid
 
 
 def test_protocol_a_gets_the_noise_of_its_test_set(config, faces):
-    kernels = {k: make_kernels(config, "trajectory", "validation", k) for k in NOMINAL_SIZES}
-    bank = KernelBank("trajectory", {}, {}, kernels)
+    bank = kernel_bank(config, "trajectory")
     found = Validation(config, "a", faces, bank, CPU)
     test = config.protocols["a"].test.model_copy(update={"noise": 0.0})
     quiet = config.protocols["a"].model_copy(update={"test": test})

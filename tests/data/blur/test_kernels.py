@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.kernels import kernels_folder
 from PIL import Image
 
 from dfpg.core.config import NOMINAL_SIZES
@@ -23,10 +24,8 @@ from dfpg.data.blur.kernels import (
 
 
 @pytest.fixture(scope="module")
-def built(config, tmp_path_factory):
-    out = tmp_path_factory.mktemp("kernels")
-    build_kernels(config, out)
-    return out
+def built(config):
+    return kernels_folder(config)
 
 
 def with_counts(config, **counts):

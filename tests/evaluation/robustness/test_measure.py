@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.signal import convolve
 
 from dfpg.core.config import NOMINAL_SIZES
@@ -118,29 +120,41 @@ def test_faces_that_are_not_the_test_sets_are_refused(config, inputs, banks, fac
         move_images(config, "b", index, banks["b"], strangers)
 
 
-@pytest.fixture
-def trained(config, inputs, tmp_path):
-    """Untrained weights of two runs; its own folders for weights and parts."""
+@pytest.fixture(scope="module")
+def once(config, inputs, images, tmp_path_factory):
+    """Untrained weights of two runs, and their parts."""
+    folder = tmp_path_factory.mktemp("measured")
     for run in RUNS:
-        save_weights(
-            tmp_path / "weights" / f"{run}.safetensors", build_method(config, run, None), 0
-        )
-    return replace(inputs, weights=tmp_path / "weights", parts=tmp_path / "robustness")
+        save_weights(folder / "weights" / f"{run}.safetensors", build_method(config, run, None), 0)
+    made = replace(inputs, weights=folder / "weights", parts=folder / "robustness")
+    measure(config, RUNS, images, made, torch.device("cpu"))
+    return made
+
+
+@pytest.fixture
+def trained(once, tmp_path):
+    """The weights alone; its own folders for weights and parts."""
+    shutil.copytree(once.weights, tmp_path / "weights")
+    return replace(once, weights=tmp_path / "weights", parts=tmp_path / "robustness")
+
+
+@pytest.fixture
+def measured(once, trained):
+    """The parts, too, as old as they are."""
+    shutil.copytree(once.parts, trained.parts)
+    return trained
 
 
 def written(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_parts_hold_every_move_of_the_protocols_that_the_run_is_scored_on(
-    config, images, trained, device
-):
-    measure(config, RUNS, images, trained, device)
-    rows = read_per_image(trained.parts / "xia2019.csv")
+def test_parts_hold_every_move_of_the_protocols_that_the_run_is_scored_on(once):
+    rows = read_per_image(once.parts / "xia2019.csv")
     assert set(rows["test_set"]) == {"shen", "mspl"}
     assert set(rows["mode"]) == {move.mode for move in MOVES}
-    assert set(read_per_image(trained.parts / "nafnet.csv")["test_set"]) == {"mspl"}
-    baselines = read_per_image(trained.parts / "baselines.csv")
+    assert set(read_per_image(once.parts / "nafnet.csv")["test_set"]) == {"mspl"}
+    baselines = read_per_image(once.parts / "baselines.csv")
     assert set(baselines["method"]) == {"sharp", "blurred"}
     assert np.isinf(baselines.loc[baselines["method"] == "sharp", "psnr"]).all()
 
@@ -171,57 +185,54 @@ def test_a_stopped_command_goes_on_with_the_run_where_it_stopped(
     assert "xia2019.json" in after
 
 
-def test_other_weights_are_measured_again_and_nothing_else(config, images, trained, device):
-    measure(config, RUNS, images, trained, device)
-    before = written(trained.parts)
+def test_other_weights_are_measured_again_and_nothing_else(config, images, measured, device):
+    before = written(measured.parts)
     other = build_method(config.model_copy(update={"seed": 5}), "nafnet", None)
-    save_weights(trained.weights / "nafnet.safetensors", other, 0)
-    measure(config, RUNS, images, trained, device)
-    after = written(trained.parts)
+    save_weights(measured.weights / "nafnet.safetensors", other, 0)
+    measure(config, RUNS, images, measured, device)
+    after = written(measured.parts)
     assert {name for name in after if after[name] != before[name]} == {"nafnet.csv", "nafnet.json"}
 
 
 def test_another_precision_measures_the_runs_again_but_not_the_baselines(
-    config, images, trained, device, set_cpu
+    config, images, measured, device, set_cpu
 ):
-    measure(config, RUNS, images, trained, device)
-    before = written(trained.parts)
+    before = written(measured.parts)
     set_cpu(bf16=True, amx=True)
     settings = config.evaluation.model_copy(update={"precision": "auto"})
     other = config.model_copy(update={"evaluation": settings})
-    lines = measure(other, RUNS, images, trained, device)
+    lines = measure(other, RUNS, images, measured, device)
     assert lines[0] == "baselines: up to date"
-    after = written(trained.parts)
+    after = written(measured.parts)
     changed = {f"{run}.{end}" for run in RUNS for end in ("csv", "json")}
     assert {name for name in after if after[name] != before[name]} == changed
     set_cpu(bf16=False, amx=False)
     settings = config.evaluation.model_copy(update={"precision": "bf16"})
     refused = config.model_copy(update={"evaluation": settings})
     with pytest.raises(UserError, match=r"^evaluation\.precision: bf16 is not supported"):
-        measure(refused, RUNS, images, trained, device)
-    assert written(trained.parts) == after
+        measure(refused, RUNS, images, measured, device)
+    assert written(measured.parts) == after
 
 
 @pytest.mark.parametrize("damage", ["{", '{"fingerprint": "other"}', None])
-def test_a_part_without_its_card_is_made_again(config, images, trained, device, damage):
-    measure(config, ["nafnet"], images, trained, device)
-    card = trained.parts / "nafnet.json"
+def test_a_part_without_its_card_is_made_again(config, images, measured, device, damage):
+    card = measured.parts / "nafnet.json"
     good = json.loads(card.read_text())
     if damage is None:
         card.unlink()
     else:
         card.write_text(damage)
-    assert "up to date" not in measure(config, ["nafnet"], images, trained, device)[-1]
+    assert "up to date" not in measure(config, ["nafnet"], images, measured, device)[-1]
     assert json.loads(card.read_text()) == good
 
 
 def test_a_part_of_other_weights_does_not_stay_where_its_run_is_not_asked_for(
-    config, images, trained, device
+    config, images, measured, device
 ):
-    measure(config, RUNS, images, trained, device)
-    (trained.weights / "xia2019.safetensors").unlink()
-    lines = measure(config, ["nafnet"], images, trained, device)
-    assert not (trained.parts / "xia2019.csv").exists()
+    (measured.weights / "xia2019.safetensors").unlink()
+    assert (measured.parts / "xia2019.csv").exists()
+    lines = measure(config, ["nafnet"], images, measured, device)
+    assert not (measured.parts / "xia2019.csv").exists()
     assert any(line.startswith("xia2019: its part-file") for line in lines)
 
 

@@ -49,8 +49,9 @@ def test_everybody_who_was_generated_is_trained_on_and_no_embedded_test_person(p
     people = set(faces.people)
     own = {person for person in people if person.startswith("embedded/")}
     assert people - own == {"generated/train/p0", "generated/test/p1"}
-    assert own == {f"embedded/{person}" for person in load_faces(EMBEDDED, "train").people}
-    assert len(faces.pictures) == len(load_faces(EMBEDDED, "train").people) + 2
+    embedded = load_faces(EMBEDDED, "train").people
+    assert own == {f"embedded/{person}" for person in embedded}
+    assert len(faces.pictures) == len(embedded) + 2
 
 
 class FlatPrior:
