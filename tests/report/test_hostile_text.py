@@ -18,6 +18,8 @@ from dfpg.core.csv_files import from_cell, from_csv, to_cell, to_csv
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import escape_cell as markdown
 from dfpg.report.latex import escape as latex
+from dfpg.report.latex import latex_tables
+from dfpg.report.table_layout import PrintedCell, PrintedPanel, PrintedRow, PrintedTable
 
 STARTS = ["=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "'=1", "''", "'", "-", "-0.5", "+inf"]
 
@@ -49,19 +51,36 @@ def test_html_has_no_element_or_attribute_of_theirs(folder):
     Page().feed(text)
 
 
-def test_latex_has_no_command_of_theirs(folder):
-    text = (folder / "results" / "tables.tex").read_text()
+def check_latex(text: str) -> None:
     assert "\\input" not in text
     assert "\\write" not in text
-    widths = {}
-    for block in re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, flags=re.DOTALL):
+    bare = re.sub(r"\\.", "", text, flags=re.DOTALL)
+    assert bare.count("{") == bare.count("}")
+    blocks = re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
         lines = [line for line in block.splitlines() if line.endswith(r"\\")]
         spans = [
             re.sub(r"\\multicolumn\{(\d+)\}", lambda m: "&" * (int(m[1]) - 1), x) for x in lines
         ]
-        widths[block] = {len(re.findall(r"(?<!\\)&", line)) for line in spans}
-    assert widths
-    assert all(len(found) == 1 for found in widths.values())
+        assert len({len(re.findall(r"(?<!\\)&", line)) for line in spans}) == 1
+
+
+def test_latex_has_no_command_of_theirs(folder):
+    check_latex((folder / "results" / "tables.tex").read_text())
+
+
+def test_every_text_that_a_latex_table_is_given_is_escaped():
+    """Names of rows and of sources are checked before they get here: this is the second wall."""
+    cell = PrintedCell(HOSTILE, HOSTILE, HOSTILE)
+    row = PrintedRow(HOSTILE, HOSTILE, HOSTILE, (cell, cell))
+    panel = PrintedPanel(HOSTILE, (HOSTILE, HOSTILE), (HOSTILE,), (row,))
+    text = latex_tables([PrintedTable("table1", HOSTILE, (panel,), ())])
+    check_latex(text)
+    words = "HYPERLINK"
+    assert (
+        text.count(words) == 1 + 1 + 2 + 2 + 1 + 3 * 2
+    )  # title, panel, groups, metrics, row, cells
 
 
 def test_markdown_has_no_cell_line_or_element_of_theirs(folder):
