@@ -14,15 +14,15 @@ from dfpg.paper.tables import Cell
 
 SEEDS = RESULTS / "seeds"  # one folder per seed, as `dfpg publish` writes them
 PER_IMAGE = "per_image"
-# Sections that do not touch a training or its scores.
-ASIDE = frozenset({"seed", "runs", "statistics", "recognition", "classical", "faces"})
+# Sections that do not touch a training or its scores, or are compared run by run.
+ASIDE = frozenset({"seed", "runs", "methods", "statistics", "recognition", "classical", "faces"})
 
 
 def load_seeds(config: Config, folder: Path | None) -> tuple[Mapping[Cell, PairedScores], ...]:
     """Scores of every seed in ``folder`` that was trained and tested by the parameters in use.
 
     Folders of another setting are passed over: a spread that was measured with other trainings
-    says nothing of these. Of a fitting folder the runs that are set alike count.
+    says nothing of these. Of a fitting folder the runs that are set alike count, and their methods.
 
     Args:
         config: the profile in use; a folder of its own seed is passed over.
@@ -37,7 +37,12 @@ def load_seeds(config: Config, folder: Path | None) -> tuple[Mapping[Cell, Paire
             other = load_config(place)
         except UserError:  # a record of an earlier version
             continue
-        runs = {name: run for name, run in other.runs.items() if config.runs.get(name) == run}
+        runs = {
+            name: run
+            for name, run in other.runs.items()
+            if config.runs.get(name) == run
+            and config.methods[run.method] == other.methods[run.method]
+        }
         if other.seed != config.seed and runs and _sections(other) == _sections(config):
             alike = config.model_copy(update={"runs": runs})
             found.append(pair_image_scores(alike, load_scores(alike, place.parent / PER_IMAGE)))

@@ -148,7 +148,8 @@ def enter_training(config: Config, root: Path, run: str, source: Path | None = N
         if source is None:
             return
         raise UserError(f"{run}: trained with this code and these parameters already: it stays")
-    if stale := sorted(stages[stage].needs - current):
+    # In the order of dvc.yaml: what comes first may be why the others are not current.
+    if stale := [name for name in stages if name in stages[stage].needs - current]:
         raise UserError(
             f"{run}: {stale[0]} is not as {LOCK} says: `dvc pull` or `dvc repro {stale[0]}` first"
         )

@@ -59,3 +59,12 @@ def test_a_run_that_is_set_otherwise_is_left_out(smoke, tmp_path):
     (found,) = load_seeds(smoke, tmp_path)
     assert "b5" in found[CELL].runs
     assert "b4" not in found[CELL].runs
+
+
+@pytest.mark.parametrize(("method", "alike"), [("lee2020", True), ("dfpgnet", False)])
+def test_a_method_that_is_set_otherwise_concerns_its_own_runs_alone(smoke, tmp_path, method, alike):
+    text = resolve_profile("smoke")[1]
+    block = re.search(rf"^  {method}:\n    width: \d+", text, flags=re.MULTILINE).group(0)
+    write_seed(smoke, tmp_path / "1", 1, (block, f"{block}0"))
+    found = load_seeds(smoke, tmp_path)
+    assert [{"b4", "b5"} <= set(one[CELL].runs) for one in found] == [alike]

@@ -33,13 +33,17 @@ stages:
     deps: [artifacts/code]
     params: [prior]
     outs: [artifacts/priors]
+  faces:
+    cmd: mkdir -p artifacts/faces && cp artifacts/priors/x artifacts/faces/x
+    deps: [artifacts/priors]
+    outs: [artifacts/faces]
   train:
     foreach: [b1, b2]
     do:
       cmd: >-
         cd artifacts && mkdir -p weights history cost && echo ${item} > weights/${item}.safetensors
         && echo ${item} > history/${item}.csv && echo ${item} > cost/${item}.json
-      deps: [artifacts/priors]
+      deps: [artifacts/priors, artifacts/faces]
       params: [lr]
       outs:
         - artifacts/weights/${item}.safetensors
@@ -120,7 +124,7 @@ def test_trainings_are_recorded_one_by_one_from_here_and_from_elsewhere(
 def test_a_training_that_is_not_of_here_and_now_is_refused(config, project, elsewhere):
     with pytest.raises(UserError, match=r"b2: priors is not as dvc\.lock says"):
         add_runs(config, Path(), ["b2"], elsewhere)
-    dvc(project, "repro", "-q", "priors")
+    dvc(project, "repro", "-q", "faces")
     lock = Path("dvc.lock").read_bytes()
     with pytest.raises(UserError, match="b2: no finished training in artifacts: `dfpg graph b2`"):
         add_runs(config, Path(), ["b2"])
