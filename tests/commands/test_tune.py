@@ -21,6 +21,7 @@ from dfpg.commands.tune import (
 from dfpg.core.config import Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.profile import use_profile
+from dfpg.core.schedule import training_steps
 
 RUNS = ["b1", "dfpg_b", "nafnet"]
 
@@ -39,7 +40,8 @@ def project(tmp_path, monkeypatch) -> list[tuple[str, float, float]]:
         gain = 1 - abs(settings.lr - best) / best
         (folder / "history").mkdir(parents=True, exist_ok=True)
         (folder / "cost").mkdir(exist_ok=True)
-        line = f"step,validation_gain,validation_gain_se\n4,{gain:.4f},0.1\n"
+        end = training_steps(config, run)
+        line = f"step,validation_gain,validation_gain_se\n{end},{gain:.4f},0.1\n"
         (folder / "history" / f"{run}.csv").write_text(line)
         (folder / "cost" / f"{run}.json").write_text(json.dumps({"seconds": 2.0}))
 
