@@ -47,10 +47,10 @@ record: fetch ## train and score what is stale, and keep it in the store (hours)
 graph: fetch ## train and score what is stale in dvc.yaml, JOBS runs at a time (hours)
 	@python -m dfpg graph $(GRAPH_OPTIONS)
 
-test: setup ## run the tests (5 to 7 minutes on 2 cores)
+test: setup ## run the tests (4 to 6 minutes on 2 cores)
 	@python -m dfpg fetch mobilestylegan
 	@# A worker more than cores: some tests wait for processes that they start.
-	@echo "== tests: 5 to 7 minutes on 2 cores"
+	@echo "== tests: 4 to 6 minutes on 2 cores"
 	@OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
 		-m 'not slow and not smoke and not browser'
 
