@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from dfpg.analysis.estimates import IMAGE, is_of, kernel_names
+from dfpg.analysis.histories import read_history
 from dfpg.analysis.metric_ranges import clip_values
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
@@ -184,19 +185,17 @@ def read_validations(config: Config, history: Path, protocol: str) -> dict[str, 
         protocol: whose runs.
 
     Raises:
-        UserError: a history is damaged.
+        UserError: a history is damaged or cut short.
     """
     found = {}
     for run, settings in config.runs.items():
-        path = history / f"{run}.csv"
-        if settings.protocol != protocol or not path.exists():
+        if settings.protocol != protocol or not (rows := read_history(config, history, run)):
             continue
-        try:
-            rows = pd.read_csv(path).dropna(subset=["validation_gain"]).astype(float)
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: no history of a training; run train again") from error
-        if len(rows):
-            found[run] = rows
+        if "validation_gain" not in rows[0]:
+            raise UserError(f"{history / run}.csv: no history of a training; run train again")
+        validated = pd.DataFrame(rows).dropna(subset=["validation_gain"])
+        if len(validated):
+            found[run] = validated
     return found
 
 

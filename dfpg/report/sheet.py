@@ -161,9 +161,11 @@ def restored_examples(
     device = select_device()
     restores = {run: load_restore(config, path, device) for run, path in weights.items()}
     for name in config.protocols:
-        testset = open_testset(TESTSETS / name)
-        chosen = examples(testset)
         scored = {
             run: r for run, r in restores.items() if name in evaluation_protocols(config, run)
         }
+        if not scored:
+            continue
+        testset = open_testset(TESTSETS / name)
+        chosen = examples(testset)
         yield name, chosen, columns(testset, chosen, scored, device)

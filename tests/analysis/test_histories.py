@@ -9,6 +9,7 @@ from dfpg.analysis.mechanisms import mechanism_records
 from dfpg.analysis.training_cost import training_records, training_remarks
 from dfpg.core.errors import UserError
 from dfpg.core.schedule import training_steps
+from dfpg.report.curves import training_charts
 
 HEAD = "step,validation_gain,discriminator_auc,validation_people"
 
@@ -44,6 +45,7 @@ def test_a_history_cut_short_does_not_pass_for_a_whole_one(config, tmp_path, tex
         lambda: mechanism_records(config, folder),
         lambda: training_records(config, tmp_path),
         lambda: training_remarks(config, tmp_path),
+        lambda: training_charts(config, folder, "b"),
     )
     for read in readers:
         with pytest.raises(UserError, match=rf"b5\.csv: {fault}; run train again"):

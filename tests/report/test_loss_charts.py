@@ -49,17 +49,20 @@ def test_every_term_has_its_share_on_every_part(found):
 
 def test_a_generator_of_one_part_names_its_terms_alone(config, tmp_path):
     columns = "step,lr,loss_generator,pixel,perceptual,share.pixel.encoder,share.perceptual.encoder"
-    (tmp_path / "b2.csv").write_text(f"{columns},validation_gain\n2,0.1,1,1,2,0.9,0.1,0.5\n")
+    (tmp_path / "b2.csv").write_text(f"{columns},validation_gain\n4,0.1,1,1,2,0.9,0.1,0.5\n")
     (chart,) = loss_charts(config, tmp_path, "b")["shares"]
     assert described(chart).endswith("At the end: pixel 0.9, perceptual 0.1.")
 
 
 def test_published_weights_have_no_losses(config, tmp_path):
+    taken = config.runs["b2"].model_copy(update={"weights": "weights/net.pth"})
+    published = config.model_copy(update={"runs": {"b2": taken}})
     (tmp_path / "b2.csv").write_text("step,lr,validation_gain\n0,0,0.5\n")
-    assert loss_charts(config, tmp_path, "b") == {}
+    assert loss_charts(published, tmp_path, "b") == {}
 
 
-def test_a_damaged_history_is_named(config, tmp_path):
-    (tmp_path / "b2.csv").write_text("step,lr,validation_gain\n0,0,high\n")
+@pytest.mark.parametrize("text", ["step,lr,validation_gain\n4,0,high\n", "step,lr\n4,0.1\n"])
+def test_a_damaged_history_is_named(config, tmp_path, text):
+    (tmp_path / "b2.csv").write_text(text)
     with pytest.raises(UserError, match=r"b2\.csv: no history of a training; run train again"):
         loss_charts(config, tmp_path, "b")
