@@ -57,8 +57,8 @@ def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[
             least = min(absent, key=attrgetter("value"))
             idle.setdefault(name, []).append(f"{run}: {_in_words(least)}")
     return [
-        f"not seen that {MECHANISMS[name].meaning} ({MECHANISMS[name].measure} has to lie above "
-        f"{MECHANISMS[name].bound:g} with its interval; {'; '.join(runs)})"
+        f"no evidence that {MECHANISMS[name].meaning} ({MECHANISMS[name].measure} must be above "
+        f"{MECHANISMS[name].bound:g}, interval included; {'; '.join(runs)})"
         for name, runs in idle.items()
     ]
 

@@ -101,7 +101,7 @@ def claim_verdict(
     if OPEN in kinds:
         unknown = any(math.isnan(outcome.spread) for outcome in outcomes)
         why = f": {NO_SPREAD}" if unknown else ""
-        return UNDECIDED, f"{kinds.count(OPEN)} of {total} comparisons cannot be told{why}"
+        return UNDECIDED, f"{kinds.count(OPEN)} of {total} comparisons are open{why}"
     if SMALL in kinds:
         return TOO_SMALL, f"{kinds.count(SMALL)} of {total} comparisons within the margin"
     return supported, f"{total} of {total} comparisons hold"

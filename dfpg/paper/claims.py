@@ -303,7 +303,7 @@ CLAIMS = (
         "4.3, Fig. 8",
         "DFPGnet generalises to real blurred photographs",
         (),
-        "these have no sharp image to compare with",
+        "the photographs have no sharp images to compare with",
     ),
 )
 

@@ -37,13 +37,14 @@ class Mechanism:
 
 MECHANISMS = {
     "discriminator": Mechanism(
-        "the discriminator tells the sharp face's features from the predicted ones",
+        "the discriminator can tell the sharp face's features from the predicted ones",
         "discriminator_auc",
         0.5,
         "chance",
     ),
     "prior-predicted": Mechanism(
-        "the prior stream is nearer to the sharp face's features than the blurred face's are",
+        "the prior stream's prediction is closer to the sharp face's features than the blurred "
+        "face's own features are",
         "prior_cosine_gain",
         0.0,
         "the features of the blurred image need no prior stream; weighted as the prior loss weighs",
@@ -73,13 +74,13 @@ MECHANISMS = {
         "the average map needs no network",
     ),
     "kernels": Mechanism(
-        "the estimated kernels are nearer to the true ones than the average kernel is",
+        "the estimated kernels are closer to the true ones than the average kernel is",
         "kernel_error_gain",
         0.0,
         "the average kernel needs no network",
     ),
     "own-degradation": Mechanism(
-        "the restorer improves images of the degradation that it was trained on",
+        "the restorer improves images with the degradation that it was trained on",
         "own_degradation_gain",
         0.0,
         "dB over its input",

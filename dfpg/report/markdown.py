@@ -43,7 +43,7 @@ def render_claims(results: Path) -> str:
 
     Beside the number of a claim's comparisons stands in how many the mean differs as the claim
     says, whatever the verdict, how many hold or are reversed by the rules, and how many could not
-    be tested; those that are left cannot be told. Claims with the same reason share a note.
+    be tested; those that are left are open. Claims with the same reason share a note.
 
     Raises:
         UserError: ``claims.csv`` or ``claim_tests.csv`` is missing or damaged.

@@ -50,10 +50,10 @@ def test_a_claim_names_what_is_absent_and_what_was_not_measured(config, tmp_path
     claim = next(claim for claim in CLAIMS if claim.key == "ablation-order")
     lines = absent_mechanisms(claim, records(config, tmp_path, LATE))
     assert (
-        "not seen that the discriminator tells the sharp face's features from the predicted ones "
-        "(discriminator_auc has to lie above 0.5 with its interval; b5: 0.55 [0.45, 0.65]; "
+        "no evidence that the discriminator can tell the sharp face's features from the predicted "
+        "ones (discriminator_auc must be above 0.5, interval included; b5: 0.55 [0.45, 0.65]; "
         "dfpg_b: not measured)" in lines
     )
-    nearer = next(line for line in lines if "the prior stream is nearer" in line)
-    assert "b4: not measured" in nearer
-    assert "b5" not in nearer
+    closer = next(line for line in lines if "the prior stream's prediction is closer" in line)
+    assert "b4: not measured" in closer
+    assert "b5" not in closer

@@ -45,9 +45,9 @@ def outcomes_of(*kinds: str, spread: float = 0.1) -> list[ComparisonOutcome]:
     ("kinds", "verdict", "reason"),
     [
         ([HOLDS, HOLDS], SUPPORTED, "2 of 2 comparisons hold"),
-        ([HOLDS, OPEN], UNDECIDED, "1 of 2 comparisons cannot be told"),
+        ([HOLDS, OPEN], UNDECIDED, "1 of 2 comparisons are open"),
         ([HOLDS, SMALL], TOO_SMALL, "1 of 2 comparisons within the margin"),
-        ([OPEN, SMALL], UNDECIDED, "1 of 2 comparisons cannot be told"),
+        ([OPEN, SMALL], UNDECIDED, "1 of 2 comparisons are open"),
         ([HOLDS, NOT_MEASURED], NOT_TESTED, "1 of 2 comparisons: no scores of x"),
         ([HOLDS, NOT_TESTED], NOT_TESTED, "1 of 2 comparisons: x is not above the floor"),
         (
