@@ -136,7 +136,7 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
         },
         "costs": cost_lines(costs, trained),
         "licences": licences(),
-        "errata": numbered_items(_text(root / ERRATA)),
+        "errata": numbered_items(_errata(root / ERRATA)),
     }
     write_text(artifacts / "report" / "report.html", share_styles(render_page(context)))
     shown = [*context["forests"].values(), context["ablation"]]
@@ -144,11 +144,11 @@ def build_report(config: Config, artifacts: Path, results: Path, root: Path = Pa
     write_plots(artifacts / "plots", chain.from_iterable(shown))
 
 
-def _text(path: Path) -> str:
+def _errata(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read; run `dvc repro` first") from error
+        raise UserError(f"{path}: cannot be read; restore it: git checkout -- {ERRATA}") from error
 
 
 def _verdicts(deviations: Sequence[DeviationRecord]) -> dict[str, Counter[str]]:

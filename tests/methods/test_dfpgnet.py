@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ import torch
 from helpers.steps import reached_parameters, step, train
 from pydantic import ValidationError
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
-from torch.utils.flop_counter import FlopCounterMode
 
 from dfpg.core.profile import NAMES, resolve_profile
 from dfpg.methods.base import Setting
@@ -21,9 +18,6 @@ from dfpg.methods.dfpgnet import (
     VARIANTS,
     DFPGNet,
     DFPGNetOptions,
-    Discriminator,
-    Generator,
-    Restored,
     Variant,
 )
 from dfpg.methods.initialise import freeze
@@ -45,76 +39,6 @@ LOSSES = {
 def two(pair: Any) -> Any:
     """Half of the images: enough where a discriminator of the paper's size is trained."""
     return replace(pair, sharp=pair.sharp[:2], blurred=pair.blurred[:2])
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def paper_generator(variant: str, fusion: str = "add", **size: int) -> Generator:
-    sizes = {"width": 64, "blocks": 5, "prior_blocks": 10} | size
-    with torch.device("meta"):
-        return Generator(
-            VARIANTS[variant], **sizes, prior_fusion=fusion, scale_offset=1, output="tanh"
-        )
-
-
-def giga_macs(network: nn.Module, *inputs: Any) -> float:
-    with FlopCounterMode(display=False) as counter:
-        network(*inputs)
-    return counter.get_total_flops() / 2e9
-
-
-@pytest.mark.parametrize(
-    ("variant", "fusion", "size"),
-    [
-        ("b1", "add", 22_860_523),
-        ("b2", "add", 22_860_523),
-        ("b3", "add", 44_661_379 - 2 * (147_712 + 590_336 + 2_360_320)),
-        ("b3", "concat", 44_661_379 - 2 * 3_098_368 + 2 * (64**2 + 128**2 + 256**2) + 448),
-        ("b4", "add", 44_661_379),
-        ("b5", "add", 44_661_379),
-        ("b6", "add", 44_661_379),
-    ],
-)
-def test_generator_has_the_published_size(variant: str, fusion: str, size: int) -> None:
-    assert parameters(paper_generator(variant, fusion)) == size
-
-
-def test_discriminator_has_the_assumed_size_with_and_without_attention() -> None:
-    assert parameters(Discriminator(attention=True)) == 4_148_188
-    assert parameters(Discriminator(attention=False)) == 4_148_188 - 11_228
-
-
-def test_cost_at_128_px_is_the_published_one() -> None:
-    images = torch.empty(1, 3, 128, 128, device="meta")
-    assert giga_macs(paper_generator("b6"), images) == pytest.approx(95.2, abs=0.05)
-    assert giga_macs(paper_generator("b1"), images) == pytest.approx(44.5, abs=0.05)
-    with torch.device("meta"):
-        discriminator = Discriminator(attention=True)
-        levels = [torch.empty(1, 64 << i, 128 >> i, 128 >> i) for i in range(3)]
-    assert giga_macs(discriminator, levels) == pytest.approx(1.55, abs=0.005)
-
-
-def test_layers_have_the_published_sizes() -> None:
-    generator = paper_generator("b6")
-    expected = {
-        "from_rgb": 1_792, "en1": 372_180, "down1": 131_200, "en2": 1_486_760, "down2": 524_544,
-        "en3": 5_943_120, "middle": 5_943_120, "de1": 5_943_120, "up1": 524_416, "de2": 1_486_760,
-        "up2": 131_136, "de3": 372_180, "to_rgb": 195,
-        "prior": 892_072 + 3_563_856 + 14_246_560, "fuse": 2_360_320 + 590_336 + 147_712,
-        "project": 0,
-    }  # fmt: skip
-    assert {name: parameters(child) for name, child in generator.named_children()} == expected
-
-
-@pytest.mark.parametrize("width", [8, 64])
-def test_supervised_prior_has_the_prior_networks_shape_at_any_width(width: int) -> None:
-    generator = paper_generator("b6", width=width, blocks=1, prior_blocks=1)
-    image, prior = generator(torch.empty(2, 3, 32, 48, device="meta"))
-    assert image.shape == (2, 3, 32, 48)
-    shapes = [tuple(level.shape) for level in prior]
-    assert shapes == [(2, 64, 32, 48), (2, 128, 16, 24), (2, 256, 8, 12)]
 
 
 def test_decoder_takes_the_streams_own_feature_not_its_projection(make: Make, pair: Any) -> None:
@@ -487,82 +411,3 @@ def test_inference_needs_no_prior_and_training_says_so(make: Make, pair: Any) ->
 def test_bad_options_are_refused(options: dict[str, Any], change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         DFPGNetOptions(**(options | change))
-
-
-def mechanisms_of(method, images=4):
-    stream = torch.Generator().manual_seed(5)
-    sharp = torch.rand(images, 3, 32, 32, generator=stream) * 2 - 1
-    with torch.no_grad():
-        return method.mechanisms(SimpleNamespace(sharp=sharp, blurred=F.avg_pool2d(sharp, 5, 1, 2)))
-
-
-def test_transforms_that_start_as_nothing_have_no_spread(make):
-    """Their last layers are zero: scale and shift are the same everywhere."""
-    method = make()
-    still = mechanisms_of(method)
-    names = {f"transform_spread.{kind}{level}" for kind in ("ssft", "sft") for level in (1, 2, 3)}
-    assert {name for name in still if name.startswith("transform")} == names
-    assert all(float(still[name].abs().max()) < 1e-6 for name in names)
-    for module in method.networks["generator"].modules():
-        if isinstance(module, SFT):
-            torch.nn.init.normal_(module.shift[-1].weight)
-    moved = mechanisms_of(method)
-    assert all((moved[f"transform_spread.sft{level}"] > 0.01).all() for level in (1, 2, 3))
-    assert float(moved["transform_spread.ssft1"].abs().max()) < 1e-6
-
-
-def test_a_predicted_prior_gains_what_it_is_nearer_than_the_blurred_image_s(make, monkeypatch):
-    method = make(variant="b4")
-    generator = method.networks["generator"]
-    stream = torch.Generator().manual_seed(5)
-    sharp = torch.rand(4, 3, 32, 32, generator=stream) * 2 - 1
-    perfect = Restored(sharp, method.target_prior(sharp))
-    monkeypatch.setattr(generator, "forward", lambda _: perfect)
-    found = mechanisms_of(method)
-    assert torch.allclose(found["prior_cosine.1"], torch.ones(4), atol=1e-4)
-    assert (found["prior_cosine_gain.1"] > 0.01).all()
-    blurred = method.target_prior(F.avg_pool2d(sharp, 5, 1, 2))
-    monkeypatch.setattr(generator, "forward", lambda _: Restored(sharp, blurred))
-    assert torch.allclose(mechanisms_of(method)["prior_cosine_gain.2"], torch.zeros(4), atol=1e-6)
-
-
-@pytest.mark.parametrize("variant", ["b6", "b6_prior"])
-def test_where_the_prior_loss_weighs_channels_so_does_the_gain(make, monkeypatch, variant):
-    """A stream that predicts the important half of the channels alone does what it is asked to."""
-    method = make(variant=variant)
-    networks = method.networks
-    weighing = networks["attention_discriminator" if variant == "b6_prior" else "discriminator"]
-    stream = torch.Generator().manual_seed(5)
-    sharp = torch.rand(4, 3, 32, 32, generator=stream) * 2 - 1
-    truth = method.target_prior(sharp)
-    made = [level.clone() for level in truth]
-    for level, attention in zip(made, weighing.attention, strict=True):
-        half = level.shape[1] // 2
-        level[:, half:] = 1 - level[:, half:]
-        weights = (torch.arange(level.shape[1]) < half).float().reshape(1, -1, 1, 1)
-        monkeypatch.setattr(attention, "weights", lambda p, w=weights: w.expand(len(p), -1, 1, 1))
-    monkeypatch.setattr(networks["generator"], "forward", lambda _: Restored(sharp, made))
-    found = mechanisms_of(method)
-    blurred = method.target_prior(F.avg_pool2d(sharp, 5, 1, 2))
-    for number, (one, two) in enumerate(zip(truth, blurred, strict=True), 1):
-        half = one.shape[1] // 2
-        own = F.cosine_similarity(one[:, :half], two[:, :half], dim=1).mean(dim=(1, 2))
-        seen = F.cosine_similarity(one[:, :half], one[:, :half], dim=1).mean(dim=(1, 2))
-        assert torch.allclose(found[f"prior_cosine_gain.{number}"], seen - own, atol=1e-5)
-        assert (found[f"prior_cosine_gain_unweighted.{number}"] < seen - own).all()
-        whole = F.cosine_similarity(one, made[number - 1], dim=1).mean(dim=(1, 2))
-        assert torch.allclose(found[f"prior_cosine.{number}"], whole, atol=1e-5)
-
-
-def test_without_such_weights_the_gain_is_of_all_channels(make):
-    for variant in ("b4", "b5", "b6_ca"):
-        found = mechanisms_of(make(variant=variant))
-        assert not any("unweighted" in name for name in found)
-
-
-def test_channel_attention_is_looked_at_where_there_is_one(make):
-    found = mechanisms_of(make())
-    assert (found["attention_spread.1"] > 0).all()
-    assert (found["attention_stability.3"] <= 1 + 1e-5).all()
-    assert not any(name.startswith("attention") for name in mechanisms_of(make(variant="b5")))
-    assert mechanisms_of(make(variant="b1")) == {}

@@ -60,3 +60,8 @@ def test_training_times_that_an_older_run_lacks_are_asked_for(few, hostile, tmp_
 def test_missing_results_are_named(few, tmp_path):
     with pytest.raises(UserError, match=r"table1.csv: cannot be read; run `dvc repro` first"):
         build_report(few, tmp_path, tmp_path, ROOT)
+
+
+def test_a_missing_page_of_doubtful_points_is_named(few, hostile, tmp_path):
+    with pytest.raises(UserError, match=r"restore it: git checkout -- docs/paper_errata\.md"):
+        build_report(few, hostile / "artifacts", hostile / "results", tmp_path)
