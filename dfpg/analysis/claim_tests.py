@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 from dfpg.analysis.floor import ABOVE, NOT_ABOVE, Floor
 from dfpg.analysis.paired_scores import PairedScores
@@ -21,10 +22,10 @@ from dfpg.analysis.seed_effects import same_people, seed_effect, seed_spread
 from dfpg.analysis.study_records import MechanismRecord
 from dfpg.analysis.training_cost import Length
 from dfpg.core.config import Config
-from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
+from dfpg.paper.claims import ROBUSTNESS, Comparison
 from dfpg.paper.margins import MARGINS
 from dfpg.paper.published import published_value
-from dfpg.paper.tables import BASELINES, FLOOR, MEAN, TABLES, Cell, Column
+from dfpg.paper.tables import BASELINES, CLASSICAL, FLOOR, MEAN, TABLES, Cell, Column
 
 HOLDS, REVERSED, SMALL, OPEN = "holds", "reversed", "too small", "open"
 NOT_TESTED, NOT_MEASURED = "not tested", "not measured"
@@ -32,7 +33,8 @@ RUN_OF_ROW = {(table.name, row.key): row.run for table in TABLES for row in tabl
 NO_ROBUSTNESS_SCORES = "run `dfpg robustness`"
 NO_FLOOR = f"{FLOOR} was not scored: run `dfpg evaluate classical`"
 NO_SPREAD = "the spread of the seeds was not measured"
-PAIRS = 3  # of rows whose seeds show a spread before other pairs are held against it
+PAIRS = 3  # of runs whose seeds show a spread before other pairs are held against it
+UNTRAINED = frozenset((*BASELINES, *CLASSICAL))
 
 Scores = Mapping[Cell, PairedScores]
 
@@ -143,20 +145,20 @@ def outcome_of(found: ComparisonOutcome, significant: bool) -> str:
 
 
 def largest_spreads(evidence: Evidence) -> dict[str, float]:
-    """Largest spread over seeds that the comparisons of the claims show, by metric.
+    """Largest spread over seeds that any pair of runs shows in any column, by metric.
 
     A single training of another pair is held against it. A metric is left out where the seeds show
-    fewer than :data:`PAIRS` pairs of rows: a few may be steadier than the rest.
+    fewer than :data:`PAIRS` pairs of runs: a few may be steadier than the rest.
     """
     found: dict[str, dict[tuple[str, str], float]] = {}
-    for claim in CLAIMS if evidence.seeds else ():
-        for comparison in claim.comparisons:
-            if _absence(evidence.scores, comparison):
-                continue
-            spread = seed_spread(_trainings(evidence, comparison))
+    for cell, paired in evidence.scores.items():
+        seeded = [scores[cell] for scores in evidence.seeds if cell in scores]
+        for pair in combinations(sorted(set(paired.runs) - UNTRAINED), 2) if seeded else ():
+            first = paired.differences([pair])
+            others = [one.differences([pair]) for one in seeded if set(pair) <= set(one.runs)]
+            spread = seed_spread([first, *(part for part in others if same_people(part, first))])
             if math.isfinite(spread):
-                pairs = found.setdefault(comparison.cell.metric, {})
-                pair = comparison.better, comparison.worse
+                pairs = found.setdefault(cell.metric, {})
                 pairs[pair] = max(spread, pairs.get(pair, 0.0))
     return {metric: max(pairs.values()) for metric, pairs in found.items() if len(pairs) >= PAIRS}
 
@@ -246,13 +248,14 @@ def _floor_outcome(
 ) -> tuple[str, str]:
     """Outcome and reason where a row is not above the floor; empty where nothing stands in the way.
 
-    The curve of moved faces has no floor of its own: its rows stand as on the unmoved ones.
+    A change, as from centred to moved faces, is judged where it starts: a network that falls under
+    the floor at its end is what such a claim is about.
     """
     if floor is None:
         return "", ""
     cell = comparison.cell
     curve = cell.table == ROBUSTNESS
-    column = Column(cell.column.test_set, MEAN) if curve else cell.column
+    column = Column(cell.column.test_set, MEAN) if curve else comparison.against or cell.column
     for row in (comparison.better, comparison.worse):
         if row in off_task or row in BASELINES:
             continue

@@ -139,7 +139,7 @@ def estimate_column(
     return ColumnEstimates(
         values=_bounds(keys, clip_values(mean_interval(values, level), measured)),
         gains=_gains(keys, gains["blurred"], level),
-        p=dict(zip(keys, paired_p(gains["blurred"]).tolist(), strict=True)),
+        p=dict(zip(keys, paired_p(gains["blurred"], level).tolist(), strict=True)),
         images=sum(len(subset.people) for subset in subsets),
         people=len({person for subset in subsets for person in subset.people}),
         floor=_gains(keys, gains[FLOOR], level) if FLOOR in gains else {},

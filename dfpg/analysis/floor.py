@@ -8,6 +8,7 @@ Detection and verification are read on the same images' PSNR: rates near 100 % l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Floor:
     gains: Mapping[tuple[Column, str, str], Estimate]
 
     def standing(self, column: Column, run: str | None, convention: str) -> str:
-        """``ABOVE`` or ``NOT_ABOVE``; empty for references and where nothing was measured.
+        """``ABOVE`` or ``NOT_ABOVE``; empty for references and where there is no interval.
 
         Args:
             column: of the table.
@@ -37,7 +38,7 @@ class Floor:
         if run is None or run in (*BASELINES, *CLASSICAL):
             return ""
         gain = self.gains.get((column, run, convention)) or self.gains.get((column, run, "psnr"))
-        if gain is None:
+        if gain is None or math.isnan(gain.low):
             return ""
         return ABOVE if gain.low > 0 else NOT_ABOVE
 

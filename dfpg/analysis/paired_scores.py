@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,15 +123,18 @@ def _pair_recognition_scores(
     paired = pair_recognition_scores(observations)
     found = {}
     for metric, convention in table.conventions.items():
-        by_run: Mapping[str, tuple[Array, list[str]]] = {
-            run: scores for (run, name), scores in paired.items() if name == convention
-        }
+        by_run = {run: scores for (run, name), scores in paired.items() if name == convention}
         if not by_run:
             continue
-        values = np.stack([scores for scores, _ in by_run.values()], axis=1)
-        people = next(iter(by_run.values()))[1]
+        values = np.stack([scores.values for scores in by_run.values()], axis=1)
+        first = next(iter(by_run.values()))
         stratum = make_stratum(
-            values, people, config.statistics.resamples, config.seed, "recognition"
+            values,
+            first.people,
+            config.statistics.resamples,
+            config.seed,
+            "recognition",
+            kernels=first.kernels,
         )
         scores_of_runs = PairedScores(tuple(by_run), (stratum,), convention, len(values))
         found[Cell(table.name, table.columns[0], metric)] = scores_of_runs

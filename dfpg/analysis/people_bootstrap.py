@@ -6,7 +6,8 @@ the units that are drawn. Over one kind of unit the interval is the studentised 
 than Student's: 40 to 100 people show too little of a skew for either to cover what it says, while
 both together do (percentile and BCa intervals cover less still). Where faces and kernels are
 crossed, the squared half-widths of both add, and those of single images, which both contain, are
-taken away once (Cameron, Gelbach and Miller 2011). A test asks how wide an interval excludes zero.
+taken away once (Cameron, Gelbach and Miller 2011). A kernel that several subsets share is one unit
+of their mean. A test asks how wide an interval excludes zero.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Stratum:
         person: [U] number of each unit's person; None: every unit is a person.
         kernel: [U] number of each unit's kernel; None: kernels are not drawn.
         kernel_draws: [R, K] how often each resample draws each kernel.
+        kernel_names: [K]; a name is one kernel in all strata.
+        stream: seed and name of the random stream that draws the kernels.
     """
 
     sums: Array
@@ -50,6 +53,8 @@ class Stratum:
     person: Numbers | None = None
     kernel: Numbers | None = None
     kernel_draws: Array | None = None
+    kernel_names: tuple[str, ...] = ()
+    stream: tuple[int, tuple[str | int, ...]] = (0, ())
 
     @property
     def people(self) -> int:
@@ -111,11 +116,14 @@ def make_stratum(
     *axes: str | int,
     kernels: Sequence[str] | None = None,
 ) -> Stratum:
-    """Aggregate per-image values [N, C] by people [N], and kernels [N], and draw the resamples."""
+    """Aggregate per-image values [N, C] by people [N], and kernels [N], and draw the resamples.
+
+    Of one kernel alone nothing can be drawn: the interval is then over people.
+    """
     table = np.asarray(values, dtype=np.float64)
     names, person = np.unique(np.asarray(people, dtype=str), return_inverse=True)
     draws = draw_people(len(names), resamples, seed, *axes)
-    if kernels is None:
+    if kernels is None or len(set(kernels)) < 2:
         return Stratum(*_total(table, np.ones(len(table)), person, len(names)), draws)
     labels, kernel = np.unique(np.asarray(kernels, dtype=str), return_inverse=True)
     unit, place = np.unique(person * len(labels) + kernel, return_inverse=True)
@@ -125,16 +133,20 @@ def make_stratum(
         unit // len(labels),
         unit % len(labels),
         draw_people(len(labels), resamples, seed, "kernels", *axes),
+        tuple(labels.tolist()),
+        (seed, ("kernels", *axes)),
     )
 
 
 def mean_interval(strata: Sequence[Stratum], level: float = 0.95) -> Interval:
     """Mean over strata of each stratum's per-image mean, with its interval.
 
-    People and kernels are drawn within each stratum: subsets of a protocol hold different ones.
+    People are drawn within each stratum: subsets of a protocol hold different ones. So are kernels,
+    unless strata share some, as protocol A's do: then the kernels of all of them are drawn at once.
 
     Args:
-        strata: same C columns and number of resamples in each; kernels in all of them or in none.
+        strata: same C columns and number of resamples in each. Kernels are drawn where all have
+            them.
         level: nominal coverage.
 
     Returns:
@@ -162,17 +174,18 @@ def rate_interval(stratum: Stratum, level: float = 0.95) -> Interval:
     images and a true rate of 0.99 its 95 % interval covers 63 % of the time (simulated). This is
     the exact binomial interval (Clopper and Pearson) for the number of independent images that
     has the same standard error as the clustered ones (Korn and Graubard 1998); where all are
-    alike, for the number of people.
+    alike, for the number of people, or of kernels where these are fewer.
     """
-    rate, error, people = _mean(stratum.by_person()), _both_errors([stratum]), stratum.people
-    if people < LEAST_PEOPLE:
+    rate, error = _mean(stratum.by_person()), _both_errors([stratum])
+    units = min(len(part.counts) for part in (stratum.by_person(), *_kernels([stratum])))
+    if stratum.people < LEAST_PEOPLE:
         return Interval(rate, np.full_like(rate, np.nan), np.full_like(rate, np.nan))
     images = float(stratum.counts.sum())
     tail = (1 - level) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         effective = rate * (1 - rate) / error**2
-    effective *= (student(tail, images - 1) / student(tail, people - 1)) ** 2
-    effective = np.where(error > 0, np.minimum(effective, images), people)
+    effective *= (student(tail, images - 1) / student(tail, units - 1)) ** 2
+    effective = np.where(error > 0, np.minimum(effective, images), units)
     hits = rate * effective
     low = np.where(hits > 0, stats.beta.ppf(tail, hits, effective - hits + 1), 0.0)
     high = np.where(rate < 1, stats.beta.ppf(1 - tail, hits + 1, effective - hits), 1.0)
@@ -207,13 +220,14 @@ def paired_test(strata: Sequence[Stratum], level: float = 0.95) -> PairedTest:
     with np.errstate(divide="ignore", invalid="ignore"):
         error = _both_errors(strata)
         t = np.where(mean == 0, 0.0, remove_skew(np.abs(mean) / error, half / error, least))
+    t = np.where((error == 0) & (mean != 0), np.inf, t)  # every image differs by as much
     t = np.where(np.isfinite(half), np.copysign(t, mean), np.nan)
     return PairedTest(t, degrees_of_freedom, 2 * stats.t.sf(np.abs(t), degrees_of_freedom))
 
 
-def paired_p(strata: Sequence[Stratum]) -> Array:
+def paired_p(strata: Sequence[Stratum], level: float = 0.95) -> Array:
     """Two-sided p [C] of :func:`paired_test`."""
-    return paired_test(strata).p
+    return paired_test(strata, level).p
 
 
 def holm(p: ArrayLike) -> Array:
@@ -228,8 +242,29 @@ def holm(p: ArrayLike) -> Array:
 
 
 def _kernels(strata: Sequence[Stratum]) -> list[Stratum]:
-    """The strata with kernels as units; empty where they are not drawn."""
-    return [part for part in (stratum.by_kernel() for stratum in strata) if part is not None]
+    """The strata with kernels as units, one where they share some; empty where none are drawn."""
+    parts = [part for part in (stratum.by_kernel() for stratum in strata) if part is not None]
+    if len(parts) < len(strata):
+        return []
+    names = [name for stratum in strata for name in stratum.kernel_names]
+    shared = len(parts) > 1 and len(set(names)) < len(names)
+    return [_join_kernels(strata, parts)] if shared else parts
+
+
+def _join_kernels(strata: Sequence[Stratum], parts: Sequence[Stratum]) -> Stratum:
+    """One stratum with the kernels of all as units, whose mean is the mean over the strata."""
+    names = sorted({name for stratum in strata for name in stratum.kernel_names})
+    place = {name: number for number, name in enumerate(names)}
+    images = sum(part.counts.sum() for part in parts)
+    mean = np.mean([_mean(part) for part in parts], axis=0)
+    sums, counts = np.zeros((len(names), len(mean))), np.zeros(len(names))
+    for stratum, part in zip(strata, parts, strict=True):
+        own = [place[name] for name in stratum.kernel_names]
+        weight = images / (len(parts) * part.counts.sum())
+        counts[own] += weight * part.counts
+        sums[own] += weight * (_residuals(part, _mean(part)) + np.outer(part.counts, mean))
+    seed, axes = strata[0].stream
+    return Stratum(sums, counts, draw_people(len(names), len(parts[0].draws), seed, *axes))
 
 
 def _reach(strata: Sequence[Stratum], level: float) -> tuple[Array, Array]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from dfpg.analysis.estimates import ColumnEstimates, Estimate
+from dfpg.analysis.estimates import ColumnEstimates, Estimate, kernel_names
 from dfpg.analysis.metric_ranges import clip_differences
 from dfpg.analysis.people_bootstrap import make_stratum, mean_interval, paired_p, rate_interval
 from dfpg.analysis.verification import (
@@ -32,12 +33,13 @@ def estimate_table3(config: Config, observations: Observations) -> ColumnEstimat
         return None
     first = rows[BASELINES[0]]
     people = first["person"].tolist()
+    kernels = kernel_names(first)
     paired = pair_recognition_scores(observations)
     values: dict[tuple[str, str], Estimate] = {}
     for method in rows:
         for detector in DETECTORS:
-            found, _ = paired[method, detector]
-            stratum = make_stratum(found[:, None] / 100, people, 1, config.seed)
+            found = paired[method, detector].values
+            stratum = make_stratum(found[:, None] / 100, people, 1, config.seed, kernels=kernels)
             interval = rate_interval(stratum, config.statistics.level)
             values[method, detector] = scale(first_column(interval))
         for mode in MODES:
@@ -47,38 +49,56 @@ def estimate_table3(config: Config, observations: Observations) -> ColumnEstimat
     return ColumnEstimates(values, gains, p, len(first), len(set(people)))
 
 
+class RecognitionScores(NamedTuple):
+    """Scores 0 or 100 [N] of images, or of pairs of pictures.
+
+    ``people`` names the person of each, or the group of people that share a negative pair;
+    ``kernels`` its kernel.
+    """
+
+    values: Floats
+    people: list[str]
+    kernels: list[str]
+
+
 def pair_recognition_scores(
     observations: Observations,
-) -> dict[tuple[str, str], tuple[Floats, list[str]]]:
-    """Scores 0 or 100 by (method, convention), and the person or group of people of each.
+) -> dict[tuple[str, str], RecognitionScores]:
+    """Scores by (method, convention).
 
     Only what is counted over all images is paired between methods: detection and ``strict``.
     """
-    paired: dict[tuple[str, str], tuple[Floats, list[str]]] = {}
+    paired: dict[tuple[str, str], RecognitionScores] = {}
     for method, rows in observations.rows.items():
-        people = rows["person"].tolist()
+        people, kernels = rows["person"].tolist(), kernel_names(rows)
         for detector in DETECTORS:
             found = np.asarray(rows[f"{detector}_score"].notna(), np.float64)
-            paired[method, detector] = (100 * found, people)
+            paired[method, detector] = RecognitionScores(100 * found, people, kernels)
         pairs = verification_pairs(observations, method, "strict", "detected")
         right = correct_decisions(pairs)
         if right is not None:
             groups = [str(group) for group in pairs.group]
-            paired[method, "strict_detected"] = (100 * right.astype(np.float64), groups)
+            values = 100 * right.astype(np.float64)
+            paired[method, "strict_detected"] = RecognitionScores(values, groups, pairs.kernel)
     return paired
 
 
 def _gains(
-    config: Config, paired: Mapping[tuple[str, str], tuple[Floats, list[str]]]
+    config: Config, paired: Mapping[tuple[str, str], RecognitionScores]
 ) -> tuple[dict[tuple[str, str], Estimate], dict[tuple[str, str], float]]:
     gains, p = {}, {}
-    for (method, convention), (scores, people) in paired.items():
-        difference = scores - paired["blurred", convention][0]
+    for (method, convention), (scores, people, kernels) in paired.items():
+        difference = scores - paired["blurred", convention].values
         stratum = make_stratum(
-            difference[:, None], people, config.statistics.resamples, config.seed, "recognition"
+            difference[:, None],
+            people,
+            config.statistics.resamples,
+            config.seed,
+            "recognition",
+            kernels=kernels,
         )
         interval = mean_interval([stratum], config.statistics.level)
         interval = clip_differences(interval, [convention])
         gains[method, convention] = first_column(interval)
-        p[method, convention] = float(paired_p([stratum])[0])
+        p[method, convention] = float(paired_p([stratum], config.statistics.level)[0])
     return gains, p

@@ -2,7 +2,7 @@
 
 One training is one draw of a seed. With several, the interval is put together from that over people
 and Student's over seeds, whose squared half-widths add (as :mod:`dfpg.analysis.seed_intervals`).
-With one, it is widened by three times the spread that other seeds showed.
+With one, three times the spread that other seeds showed takes the place of the latter.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def seed_effect(
         replace(parts[0], sums=np.mean([part.sums for part in parts], axis=0))
         for parts in zip(*trainings, strict=True)
     ]
-    interval, test = mean_interval(strata, level), paired_test(strata)
+    interval, test = mean_interval(strata, level), paired_test(strata, level)
     mean, low, high = (float(part[0]) for part in (interval.mean, interval.low, interval.high))
     count = len(trainings)
     spread = seed_spread(trainings) if count > 1 else measured

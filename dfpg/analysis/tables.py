@@ -151,7 +151,11 @@ def build_tables(
     mechanisms = mechanism_records(config, artifacts / "history")
     curve = _robustness_scores(config, artifacts / "robustness")
     evidence = Evidence.of(
-        paired | curve, load_seeds(config, seeds), floor, mechanisms, training_lengths(config)
+        paired | curve,
+        load_seeds(config, seeds, scores),
+        floor,
+        mechanisms,
+        training_lengths(config),
     )
     claims, tests = claim_records(config, evidence, read_readings(config, readings))
     files = {f"{name}.csv": csv_text(TableRecord, records) for name, records in tables.items()}

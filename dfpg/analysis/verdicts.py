@@ -131,7 +131,8 @@ def _claim_record(
     verdict: tuple[str, str],
 ) -> ClaimRecord:
     measured = [outcome for outcome in outcomes if math.isfinite(outcome.effect)]
-    weakest = min(measured, key=lambda outcome: outcome.t, default=None)
+    judged = [outcome for outcome in measured if not outcome.missing]
+    weakest = min(judged or measured, key=lambda outcome: outcome.t, default=None)
     effects = [published_effect(comparison) for comparison in claim.comparisons]
     published = [effect for effect in effects if not math.isnan(effect)]
     kinds = [outcome.outcome for outcome in outcomes]

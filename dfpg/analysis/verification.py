@@ -10,7 +10,7 @@ Probes are aligned by the points ``detected`` in them, or by those of the ``shar
 
 Intervals: rates by :func:`dfpg.analysis.people_bootstrap.rate_interval`, given the thresholds; the
 ROC's measures by the percentile bootstrap. What is drawn are people, in groups that share a
-negative pair.
+negative pair; for rates, kernels too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfpg.analysis.estimates import NO_ESTIMATE, Estimate
+from dfpg.analysis.estimates import NO_ESTIMATE, Estimate, kernel_names
 from dfpg.analysis.people_bootstrap import Interval, draw_people, make_stratum, rate_interval
 from dfpg.analysis.read_once import read_once
 from dfpg.analysis.result_records import HistogramRecord, RocRecord, VerificationRecord
@@ -73,6 +73,7 @@ class VerificationPairs:
         distances: [N], NaN where the probe's face was not found.
         same: [N].
         group, fold: of the probe's person, [N].
+        kernel: name of the probe's, [N].
         threshold: below it a pair is accepted, [N]; empty where there are too few for folds.
         images, dropped: how many images there are, and how many of them were dropped.
     """
@@ -81,6 +82,7 @@ class VerificationPairs:
     same: Flags
     group: NDArray[np.int64]
     fold: NDArray[np.int64]
+    kernel: list[str]
     threshold: Floats
     images: int
     dropped: int
@@ -130,7 +132,9 @@ def verification_pairs(
     observations: Observations, method: str, mode: str, alignment: str
 ) -> VerificationPairs:
     """Pairs of one method; in mode ``authors`` without the images that the authors drop."""
-    distances, same, group, fold, images = _method_pairs(observations, method, mode, alignment)
+    distances, same, group, fold, kernel, images = _method_pairs(
+        observations, method, mode, alignment
+    )
     if mode == "authors":
         enough, folds = len(same) >= FOLDS, authors_folds(len(same))
         threshold = fold_thresholds(distances, same, folds) if enough else np.zeros(0)
@@ -139,14 +143,14 @@ def verification_pairs(
         enough = len(np.unique(fold)) > 1
         threshold = fold_thresholds(sharp[0], sharp[1], sharp[3]) if enough else np.zeros(0)
     return VerificationPairs(
-        distances, same, group, fold, threshold, images, images - len(same) // 2
+        distances, same, group, fold, kernel, threshold, images, images - len(same) // 2
     )
 
 
 def _method_pairs(
     observations: Observations, method: str, mode: str, alignment: str
-) -> tuple[Floats, Flags, NDArray[np.int64], NDArray[np.int64], int]:
-    """Distance, kind, group and fold of each pair, and the number of images before any is lost."""
+) -> tuple[Floats, Flags, NDArray[np.int64], NDArray[np.int64], list[str], int]:
+    """Distance, kind, group, fold and kernel of each pair, and the images before any is lost."""
     rows = observations.rows[method]
     rows = rows[rows["person"].isin(observations.groups)]
     kept = rows
@@ -162,6 +166,7 @@ def _method_pairs(
         np.repeat([True, False], len(kept)),
         np.array([observations.groups[person] for person in people] * 2, np.int64),
         np.array([observations.folds[person] for person in people] * 2, np.int64),
+        kernel_names(kept) * 2,
         len(rows),
     )
 
@@ -169,19 +174,20 @@ def _method_pairs(
 def accuracy(config: Config, pairs: VerificationPairs, mode: str) -> Estimate:
     """Accuracy, 0 to 1; not finite where there are too few people or pairs for two folds.
 
-    ``authors``: mean over the folds. ``strict``: over all pairs.
+    ``authors``: mean over the folds, whose sizes may differ by one pair, with the interval of the
+    share of all pairs. ``strict``: that share.
     """
     right = correct_decisions(pairs)
     if right is None:
         return NO_ESTIMATE
-    weights = np.ones(len(right))
-    if mode == "authors":
-        fold = authors_folds(len(right))
-        weights = len(right) / FOLDS / np.bincount(fold)[fold]
     people = [str(group) for group in pairs.group]
-    stratum = make_stratum((right * weights)[:, None], people, 1, config.seed)
-    interval = rate_interval(stratum, config.statistics.level)
-    return first_column(interval)
+    stratum = make_stratum(right[:, None], people, 1, config.seed, kernels=pairs.kernel)
+    share = first_column(rate_interval(stratum, config.statistics.level))
+    if mode != "authors":
+        return share
+    fold = authors_folds(len(right))
+    mean = float(np.mean(np.bincount(fold, right, FOLDS) / np.bincount(fold, minlength=FOLDS)))
+    return Estimate(mean, min(share.low, mean), max(share.high, mean))
 
 
 def correct_decisions(pairs: VerificationPairs) -> Flags | None:

@@ -23,10 +23,10 @@ from dfpg.analysis.people_bootstrap import Array, Interval
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.seed_intervals import SeedInterval, SeedScores, seed_interval
+from dfpg.analysis.seed_records import have_same_images
 from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
-from dfpg.evaluation.per_image import KEYS
 from dfpg.paper.rows import table_rows
 from dfpg.paper.tables import (
     BASELINES,
@@ -39,7 +39,6 @@ from dfpg.paper.tables import (
 )
 
 PER_IMAGE = "per_image"
-SAME = [name for name in KEYS if name != "method"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     if against not in common:
         raise UserError(f"--against {against}: not scored in every folder; {_list_names(common)}")
     numbers = " ".join(str(one.config.seed) for one in seeds)
-    images = "same" if _have_same_images(seeds) else "different"
+    images = "same" if have_same_images([one.scores for one in seeds]) else "different"
     setting = SharedFields(common, against, numbers, images)
     records = [
         record
@@ -137,16 +136,6 @@ def _check(seeds: Sequence[SeedRun]) -> None:
                 f"{one.folder / PARAMS}: {differing[0]} is not that of {first.folder / PARAMS}: "
                 "only `seed` may differ"
             )
-
-
-def _have_same_images(seeds: Sequence[SeedRun]) -> bool:
-    """Whether all folders hold the same blurred images: their scores say so, too."""
-    blurred = [
-        one.scores[one.scores["method"] == "blurred"].sort_values(["test_set", "image"])
-        for one in seeds
-    ]
-    tables = [rows[[*SAME, "psnr"]].reset_index(drop=True) for rows in blurred]
-    return all(table.equals(tables[0]) for table in tables)
 
 
 def _records(

@@ -321,6 +321,21 @@ def test_other_pairs_take_a_spread_that_three_pairs_have_shown(rows, pairs):
     assert set(largest_spreads(evidence)) == (set() if pairs < 3 else {"psnr"})
 
 
+def test_the_spread_is_that_of_any_pair_and_not_of_the_compared_ones_alone():
+    """No claim compares B2 with B4."""
+    rows = ("b1", "b2", "b3", "b4")
+    assert not any({c.better, c.worse} == {"b2", "b4"} for one in CLAIMS for c in one.comparisons)
+    cell = Cell("table2", Column("mspl_center", "ffhq"), "lpips")
+    means = [(0.2, 0.2, 0.2, 0.2), (0.2, 0.3, 0.2, 0.1), (0.2, 0.1, 0.2, 0.3)]
+    people = [str(number) for number in range(40)]
+    panels = [
+        {cell: PairedScores(rows, (make_stratum(np.tile(m, (40, 1)), people, 50, 0),), "x", 40)}
+        for m in means
+    ]
+    expected = np.std([0, 0.2, -0.2], ddof=1)
+    assert largest_spreads(Evidence.of(panels[0], panels[1:])) == {"lpips": pytest.approx(expected)}
+
+
 def test_seeds_scored_on_other_people_are_not_mixed_in(config):
     rng = np.random.default_rng(2)
     evidence = Evidence.of(toy_panel(rng, 0.25), [toy_panel(rng, 0.25, people=30)])
@@ -343,6 +358,20 @@ def test_a_row_under_the_floor_is_not_tested_and_leaves_the_family(config):
     assert spared.outcome == HOLDS
     unknown = replace(evidence, floor=Floor({}))
     assert run_tests(config, unknown, [comparison])[0].outcome == NOT_MEASURED
+
+
+def test_a_change_is_judged_on_the_floor_where_it_starts(config, cells):
+    """A network that falls under the floor on moved faces is what the claim is about."""
+    moved, centred = Column("mspl_random", "ffhq"), Column("mspl_center", "ffhq")
+    change = Comparison(Cell("table2", moved, "psnr"), "dfpg_b", "lee2020", against=centred)
+    fine, fallen = Estimate(0.2, 0.1, 0.3), Estimate(0.1, -0.1, 0.3)
+    runs = ("dfpg_b", "lee2020_b")
+    barred = "dfpg_b is not above the floor"
+    for start, end, missing in ((fine, fallen, ""), (fallen, fine, barred)):
+        gains = {(centred, run, "psnr"): start for run in runs}
+        gains |= {(moved, run, "psnr"): end for run in runs}
+        evidence = replace(still(cells), floor=Floor(gains))
+        assert run_tests(config, evidence, [change])[0].missing == missing
 
 
 def test_rows_that_were_trained_on_unequal_images_are_not_tested(config):

@@ -41,6 +41,11 @@ def test_rates_are_read_on_the_psnr_of_the_same_images():
     assert floor.standing(HELEN, "b2", "dlib_hog") == ""
 
 
+def test_without_an_interval_nothing_is_said():
+    floor = Floor({(HELEN, "b1", "psnr"): Estimate(0.1, float("nan"), float("nan"))})
+    assert floor.standing(HELEN, "b1", "psnr") == ""
+
+
 @pytest.mark.parametrize("table", [table.name for table in TABLES])
 def test_every_value_of_a_trained_row_says_how_it_stands(results: Path, table: str):
     rows = pd.read_csv(results / f"{table}.csv", keep_default_na=False)

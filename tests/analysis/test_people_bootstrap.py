@@ -112,6 +112,54 @@ def test_strata_count_equally_and_narrow_the_interval():
     assert interval.high[0] - interval.low[0] == pytest.approx(np.hypot(*widths) / 2, rel=0.08)
 
 
+def by_kernels(effects, subset, offset=0):
+    """A subset whose images, each of its own person, differ by their kernel alone."""
+    names = [f"13/{offset + number}" for number in range(len(effects))]
+    people = [f"{subset}{number}" for number in range(len(effects))]
+    return make_stratum(np.asarray(effects)[:, None], people, 500, 0, subset, kernels=names)
+
+
+def test_kernels_that_subsets_share_are_units_of_their_mean():
+    """Two subsets of the same kernels tell no more of them than one does."""
+    effects = np.random.default_rng(4).normal(size=60)
+    alone = mean_interval([by_kernels(effects, "helen")])
+    shared = mean_interval([by_kernels(effects, name) for name in ("helen", "celeba")])
+    apart = mean_interval([by_kernels(effects, "a"), by_kernels(effects, "b", offset=60)])
+    assert shared.mean[0] == pytest.approx(alone.mean[0])
+    width = float(alone.high[0] - alone.low[0])
+    assert float(shared.high[0] - shared.low[0]) == pytest.approx(width, rel=0.02)
+    assert float(apart.high[0] - apart.low[0]) == pytest.approx(width / np.sqrt(2), rel=0.1)
+
+
+def test_subsets_that_share_some_kernels_lie_between():
+    """Of half of the kernels shared, three quarters are different ones; subsets count equally."""
+    effects = np.random.default_rng(4).normal(size=90)
+    first, second = effects[:60], np.concatenate([effects[30:], effects[30:60]])
+    names = [f"13/{number}" for number in [*range(30, 90), *range(30, 60)]]
+    people = [f"b{number}" for number in range(90)]
+    other = make_stratum(second[:, None], people, 500, 0, "b", kernels=names)
+    found = mean_interval([by_kernels(first, "a"), other])
+    assert found.mean[0] == pytest.approx((first.mean() + second.mean()) / 2)
+    # Weight of each kernel in the mean, and the standard error of such a sum.
+    weights = np.zeros(90)
+    weights[:60] += 1 / 120
+    np.add.at(weights, [*range(30, 90), *range(30, 60)], 1 / 180)
+    centred = np.zeros(90)
+    centred[:60] += (first - first.mean()) / 120
+    np.add.at(centred, [*range(30, 90), *range(30, 60)], (second - second.mean()) / 180)
+    error = np.sqrt(90 / 89 * (centred**2).sum())
+    half = stats.t.ppf(0.975, 89) * error
+    assert float(found.mean[0] - found.low[0]) == pytest.approx(half, rel=0.15)
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_of_one_kernel_the_interval_is_over_people():
+    values, people = crossed(30, 2, 7)
+    plain = make_stratum(values, people, 200, 0)
+    same = make_stratum(values, people, 200, 0, kernels=["13/0"] * len(people))
+    assert mean_interval([same]).low[0] == mean_interval([plain]).low[0]
+
+
 def test_constant_values_have_an_interval_of_no_width():
     stratum = make_stratum(np.full((24, 1), 0.1), [str(n % 12) for n in range(24)], 100, 0)
     interval = mean_interval([stratum])
@@ -247,6 +295,12 @@ def test_paired_p_of_equal_methods_is_one_and_of_no_test_is_nan():
     assert paired_p([same])[0] == 1
     alone = make_stratum(np.ones((3, 1)), ["a"] * 3, 10, 0)
     assert np.isnan(paired_p([alone])[0])
+
+
+def test_a_difference_that_every_image_shows_alike_is_certain():
+    names = [str(number) for number in range(20)]
+    test = paired_test([make_stratum(np.full((20, 1), -3.0), names, 50, 0)])
+    assert (test.t[0], test.p[0]) == (-np.inf, 0)
 
 
 def test_holm_by_hand():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers.toy_scores import few_runs, write_artifacts
 
@@ -33,38 +34,58 @@ def smoke() -> Config:
     return resolve_profile("smoke")[0]
 
 
-def test_seeds_of_the_same_parameters_are_taken_in(smoke, tmp_path):
+@pytest.fixture(scope="module")
+def own(smoke, tmp_path_factory) -> pd.DataFrame:
+    """Scores of the tables' own trainings."""
+    folder = tmp_path_factory.mktemp("own")
+    write_seed(smoke, folder, 0)
+    return load_scores(smoke, folder / "per_image")
+
+
+def test_seeds_of_the_same_parameters_are_taken_in(smoke, own, tmp_path):
     for seed in (0, 1, 2):
         write_seed(smoke, tmp_path / f"{seed}", seed)
-    found = load_seeds(smoke, tmp_path)
+    found = load_seeds(smoke, tmp_path, own)
     assert len(found) == 2  # the tables' own seed is no further one
-    own = pair_image_scores(smoke, load_scores(smoke, tmp_path / "0" / "per_image"))
+    panel = pair_image_scores(smoke, own)
     comparison = Comparison(CELL, "b5", "b4")
-    outcome = run_tests(smoke, Evidence.of(own, found), [comparison])[0]
+    outcome = run_tests(smoke, Evidence.of(panel, found), [comparison])[0]
     assert outcome.seeds == 3
     assert outcome.spread == pytest.approx(0, abs=1e-9)  # toy scores know no seed
 
 
-def test_trainings_by_other_parameters_say_nothing_of_these(smoke, tmp_path):
+def test_trainings_by_other_parameters_say_nothing_of_these(smoke, own, tmp_path):
     write_seed(smoke, tmp_path / "other", 1, ("image_size: 32", "image_size: 64"))
     write_seed(smoke, tmp_path / "old", 2, ("classical:\n", "classic:\n"))
-    assert load_seeds(smoke, tmp_path) == ()
-    assert load_seeds(smoke, tmp_path / "none") == ()
+    assert load_seeds(smoke, tmp_path, own) == ()
+    assert load_seeds(smoke, tmp_path / "none", own) == ()
 
 
-def test_a_run_that_is_set_otherwise_is_left_out(smoke, tmp_path):
+def test_trainings_that_were_scored_on_other_images_say_nothing_of_these(smoke, own, tmp_path):
+    for seed in (1, 2):
+        write_seed(smoke, tmp_path / f"{seed}", seed)
+    path = tmp_path / "2" / "per_image" / "baselines.csv"
+    frame = pd.read_csv(path)
+    frame.loc[frame["method"] == "blurred", "psnr"] += 0.01  # as other kernels would have it
+    frame.to_csv(path, index=False)
+    assert len(load_seeds(smoke, tmp_path, own)) == 1
+
+
+def test_a_run_that_is_set_otherwise_is_left_out(smoke, own, tmp_path):
     changed = re.search(r"^  b4: .*$", resolve_profile("smoke")[1], flags=re.MULTILINE)
     line = changed.group(0)
     write_seed(smoke, tmp_path / "1", 1, (line, line.replace("images: ", "images: 1")))
-    (found,) = load_seeds(smoke, tmp_path)
+    (found,) = load_seeds(smoke, tmp_path, own)
     assert "b5" in found[CELL].runs
     assert "b4" not in found[CELL].runs
 
 
 @pytest.mark.parametrize(("method", "alike"), [("lee2020", True), ("dfpgnet", False)])
-def test_a_method_that_is_set_otherwise_concerns_its_own_runs_alone(smoke, tmp_path, method, alike):
+def test_a_method_that_is_set_otherwise_concerns_its_own_runs_alone(
+    smoke, own, tmp_path, method, alike
+):
     text = resolve_profile("smoke")[1]
     block = re.search(rf"^  {method}:\n    width: \d+", text, flags=re.MULTILINE).group(0)
     write_seed(smoke, tmp_path / "1", 1, (block, f"{block}0"))
-    found = load_seeds(smoke, tmp_path)
+    found = load_seeds(smoke, tmp_path, own)
     assert [{"b4", "b5"} <= set(one[CELL].runs) for one in found] == [alike]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.toy_scores import IMAGES, PEOPLE, write_recognition_artifacts
+from scipy import stats
 from sklearn.model_selection import KFold
 
 from dfpg.analysis.recognition import estimate_table3
@@ -44,7 +45,7 @@ def rows_with(people: list[str], positive, negative) -> pd.DataFrame:
             "subset": "celeba",
             "person": people,
             "face": "f.jpg",
-            "kernel": 0,
+            "kernel": np.arange(len(people)),
             "size": 13,
         }
     )
@@ -87,6 +88,36 @@ def test_lab_equals_the_protocol_from_the_csv(config, tmp_path):
         expected = authors_by_hand(tmp_path / "recognition" / f"{name}.csv", method)
         assert found.values[method, "authors_detected"].mean == pytest.approx(expected, abs=1e-9)
     assert (found.images, found.people) == (IMAGES, PEOPLE)
+
+
+@pytest.mark.parametrize("images", [60, 61, 96])
+def test_an_accuracy_without_errors_has_a_narrow_interval(config, tmp_path, images):
+    """Also where the folds differ by a pair, so that their mean weighs the pairs unequally."""
+    names = [f"p{i % 30:03d}" for i in range(images)]
+    rows = rows_with(names, np.full(images, 0.5), np.full(images, 2.0))
+    observations = observed(config, tmp_path, rows, own_pairs(30))
+    pairs = verification_pairs(observations, "sharp", "authors", "detected")
+    found = accuracy(config, pairs, "authors")
+    assert (found.mean, found.high) == (1, 1)
+    assert 0.85 < found.low < 1
+
+
+def test_detection_that_hangs_on_the_kernel_is_known_no_better_than_there_are_kernels(
+    config, tmp_path
+):
+    """Faces and kernels are crossed; 7 of 10 kernels leave a face that is found."""
+    people, kernels = 20, 10
+    names = [f"p{i:03d}" for i in range(people) for _ in range(kernels)]
+    kernel = np.tile(np.arange(kernels), people)
+    rows = rows_with(names, np.full(len(names), 0.5), np.full(len(names), 2.0))
+    rows = rows.assign(kernel=kernel, dlib_hog_score=np.where(kernel < 7, 1.0, np.nan))
+    found = estimate_table3(config, observed(config, tmp_path, rows, own_pairs(people)))
+    assert found is not None
+    rate = found.values["sharp", "dlib_hog"]
+    assert rate.mean == 70
+    exact = stats.binomtest(7, kernels).proportion_ci()
+    assert rate.low < 100 * exact.low + 8
+    assert rate.high > 100 * exact.high - 8
 
 
 def test_lab_drops_what_strict_counts_as_an_error(config, tmp_path):
@@ -179,13 +210,14 @@ def test_random_embeddings_are_at_chance(config):
     names = sorted(groups) * images
     group, fold = (np.array([table[name] for name in names] * 2) for table in (groups, folds))
     same = np.repeat([True, False], len(names))
+    kernels = [str(image) for image in range(len(names))] * 2  # each image has its own
     means, covered = [], 0
     for _ in range(trials):
         vectors = rng.standard_normal((2, len(same), 128))
         vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
         distances = ((vectors[0] - vectors[1]) ** 2).sum(axis=1)
         thresholds = fold_thresholds(distances, same, fold)
-        drawn = VerificationPairs(distances, same, group, fold, thresholds, 160, 0)
+        drawn = VerificationPairs(distances, same, group, fold, kernels, thresholds, 160, 0)
         found = accuracy(config, drawn, "strict")
         means.append(found.mean)
         covered += found.low <= 0.5 <= found.high
@@ -213,7 +245,7 @@ def test_curve_and_histogram_keep_the_counts():
     distances = rng.uniform(0, 4, 1000)
     distances[:50] = np.nan
     zeros = np.zeros(1000, np.int64)
-    pairs = VerificationPairs(distances, same, zeros, zeros, np.zeros(0), 500, 0)
+    pairs = VerificationPairs(distances, same, zeros, zeros, [""] * 1000, np.zeros(0), 500, 0)
     far, tar = roc_points(pairs)
     assert len(far) <= 100
     assert (far[0], tar[0], far[-1], tar[-1]) == (0, 0, 1, 1)
