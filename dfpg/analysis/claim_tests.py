@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import NamedTuple
 
 from dfpg.analysis.floor import ABOVE, NOT_ABOVE, Floor
 from dfpg.analysis.paired_scores import PairedScores
@@ -39,6 +40,13 @@ UNTRAINED = frozenset((*BASELINES, *CLASSICAL))
 Scores = Mapping[Cell, PairedScores]
 
 
+class Kind(NamedTuple):
+    """Metric of a column, and whether the column is a mean over subsets, which seeds move less."""
+
+    metric: str
+    mean: bool
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What claims are judged on.
@@ -48,6 +56,7 @@ class Evidence:
         seeds: of trainings that differ from them in their seed alone.
         floor: None: not asked for.
         mechanisms: records of ``mechanisms.csv``.
+        spreads: :func:`largest_spreads`.
         lengths: of the runs' trainings; empty: not asked for.
     """
 
@@ -55,7 +64,7 @@ class Evidence:
     seeds: tuple[Scores, ...] = ()
     floor: Floor | None = None
     mechanisms: tuple[MechanismRecord, ...] = ()
-    spreads: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[Kind, float] = field(default_factory=dict)
     lengths: Mapping[str, Length] = field(default_factory=dict)
 
     @classmethod
@@ -67,7 +76,7 @@ class Evidence:
         mechanisms: Sequence[MechanismRecord] = (),
         lengths: Mapping[str, Length] | None = None,
     ) -> Evidence:
-        """Evidence with the largest spread that the seeds show for each metric."""
+        """Evidence with the largest spreads that the seeds show."""
         evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms), lengths=lengths or {})
         return replace(evidence, spreads=largest_spreads(evidence))
 
@@ -144,13 +153,13 @@ def outcome_of(found: ComparisonOutcome, significant: bool) -> str:
     return OPEN
 
 
-def largest_spreads(evidence: Evidence) -> dict[str, float]:
-    """Largest spread over seeds that any pair of runs shows in any column, by metric.
+def largest_spreads(evidence: Evidence) -> dict[Kind, float]:
+    """Largest spread over seeds that any pair of runs shows in any column of a kind.
 
-    A single training of another pair is held against it. A metric is left out where the seeds show
+    A single training of another pair is held against it. A kind is left out where the seeds show
     fewer than :data:`PAIRS` pairs of runs: a few may be steadier than the rest.
     """
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    found: dict[Kind, dict[tuple[str, str], float]] = {}
     for cell, paired in evidence.scores.items():
         seeded = [scores[cell] for scores in evidence.seeds if cell in scores]
         for pair in combinations(sorted(set(paired.runs) - UNTRAINED), 2) if seeded else ():
@@ -158,9 +167,14 @@ def largest_spreads(evidence: Evidence) -> dict[str, float]:
             others = [one.differences([pair]) for one in seeded if set(pair) <= set(one.runs)]
             spread = seed_spread([first, *(part for part in others if same_people(part, first))])
             if math.isfinite(spread):
-                pairs = found.setdefault(cell.metric, {})
+                pairs = found.setdefault(kind_of(cell), {})
                 pairs[pair] = max(spread, pairs.get(pair, 0.0))
-    return {metric: max(pairs.values()) for metric, pairs in found.items() if len(pairs) >= PAIRS}
+    return {kind: max(pairs.values()) for kind, pairs in found.items() if len(pairs) >= PAIRS}
+
+
+def kind_of(cell: Cell) -> Kind:
+    """Columns whose seeds' spreads are held against each other."""
+    return Kind(cell.metric, cell.column.subset == MEAN)
 
 
 def published_effect(comparison: Comparison) -> float:
@@ -190,7 +204,7 @@ def _run_test(
     paired = evidence.scores[cell]
     trainings = _trainings(evidence, comparison)
     level = config.statistics.level
-    effect = seed_effect(trainings, level, evidence.spreads.get(cell.metric, math.nan))
+    effect = seed_effect(trainings, level, evidence.spreads.get(kind_of(cell), math.nan))
     test = effect.test
     if not math.isfinite(test.p[0]):
         return ComparisonOutcome(comparison, "too few people for a test")

@@ -23,6 +23,7 @@ from dfpg.analysis.claim_tests import (
     SMALL,
     ComparisonOutcome,
     Evidence,
+    Kind,
     largest_spreads,
     outcome_of,
     published_effect,
@@ -41,11 +42,14 @@ from dfpg.paper.margins import MARGINS
 from dfpg.paper.tables import TABLES, Cell, Column
 
 HELEN = Cell("table1", Column("shen", "helen"), "psnr")
+PSNR = Kind("psnr", True)  # of Table 4, whose column is a mean
 
 
 def still(cells) -> Evidence:
     """Scores of one training, whose seed is known to change nothing."""
-    return Evidence(cells, spreads=dict.fromkeys(MARGINS, 0.0))
+    return Evidence(
+        cells, spreads={Kind(metric, mean): 0.0 for metric in MARGINS for mean in (True, False)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +296,7 @@ def outcome_with(config, evidence: Evidence) -> str:
 def test_one_seed_decides_nothing_below_three_times_the_seeds_spread(config):
     panel = toy_panel(np.random.default_rng(0), 0.25)
     found = {
-        spread: outcome_with(config, Evidence(panel, spreads={"psnr": spread}))
+        spread: outcome_with(config, Evidence(panel, spreads={PSNR: spread}))
         for spread in (0.01, 0.07, 0.1)
     }
     assert found == {0.01: HOLDS, 0.07: HOLDS, 0.1: OPEN}
@@ -318,7 +322,7 @@ def test_other_pairs_take_a_spread_that_three_pairs_have_shown(rows, pairs):
     """B1 and B2 alone, which have no discriminator, say nothing of the other networks' seeds."""
     rng = np.random.default_rng(5)
     evidence = Evidence.of(panel_of(rows, rng), [panel_of(rows, rng) for _ in range(2)])
-    assert set(largest_spreads(evidence)) == (set() if pairs < 3 else {"psnr"})
+    assert set(largest_spreads(evidence)) == (set() if pairs < 3 else {PSNR})
 
 
 def test_the_spread_is_that_of_any_pair_and_not_of_the_compared_ones_alone():
@@ -332,8 +336,8 @@ def test_the_spread_is_that_of_any_pair_and_not_of_the_compared_ones_alone():
         {cell: PairedScores(rows, (make_stratum(np.tile(m, (40, 1)), people, 50, 0),), "x", 40)}
         for m in means
     ]
-    expected = np.std([0, 0.2, -0.2], ddof=1)
-    assert largest_spreads(Evidence.of(panels[0], panels[1:])) == {"lpips": pytest.approx(expected)}
+    expected = {Kind("lpips", False): pytest.approx(np.std([0, 0.2, -0.2], ddof=1))}
+    assert largest_spreads(Evidence.of(panels[0], panels[1:])) == expected
 
 
 def test_seeds_scored_on_other_people_are_not_mixed_in(config):
@@ -348,7 +352,7 @@ def test_a_row_under_the_floor_is_not_tested_and_leaves_the_family(config):
     (cell,) = panel
     gains = {(cell.column, "b2", "psnr"): Estimate(0.2, 0.1, 0.3),
              (cell.column, "b1", "psnr"): Estimate(0.1, -0.1, 0.3)}  # fmt: skip
-    evidence = Evidence(panel, floor=Floor(gains), spreads={"psnr": 0.0})
+    evidence = Evidence(panel, floor=Floor(gains), spreads={PSNR: 0.0})
     comparison = Comparison(cell, "b2", "b1")
     found = run_tests(config, evidence, [comparison, comparison])[0]
     assert (found.outcome, found.missing) == (NOT_TESTED, "b1 is not above the floor")
@@ -379,7 +383,7 @@ def test_rows_that_were_trained_on_unequal_images_are_not_tested(config):
     (cell,) = panel
     comparison = Comparison(cell, "b2", "b1")
     alike = {"b1": Length(24000, False), "b2": Length(24000, False)}
-    evidence = Evidence(panel, spreads={"psnr": 0.0}, lengths=alike)
+    evidence = Evidence(panel, spreads={PSNR: 0.0}, lengths=alike)
     assert run_tests(config, evidence, [comparison])[0].outcome == HOLDS
     for short in (Length(12000, False), Length(36000, True)):
         unlike = replace(evidence, lengths=alike | {"b1": short})

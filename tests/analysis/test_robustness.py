@@ -7,7 +7,7 @@ import pytest
 from helpers.toy_curve import PEOPLE, write_parts
 from scipy import stats
 
-from dfpg.analysis.claim_tests import NOT_TESTED, Evidence, run_tests
+from dfpg.analysis.claim_tests import NOT_TESTED, Evidence, Kind, run_tests
 from dfpg.analysis.robustness import curve_records, pair_curve_scores, read_curve
 from dfpg.analysis.verdicts import CONSISTENT, INCONSISTENT, UNDECIDED, claim_verdict
 from dfpg.core.errors import UserError
@@ -141,7 +141,7 @@ def claim():
 
 def verdict(config, folder):
     cells = pair_curve_scores(config, read_curve(config, folder))
-    evidence = Evidence(cells, spreads=dict.fromkeys(MARGINS, 0.0))
+    evidence = Evidence(cells, spreads={Kind(metric, False): 0.0 for metric in MARGINS})
     return claim_verdict(claim(), run_tests(config, evidence, claim().comparisons))
 
 
