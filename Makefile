@@ -23,11 +23,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		&& $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[repro,test,dev,docs]' \
 		&& touch $@ && echo "== set up in $$((SECONDS - start)) s"
 	@# With the record here DVC has nothing to do; without it "dvc repro" would train for hours.
-	@echo "== the record: out of the store, and about 90 MB of assets"
+	@echo "== the record: out of the store, and about 145 MB of assets"
 	@python -m dfpg record fetch || echo "== the record is not here (see above): later, dfpg record fetch"
 
-fetch: setup ## fetch and verify the pinned assets (about 90 MB, under a minute)
-	@echo "== assets: about 90 MB the first time"
+fetch: setup ## fetch and verify the pinned assets (about 145 MB, under a minute)
+	@echo "== assets: about 145 MB the first time"
 	@python -m dfpg fetch
 
 analyse: setup ## tables, intervals and claims again from the recorded scores (seconds)

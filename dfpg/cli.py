@@ -176,7 +176,7 @@ def methods(
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Say what this machine is, what is missing, and what each profile would cost here.
+    """Say what this machine is, what is missing, and what profiles would cost here.
 
     Takes a quarter of a minute. Exits with 0 if `make repro` could run now, with 1 if not.
     """

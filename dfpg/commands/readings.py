@@ -20,7 +20,7 @@ from dfpg.paper.tables import TABLES
 from dfpg.training.trial import is_finished, stamp_trial
 
 FOLDER, SHEET = ARTIFACTS / "readings", "readings.csv"
-IMAGES = 1600  # of a training: about an eighth of an embedded run
+IMAGES = 1600  # of a training: a fifteenth of an embedded run of protocol B
 PROFILE = "profile"  # the reading of the profile in use
 
 

@@ -48,7 +48,10 @@ def verify() -> None:
 def kernels(
     sheet: Annotated[
         Path | None,
-        typer.Option(callback=new_png, help="Draw a sheet of kernels into this PNG."),
+        typer.Option(
+            callback=new_png,
+            help="Draw kernels into PNGs; `_spline`, `_trajectory` are appended to this name.",
+        ),
     ] = None,
 ) -> None:
     """Make the blur kernels and print their figures (stage `kernels`)."""
@@ -76,7 +79,11 @@ def priors() -> None:
 @stages.command()
 def parsing(
     sheet: Annotated[
-        Path | None, typer.Option(callback=new_png, help="Draw faces and maps into this PNG.")
+        Path | None,
+        typer.Option(
+            callback=new_png,
+            help="Draw faces and maps into this PNG; of several sources into one each.",
+        ),
     ] = None,
 ) -> None:
     """Parse the training faces for the semantic methods (stage `parsing`)."""

@@ -1,10 +1,10 @@
 """What the profiles would cost on this machine: recorded times, scaled by what is measured here.
 
-``recorded.csv`` says what every training took on the machine that made ``results/``, and every
-step of the networks at full size, all in one thread. A few runs (``PROBES``) are trained here for
-a moment, on random images; how much slower than in the record they are says how much slower the
-others will be. Probes of one profile differ: one is all convolutions, another all small
-operations. The range that they span, widened by ``UNCERTAINTY``, is the range of the estimate.
+``recorded.csv`` says what every training of an earlier record took, and every step of the networks
+at full size, all in one thread; its first lines say on which machines. A few runs (``PROBES``) are
+trained here for a moment, on random images; how much slower than in the record they are says how
+much slower the others will be. Probes of one profile differ: one is all convolutions, another all
+small operations. The range that they span, widened by ``UNCERTAINTY``, is that of the estimate.
 
 On a CPU the clock is the process's own, of one thread, so that other work on the machine does not
 count: ``make repro`` gives every run one thread, and trains as many side by side as there are
