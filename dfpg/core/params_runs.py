@@ -32,7 +32,7 @@ Part = Annotated[float, Field(gt=0, le=1, description="a share of the run, up to
 
 
 class Surrogate(Frozen):
-    """Fine-tuning of the VGGFace surrogate (DESIGN section 4)."""
+    """Fine-tuning of the VGGFace surrogate."""
 
     size: Annotated[
         int,
@@ -164,4 +164,4 @@ class Recognition(Frozen):
         float, Field(ge=0.01, le=0.99, description="a detector's confidence, between 0 and 1")
     ]
     published_pairs: PublishedPairs | None  # None: pairs are drawn from the test people
-    lfw: Place | None  # scikit-learn's data folder with lfw_home/; None: no LFW figures
+    lfw: Place | None  # folder of LFW, or with lfw_home/; None: no LFW figures

@@ -1,4 +1,4 @@
-"""Stage ``tables``: everything in ``results/`` but the environment."""
+"""Stage ``tables``: the tables of ``results/``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dfpg.report.recognition_plots import draw_recognition
 
 
 def tables(out: Path = RESULTS) -> None:
-    """Stage ``tables``: everything in ``results/`` but the environment.
+    """Stage ``tables``: the tables of ``results/``.
 
     Args:
         out: folder to write, another one for a try.
