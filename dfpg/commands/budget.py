@@ -6,6 +6,8 @@ Nothing is said beyond the longest training.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +15,16 @@ import pandas as pd
 
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.study_records import FALLS, GROWS, STEADY, BudgetRecord
+from dfpg.commands import effects
 from dfpg.commands.effects import Effect, effects_of, score_weights
+from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import sha256, write_text
-from dfpg.core.paths import ARTIFACTS, RESULTS
+from dfpg.core.paths import ARTIFACTS, RESULTS, TESTSETS
 from dfpg.core.terminal import say
+from dfpg.data.testsets import MANIFEST
+from dfpg.paper.rows import evaluation_protocols
 
 SNAPSHOTS, FOLDER, SHEET = ARTIFACTS / "snapshots", ARTIFACTS / "budget", "budget.csv"
 
@@ -34,20 +40,20 @@ def budget() -> str:
     for run in config.runs:
         for images, weights in _kept_states(run):
             out = FOLDER / f"{images}" / f"{run}.csv"
-            stamp = out.with_suffix(".sha256")
-            if not (out.exists() and stamp.exists() and stamp.read_text() == sha256(weights)):
+            stamp, made_from = out.with_suffix(".sha256"), _fingerprint(config, run, weights)
+            if not (out.exists() and stamp.exists() and stamp.read_text() == made_from):
                 say(f"{run}: {images} images")
                 score_weights(config, run, weights, out)
-                write_text(stamp, sha256(weights))
+                write_text(stamp, made_from)
             found.setdefault(images, []).append(out)
     if not found:
         raise UserError(f"{SNAPSHOTS}: no weights were kept: train with training.snapshots")
-    effects = [
+    followed = [
         (images, effect)
         for images, files in sorted(found.items())
         for effect in effects_of(config, files)
     ]
-    records = budget_records(config, effects)
+    records = budget_records(config, followed)
     write_text(RESULTS / SHEET, csv_text(BudgetRecord, records))
     return f"{RESULTS / SHEET}: {len(records)} effects at {len(found)} budgets"
 
@@ -88,6 +94,17 @@ def trend(effects: Sequence[Effect]) -> str:
     if last.low > first.high:
         return GROWS
     return FALLS if last.high < first.low else STEADY
+
+
+def _fingerprint(config: Config, run: str, weights: Path) -> str:
+    """SHA-256 of all that a kept state's scores depend on: weights, test images and code."""
+    manifests = [TESTSETS / name / MANIFEST for name in evaluation_protocols(config, run)]
+    facts = [
+        *(sha256(path) for path in (weights, *manifests)),
+        digest(closure(effects.__name__, f"dfpg.methods.{config.runs[run].method}")),
+        config.evaluation.precision,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _kept_states(run: str) -> list[tuple[int, Path]]:

@@ -23,6 +23,9 @@ def project(tmp_path, monkeypatch) -> list[str]:
     """B4's lead over B3 grows with the images, B5's over B4 falls, B6's over B5 stays."""
     monkeypatch.chdir(tmp_path)
     use_profile("smoke", Path("params.yaml"))
+    manifest = Path("artifacts/testsets/b/manifest.json")
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
     for run in ("b3", "b4", "b5", "dfpg_b"):
         folder = Path("artifacts/snapshots") / run
         folder.mkdir(parents=True)
@@ -61,6 +64,13 @@ def test_only_changed_weights_are_scored_again(project):
     Path("artifacts/snapshots/b3/step-200.safetensors").write_text("b3 200 again")
     budget()
     assert project[4 * len(BUDGETS) :] == ["b3 200 again"]
+
+
+def test_other_test_images_are_scored_anew(project):
+    budget()
+    Path("artifacts/testsets/b/manifest.json").write_text('{"sha256": {}}')
+    budget()
+    assert len(project) == 2 * 4 * len(BUDGETS)
 
 
 def test_without_kept_weights_it_says_so(tmp_path, monkeypatch):
