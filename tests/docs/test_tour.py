@@ -72,6 +72,13 @@ def test_stored_outputs_are_of_the_kind_that_executing_gives(stored, executed):
         assert all(output.get("name") != "stderr" for output in after.outputs), before.source
 
 
+def test_stored_outputs_name_the_conventions_that_executing_gives(stored, executed):
+    named = [
+        set(re.findall(r"(?:lpips|ssim|d_vgg)_\w+", str(book.cells))) for book in (stored, executed)
+    ]
+    assert named[0] == named[1]
+
+
 def test_stored_outputs_are_small_and_name_no_folder(stored):
     assert TOUR.stat().st_size < 300_000
     assert not re.search(r"/(?:work|home|root|tmp)\b", printed(stored))
