@@ -1,9 +1,10 @@
 """Columns of the CSV files in ``results/``: one record type per file.
 
 In every file ``test_set`` names a test set of the paper (``shen``, ``mspl_center``,
-``mspl_random``), ``subset`` a subset of it or ``mean``, and ``n_people`` counts the units that the
-interval or test draws. Intervals (``ci_low`` to ``ci_high``, and the like) have the level of the
-profile.
+``mspl_random``), ``subset`` a subset of it or ``mean``, and ``n_people`` counts the people of the
+images; beside a test of verification (``claim_tests.csv``, ``ranks.csv``) the groups of people that
+share a negative pair, which are what is drawn. Intervals (``ci_low`` to ``ci_high``, and the like)
+have the level of the profile.
 """
 
 from __future__ import annotations
