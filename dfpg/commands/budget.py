@@ -38,9 +38,13 @@ def budget() -> str:
     config = load_config()
     found: dict[int, list[Path]] = {}
     for run in config.runs:
-        for images, weights in _kept_states(run):
+        states = _kept_states(run)
+        shared = _shared_facts(config, run) if states else []
+        for images, weights in states:
             out = FOLDER / f"{images}" / f"{run}.csv"
-            stamp, made_from = out.with_suffix(".sha256"), _fingerprint(config, run, weights)
+            stamp = out.with_suffix(".sha256")
+            facts = json.dumps([*shared, sha256(weights)])
+            made_from = hashlib.sha256(facts.encode()).hexdigest()
             if not (out.exists() and stamp.exists() and stamp.read_text() == made_from):
                 say(f"{run}: {images} images")
                 score_weights(config, run, weights, out)
@@ -96,15 +100,17 @@ def trend(effects: Sequence[Effect]) -> str:
     return FALLS if last.high < first.low else STEADY
 
 
-def _fingerprint(config: Config, run: str, weights: Path) -> str:
-    """SHA-256 of all that a kept state's scores depend on: weights, test images and code."""
+def _shared_facts(config: Config, run: str) -> list[str]:
+    """What the scores of a run's kept states depend on beside their weights: images and code.
+
+    A manifest that is missing counts as another one: scoring then says what to do.
+    """
     manifests = [TESTSETS / name / MANIFEST for name in evaluation_protocols(config, run)]
-    facts = [
-        *(sha256(path) for path in (weights, *manifests)),
+    return [
+        *(sha256(path) for path in manifests if path.exists()),
         digest(closure(effects.__name__, f"dfpg.methods.{config.runs[run].method}")),
         config.evaluation.precision,
     ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _kept_states(run: str) -> list[tuple[int, Path]]:

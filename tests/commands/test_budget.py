@@ -73,6 +73,13 @@ def test_other_test_images_are_scored_anew(project):
     assert len(project) == 2 * 4 * len(BUDGETS)
 
 
+def test_missing_test_images_are_left_to_what_scores_them(project):
+    budget()
+    Path("artifacts/testsets/b/manifest.json").unlink()
+    budget()
+    assert len(project) == 2 * 4 * len(BUDGETS)
+
+
 def test_without_kept_weights_it_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use_profile("smoke", Path("params.yaml"))
