@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.analysis.estimates import is_of, subset_names
+from dfpg.analysis.observations import Observations
 from dfpg.analysis.records import Fixed5, Record, Shortest
 from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tolerances import DETECTION_SHARE, DISTANCE, IMAGE, RELATIVE, ROUNDING
-from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config, ProtocolName
 from dfpg.core.errors import UserError
 from dfpg.core.markdown import markdown_table

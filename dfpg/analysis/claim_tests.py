@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from dfpg.analysis.floor import ABOVE, NOT_ABOVE, Floor
 from dfpg.analysis.paired_scores import PairedScores
-from dfpg.analysis.people_bootstrap import Stratum, holm
+from dfpg.analysis.people_bootstrap import holm
 from dfpg.analysis.seed_effects import same_people, seed_effect, seed_spread
+from dfpg.analysis.strata import Stratum
 from dfpg.analysis.study_records import MechanismRecord
 from dfpg.analysis.training_cost import Length
 from dfpg.core.config import Config
@@ -162,7 +163,8 @@ def largest_spreads(evidence: Evidence) -> dict[Kind, float]:
     found: dict[Kind, dict[tuple[str, str], float]] = {}
     for cell, paired in evidence.scores.items():
         seeded = [scores[cell] for scores in evidence.seeds if cell in scores]
-        for pair in combinations(sorted(set(paired.runs) - UNTRAINED), 2) if seeded else ():
+        trained = set(paired.runs) & {run for one in seeded for run in one.runs}
+        for pair in combinations(sorted(trained - UNTRAINED), 2):
             first = paired.differences([pair])
             others = [one.differences([pair]) for one in seeded if set(pair) <= set(one.runs)]
             spread = seed_spread([first, *(part for part in others if same_people(part, first))])

@@ -12,14 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.analysis.metric_ranges import clip_differences, clip_values
-from dfpg.analysis.people_bootstrap import (
-    Interval,
-    Stratum,
-    make_stratum,
-    mean_interval,
-    paired_p,
-)
+from dfpg.analysis.people_bootstrap import Interval, mean_interval, paired_p
 from dfpg.analysis.read_once import read_once
+from dfpg.analysis.strata import Stratum, make_stratum
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.renamed import absent_column

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dfpg.analysis.people_bootstrap import Array, Interval
+from dfpg.analysis.people_bootstrap import Interval
+from dfpg.analysis.strata import Array
 
 # By the beginning of a convention's name. Detection and verification are in percent.
 RANGES = {

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from dfpg.analysis.estimates import column_scores, subset_names
-from dfpg.analysis.people_bootstrap import Array, Stratum, make_stratum
+from dfpg.analysis.observations import Observations
 from dfpg.analysis.recognition import pair_recognition_scores
-from dfpg.analysis.verification import Observations
+from dfpg.analysis.strata import Array, Stratum, make_stratum
 from dfpg.core.config import Config
 from dfpg.paper.tables import TABLES, TEST_SETS, Cell, Column, Table
 

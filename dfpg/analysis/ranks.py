@@ -13,8 +13,9 @@ import numpy as np
 from scipy.stats import ConstantInputWarning, pearsonr, permutation_test, rankdata
 
 from dfpg.analysis.paired_scores import PairedScores
-from dfpg.analysis.people_bootstrap import Array, holm, paired_p
+from dfpg.analysis.people_bootstrap import holm, paired_p
 from dfpg.analysis.result_records import OrderRecord, RankRecord
+from dfpg.analysis.strata import Array
 from dfpg.core.config import Config
 from dfpg.core.seeds import generator
 from dfpg.paper.published import published_value

@@ -9,10 +9,11 @@ import numpy as np
 
 from dfpg.analysis.estimates import ColumnEstimates, Estimate, kernel_names
 from dfpg.analysis.metric_ranges import clip_differences
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval, paired_p, rate_interval
+from dfpg.analysis.observations import Observations
+from dfpg.analysis.people_bootstrap import mean_interval, paired_p, rate_interval
+from dfpg.analysis.strata import make_stratum
 from dfpg.analysis.verification import (
     MODES,
-    Observations,
     accuracy,
     correct_decisions,
     first_column,

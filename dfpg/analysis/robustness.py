@@ -12,8 +12,9 @@ import pandas as pd
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.metric_ranges import clip_differences, clip_values
 from dfpg.analysis.paired_scores import PairedScores
-from dfpg.analysis.people_bootstrap import Array, Interval, make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import Interval, mean_interval
 from dfpg.analysis.result_records import RobustnessRecord
+from dfpg.analysis.strata import Array, make_stratum
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dfpg.analysis.people_bootstrap import PairedTest, Stratum, mean_interval, paired_test
+from dfpg.analysis.people_bootstrap import PairedTest, mean_interval, paired_test
 from dfpg.analysis.quantiles import student
+from dfpg.analysis.strata import Stratum
 
 SPREADS = 3  # an effect of one seed has to be beyond so many times the spread of the seeds
 

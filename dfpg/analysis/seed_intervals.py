@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfpg.analysis.people_bootstrap import Array, Interval, Stratum, draw_people, mean_interval
+from dfpg.analysis.people_bootstrap import Interval, mean_interval
 from dfpg.analysis.quantiles import normal, student
+from dfpg.analysis.strata import Array, Stratum, draw_people
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from dfpg.analysis.observations import Observations
 from dfpg.analysis.read_once import Reader, read_once
 from dfpg.analysis.tolerances import TRAINED, UNTRAINED
-from dfpg.analysis.verification import Observations
 from dfpg.core.config import Config, Frozen, Name, ProtocolName, validation_message
 from dfpg.core.errors import UserError
 from dfpg.core.files import read_json, sha256

@@ -17,21 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.analysis.estimates import NO_ESTIMATE, Estimate, kernel_names
-from dfpg.analysis.people_bootstrap import Interval, draw_people, make_stratum, rate_interval
-from dfpg.analysis.read_once import read_once
+from dfpg.analysis.observations import Observations
+from dfpg.analysis.people_bootstrap import Interval, rate_interval
 from dfpg.analysis.result_records import HistogramRecord, RocRecord, VerificationRecord
+from dfpg.analysis.strata import draw_people, make_stratum
 from dfpg.core.config import Config
-from dfpg.core.errors import UserError
-from dfpg.evaluation.per_image import read_recognition
-from dfpg.evaluation.recognition.pairs import Pair, deal_folds, groups_of, read_pairs
-from dfpg.evaluation.recognition.references import PAIRS
 from dfpg.metrics.verification import (
     FOLDS,
     Flags,
@@ -42,27 +37,13 @@ from dfpg.metrics.verification import (
     roc,
     roc_measures,
 )
-from dfpg.paper.tables import BASELINES, UNTRAINED_FILES, Row
+from dfpg.paper.tables import BASELINES, Row
 
 MODES, ALIGNMENTS = ("authors", "strict"), ("detected", "sharp")
 MEASURES = ("accuracy_pct", "eer_pct", "auc", "tar_at_far_1pct")
 CHUNK = 100  # resamples at a time: bounds memory to CHUNK x pairs
 ROC_POINTS = 100  # of a ROC in results/
 BIN = 0.1  # width of the histogram's bins of squared distance
-
-
-@dataclass(frozen=True)
-class Observations:
-    """All methods' rows on Table 3's test set, and how its people are paired.
-
-    Attributes:
-        rows: by method, images in order, the same images for each.
-        groups, folds: of each person with references (:mod:`dfpg.evaluation.recognition.pairs`).
-    """
-
-    rows: dict[str, pd.DataFrame]
-    groups: dict[str, int]
-    folds: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -86,46 +67,6 @@ class VerificationPairs:
     threshold: Floats
     images: int
     dropped: int
-
-
-def load_observations(config: Config, artifacts: Path) -> Observations:
-    """Read ``recognition/*.csv`` of the untrained rows and of every run scored on protocol A.
-
-    Raises:
-        UserError: the baselines or the pairs are missing, or two methods saw different images.
-    """
-    rows: dict[str, pd.DataFrame] = {}
-    for name in (*UNTRAINED_FILES, *config.runs):
-        path = artifacts / "recognition" / f"{name}.csv"
-        if name != "baselines" and not path.exists():
-            continue
-        frame = read_once(read_recognition, path)
-        if not set(frame["method"]) <= set(UNTRAINED_FILES.get(name, (name,))):
-            raise UserError(f"{path}: holds another method than {name}; run evaluate again")
-        for method, part in frame.groupby("method"):
-            rows[str(method)] = part.sort_values("image").reset_index(drop=True)
-    keys = ["image", "person", "face"]
-    for method, part in rows.items():
-        if not part[keys].equals(rows[BASELINES[0]][keys]):
-            raise UserError(
-                f"recognition CSV of {method!r}: its images are not those of the other runs; "
-                "run evaluate again"
-            )
-    path = artifacts / "references" / PAIRS
-    pairs: Sequence[Pair] = read_pairs(path)
-    groups = groups_of(pairs)
-    compared = {
-        str(person)
-        for part in rows.values()
-        for person in part.loc[part["sharp_positive"].notna(), "person"]
-    }
-    missing = compared - {pair.person for pair in pairs}
-    if missing:
-        raise UserError(
-            f"{path}: no pair of {min(missing)}, who was compared with others; "
-            "run `dfpg evaluate baselines`"
-        )
-    return Observations(rows, groups, deal_folds(groups, FOLDS, config.seed))
 
 
 def verification_pairs(

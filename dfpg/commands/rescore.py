@@ -30,11 +30,11 @@ from dfpg.analysis.agreement import (
 )
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.floor import mean_estimates, measure_floor
+from dfpg.analysis.observations import load_observations
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import TableRecord
 from dfpg.analysis.tables import estimate_columns, table_records
 from dfpg.analysis.training_cost import training_remarks
-from dfpg.analysis.verification import load_observations
 from dfpg.commands.cards import FOLDER as CARDS
 from dfpg.commands.cards import card, is_made
 from dfpg.core.closure import closure, digest

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfpg.analysis.metric_ranges import clip_values
-from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, mean_interval
+from dfpg.analysis.strata import make_stratum
 from dfpg.commands.matching import ImagePair, Matching, match_images
 from dfpg.core.config import Config
 from dfpg.core.csv_files import to_csv

@@ -19,11 +19,12 @@ from dfpg.analysis.estimates import (
     subset_names,
 )
 from dfpg.analysis.metric_ranges import clip_differences, clip_values
-from dfpg.analysis.people_bootstrap import Array, Interval
+from dfpg.analysis.people_bootstrap import Interval
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.result_records import SeedRecord
 from dfpg.analysis.seed_intervals import SeedInterval, SeedScores, seed_interval
 from dfpg.analysis.seed_records import have_same_images
+from dfpg.analysis.strata import Array
 from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text

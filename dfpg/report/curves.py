@@ -16,8 +16,9 @@ from markupsafe import Markup
 from dfpg.analysis.estimates import IMAGE, is_of, kernel_names
 from dfpg.analysis.histories import read_history
 from dfpg.analysis.metric_ranges import clip_values
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import mean_interval
 from dfpg.analysis.result_records import KernelSizeRecord, RocRecord
+from dfpg.analysis.strata import make_stratum
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import BASELINES, CLASSICAL, TEST_SETS

@@ -15,10 +15,10 @@ from dfpg.analysis.agreement import (
 )
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.floor import Floor
+from dfpg.analysis.observations import load_observations
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.tables import estimate_columns, table_records
 from dfpg.analysis.tolerances import DETECTION_SHARE, DISTANCE, IMAGE
-from dfpg.analysis.verification import load_observations
 from dfpg.core.errors import UserError
 from dfpg.paper.tables import TABLES
 

@@ -31,11 +31,11 @@ from dfpg.analysis.claim_tests import (
 )
 from dfpg.analysis.estimates import Estimate, load_scores
 from dfpg.analysis.floor import Floor
+from dfpg.analysis.observations import load_observations
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
-from dfpg.analysis.people_bootstrap import make_stratum
+from dfpg.analysis.strata import make_stratum
 from dfpg.analysis.tables import build_tables
 from dfpg.analysis.training_cost import Length
-from dfpg.analysis.verification import load_observations
 from dfpg.core.config import Config
 from dfpg.paper.claims import CLAIMS, ROBUSTNESS, Comparison
 from dfpg.paper.margins import MARGINS
@@ -301,6 +301,25 @@ def test_one_seed_decides_nothing_below_three_times_the_seeds_spread(config):
     }
     assert found == {0.01: HOLDS, 0.07: HOLDS, 0.1: OPEN}
     assert outcome_with(config, Evidence(panel)) == OPEN  # spread not measured
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.99])
+def test_p_and_interval_agree_at_the_profiles_level(config, level):
+    """Skewed scores, whose test depends on the level; seeds do not move these."""
+    rng = np.random.default_rng(5)
+    statistics = config.statistics.model_copy(update={"level": level})
+    at_level = config.model_copy(update={"statistics": statistics})
+    cell, significant = Cell("table4", Column("mspl_center", "mean"), "psnr"), 0
+    for effect in np.linspace(-0.6, 0.6, 40):
+        gain = rng.lognormal(0, 1, 20) - np.exp(0.5) + effect
+        values = np.stack([25 + gain, np.full(20, 25.0)], axis=1)
+        stratum = make_stratum(values, [str(number) for number in range(20)], 400, 0)
+        panel = {cell: PairedScores(("b2", "b1"), (stratum,), "psnr", 20)}
+        evidence = Evidence(panel, spreads={PSNR: 0.0})
+        found = run_tests(at_level, evidence, [Comparison(cell, "b2", "b1")])[0]
+        assert (found.p < 1 - level) == (found.low > 0 or found.high < 0)
+        significant += found.p < 1 - level
+    assert 0 < significant < 40
 
 
 def test_several_seeds_decide_where_they_agree(config):

@@ -12,7 +12,8 @@ from dfpg.analysis.comparability import (
     printed_variance,
 )
 from dfpg.analysis.estimates import Estimate
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import mean_interval
+from dfpg.analysis.strata import make_stratum
 from dfpg.paper.published import PublishedValue
 from dfpg.paper.tables import MEAN, TABLES, Column
 

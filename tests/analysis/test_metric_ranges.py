@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dfpg.analysis.metric_ranges import clip_differences, clip_values, metric_range
-from dfpg.analysis.people_bootstrap import Interval, make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import Interval, mean_interval
+from dfpg.analysis.strata import make_stratum
 from dfpg.paper.tables import TABLES
 
 

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from dfpg.analysis.paired_scores import PairedScores
-from dfpg.analysis.people_bootstrap import make_stratum
 from dfpg.analysis.ranks import letter_groups, order_records, rank_records, spearman
+from dfpg.analysis.strata import make_stratum
 from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, Cell, Column
 
 CELL = Cell("table1", Column("shen", "helen"), "psnr")

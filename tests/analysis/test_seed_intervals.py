@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import mean_interval
 from dfpg.analysis.seed_intervals import SeedScores, seed_interval
+from dfpg.analysis.strata import make_stratum
 
 TRIALS = 400  # columns: one call gives that many intervals, on the same resamples
 

@@ -6,17 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dfpg.analysis.people_bootstrap import (
-    LEAST_PEOPLE,
-    Stratum,
-    draw_people,
-    holm,
-    make_stratum,
-    mean_interval,
-    paired_test,
-)
+from dfpg.analysis.observations import Observations
+from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, holm, mean_interval, paired_test
 from dfpg.analysis.ranks import permutation_p
-from dfpg.analysis.verification import Observations, correct_decisions, verification_pairs
+from dfpg.analysis.strata import Stratum, draw_people, make_stratum
+from dfpg.analysis.verification import correct_decisions, verification_pairs
 from dfpg.core.seeds import generator
 from dfpg.evaluation.recognition.pairs import deal_folds
 from dfpg.metrics.verification import FOLDS, cross_validate

@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from dfpg.analysis import verdicts
 from dfpg.analysis.claim_tests import (
     HOLDS,
     NO_SPREAD,
@@ -14,7 +16,12 @@ from dfpg.analysis.claim_tests import (
     REVERSED,
     SMALL,
     ComparisonOutcome,
+    Evidence,
+    Kind,
 )
+from dfpg.analysis.paired_scores import PairedScores
+from dfpg.analysis.strata import make_stratum
+from dfpg.analysis.training_cost import Length
 from dfpg.analysis.verdicts import (
     CONSISTENT,
     INCONSISTENT,
@@ -22,6 +29,7 @@ from dfpg.analysis.verdicts import (
     SUPPORTED,
     TOO_SMALL,
     UNDECIDED,
+    claim_records,
     claim_verdict,
 )
 from dfpg.paper.claims import CLAIMS, Claim, Comparison
@@ -80,6 +88,26 @@ def test_networks_that_differ_in_more_are_consistent_at_most():
     assert claim_verdict(mixed, outcomes_of(HOLDS))[0] == CONSISTENT
     assert claim_verdict(mixed, outcomes_of(REVERSED))[0] == INCONSISTENT
     assert {claim.key for claim in CLAIMS if claim.differ} >= {"misalignment", "facial-prior"}
+
+
+def test_a_claim_hangs_on_the_weakest_comparison_that_is_judged(config, monkeypatch):
+    """B3 is far behind B1, but was trained for less; B2 against B1 is what was judged."""
+    cell = Cell("table4", Column("mspl_center", "mean"), "psnr")
+    people = [str(number) for number in range(40)]
+    values = np.random.default_rng(0).normal([25, 25.3, 20], 0.1, (40, 3))
+    stratum = make_stratum(values, people, 200, 0)
+    evidence = Evidence(
+        {cell: PairedScores(("b1", "b2", "b3"), (stratum,), "psnr", 40)},
+        spreads={Kind("psnr", True): 0.0},
+        lengths={"b1": Length(200, False), "b2": Length(200, False), "b3": Length(100, False)},
+    )
+    compared = (Comparison(cell, "b2", "b1"), Comparison(cell, "b3", "b1"))
+    monkeypatch.setattr(verdicts, "CLAIMS", (replace(CLAIM, comparisons=compared),))
+    claims, tests = claim_records(config, evidence)
+    assert [test.outcome for test in tests] == [HOLDS, NOT_TESTED]
+    assert tests[1].t < 0 < tests[0].t
+    assert claims[0].weakest_better == "b2"
+    assert claims[0].t == tests[0].t
 
 
 def test_every_claim_that_can_be_tested_says_what_it_takes_for_granted(config):

@@ -11,14 +11,9 @@ import torch
 from helpers.places import ROOT, SHARED
 
 from dfpg.analysis.estimates import Estimate
+from dfpg.analysis.observations import load_observations
 from dfpg.analysis.recognition import estimate_table3
-from dfpg.analysis.verification import (
-    ALIGNMENTS,
-    MODES,
-    load_observations,
-    verification_measures,
-    verification_pairs,
-)
+from dfpg.analysis.verification import ALIGNMENTS, MODES, verification_measures, verification_pairs
 from dfpg.core.config import NOMINAL_SIZES, Config
 from dfpg.core.files import read_image
 from dfpg.core.profile import resolve_profile

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from dfpg.analysis.estimates import kernel_names
-from dfpg.analysis.people_bootstrap import make_stratum, mean_interval
+from dfpg.analysis.people_bootstrap import mean_interval
+from dfpg.analysis.strata import make_stratum
 from dfpg.core.config import Config, ProtocolName, Subset
 from dfpg.core.errors import UserError
 from dfpg.core.paths import KERNELS, TESTSETS
