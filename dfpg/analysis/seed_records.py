@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from dfpg.analysis.estimates import load_scores
-from dfpg.analysis.paired_scores import PairedScores, pair_image_scores
+from dfpg.analysis.observations import Observations, load_seed_observations
+from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.core.config import PARAMS, Config, load_config
 from dfpg.core.errors import UserError
 from dfpg.core.paths import RESULTS
@@ -23,7 +24,7 @@ ASIDE = frozenset({"seed", "runs", "methods", "statistics", "recognition", "clas
 
 
 def load_seeds(
-    config: Config, folder: Path | None, scores: pd.DataFrame
+    config: Config, folder: Path | None, scores: pd.DataFrame, observations: Observations
 ) -> tuple[Mapping[Cell, PairedScores], ...]:
     """Scores of every seed in ``folder`` that was trained and tested by the parameters in use.
 
@@ -32,8 +33,10 @@ def load_seeds(
 
     Args:
         config: the profile in use; a folder of its own seed is passed over.
+        folder: of folders with ``params.yaml``, ``per_image`` and, for Table 3, ``recognition``;
+            None: there is none.
         scores: of the tables' own trainings (:func:`dfpg.analysis.estimates.load_scores`).
-        folder: of folders with ``params.yaml`` and ``per_image``; None: there is none.
+        observations: of the same (:func:`dfpg.analysis.observations.load_observations`).
 
     Raises:
         UserError: scores of a fitting folder are damaged.
@@ -54,7 +57,8 @@ def load_seeds(
             alike = config.model_copy(update={"runs": runs})
             loaded = load_scores(alike, place.parent / PER_IMAGE)
             if have_same_images([scores, loaded]):
-                found.append(pair_image_scores(alike, loaded))
+                seen = load_seed_observations(observations, runs, place.parent)
+                found.append(pair_scores(alike, loaded, seen))
     return tuple(found)
 
 

@@ -31,6 +31,7 @@ from dfpg.analysis.floor import Floor, mean_estimates, measure_floor
 from dfpg.analysis.gains import gain_records
 from dfpg.analysis.main_table import MainRecord, main_records
 from dfpg.analysis.mechanisms import mechanism_records
+from dfpg.analysis.observations import Observations, load_observations
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
 from dfpg.analysis.quoted_metrics import FOLDER as METRICS
 from dfpg.analysis.quoted_metrics import quoted_metrics
@@ -67,13 +68,7 @@ from dfpg.analysis.training_cost import (
     training_remarks,
 )
 from dfpg.analysis.verdicts import claim_records
-from dfpg.analysis.verification import (
-    Observations,
-    histogram_records,
-    load_observations,
-    roc_records,
-    verification_records,
-)
+from dfpg.analysis.verification import histogram_records, roc_records, verification_records
 from dfpg.core.config import Config
 from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import read_json, write_text
@@ -152,7 +147,7 @@ def build_tables(
     curve = _robustness_scores(config, artifacts / "robustness")
     evidence = Evidence.of(
         paired | curve,
-        load_seeds(config, seeds, scores),
+        load_seeds(config, seeds, scores, observations),
         floor,
         mechanisms,
         training_lengths(config),

@@ -16,8 +16,9 @@ TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
 
 @pytest.fixture
 def project(config: Config, tmp_path: Path) -> Path:
-    for folder in ("results/metrics", "artifacts/history", "artifacts/cost", "artifacts/per_image"):
-        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "results" / "metrics").mkdir(parents=True)
+    for folder in ("history", "cost", "per_image", "recognition"):
+        (tmp_path / "artifacts" / folder).mkdir(parents=True)
     for name in TABLES:
         (tmp_path / "results" / name).write_text(f"row\n{name}\n")
     made = {"profile": config.profile, "seed": config.seed, "commit": "c0ffee"}
@@ -28,6 +29,7 @@ def project(config: Config, tmp_path: Path) -> Path:
     (tmp_path / "artifacts" / "history" / "b1.csv").write_text("step\n1\n")
     (tmp_path / "artifacts" / "cost" / "b1.json").write_text("{}")
     (tmp_path / "artifacts" / "per_image" / "b1.csv").write_text("image\n0\n")
+    (tmp_path / "artifacts" / "recognition" / "b1.csv").write_text("image\n")
     return tmp_path
 
 
@@ -41,10 +43,10 @@ def test_the_record_holds_text_and_no_pictures(config, project):
     assert relative(record) == {
         *TABLES,
         *("environment.json", "params.yaml", "dvc.lock"),
-        *("history/b1.csv", "cost/b1.json", "per_image/b1.csv"),
+        *("history/b1.csv", "cost/b1.json", "per_image/b1.csv", "recognition/b1.csv"),
     }
     assert (record / "table2.csv").read_text() == "row\ntable2.csv\n"
-    assert line.endswith("results/mine: 10 files of profile smoke, seed 0")
+    assert line.endswith("results/mine: 11 files of profile smoke, seed 0")
     assert not list((project / "results").glob(".*"))
 
 
