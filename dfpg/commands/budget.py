@@ -15,8 +15,7 @@ import pandas as pd
 
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.study_records import FALLS, GROWS, STEADY, BudgetRecord
-from dfpg.commands import effects
-from dfpg.commands.effects import Effect, effects_of, score_weights
+from dfpg.commands.effects import Effect, effects_of
 from dfpg.core.closure import closure, digest
 from dfpg.core.config import Config, load_config
 from dfpg.core.errors import UserError
@@ -24,6 +23,7 @@ from dfpg.core.files import sha256, write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS, TESTSETS
 from dfpg.core.terminal import say
 from dfpg.data.testsets import MANIFEST
+from dfpg.evaluation import weights_scores
 from dfpg.paper.rows import evaluation_protocols
 
 SNAPSHOTS, FOLDER, SHEET = ARTIFACTS / "snapshots", ARTIFACTS / "budget", "budget.csv"
@@ -47,7 +47,7 @@ def budget() -> str:
             made_from = hashlib.sha256(facts.encode()).hexdigest()
             if not (out.exists() and stamp.exists() and stamp.read_text() == made_from):
                 say(f"{run}: {images} images")
-                score_weights(config, run, weights, out)
+                weights_scores.score_weights(config, run, weights, out)
                 write_text(stamp, made_from)
             found.setdefault(images, []).append(out)
     if not found:
@@ -108,7 +108,7 @@ def _shared_facts(config: Config, run: str) -> list[str]:
     manifests = [TESTSETS / name / MANIFEST for name in evaluation_protocols(config, run)]
     return [
         *(sha256(path) for path in manifests if path.exists()),
-        digest(closure(effects.__name__, f"dfpg.methods.{config.runs[run].method}")),
+        digest(closure(weights_scores.__name__, f"dfpg.methods.{config.runs[run].method}")),
         config.evaluation.precision,
     ]
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from dfpg.analysis.records import csv_text
 from dfpg.analysis.study_records import ReadingRecord
-from dfpg.commands.effects import Effect, effects_of, score_weights
+from dfpg.commands.effects import Effect, effects_of
 from dfpg.core.config import PARAMS, Config, load_config, parse_config
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.paths import ARTIFACTS, RESULTS
+from dfpg.evaluation.weights_scores import score_weights
 from dfpg.methods.registry import run_options
 from dfpg.paper.claims import CLAIMS
 from dfpg.paper.readings import CHOICES, Answer

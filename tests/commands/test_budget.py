@@ -9,7 +9,6 @@ import pytest
 from helpers.toy_scores import scores_of
 
 from dfpg.analysis.study_records import FALLS, GROWS, STEADY
-from dfpg.commands import budget as module
 from dfpg.commands.budget import budget
 from dfpg.core.errors import UserError
 from dfpg.core.profile import use_profile
@@ -42,7 +41,7 @@ def project(tmp_path, monkeypatch) -> list[str]:
         lift = {"b3": 0.0, "b4": images / 100, "b5": 3.0, "dfpg_b": 4.0}[run]
         write_per_image(scores_of(config, run, ("b",), lift), out)
 
-    monkeypatch.setattr(module, "score_weights", score)
+    monkeypatch.setattr("dfpg.evaluation.weights_scores.score_weights", score)
     return made
 
 
