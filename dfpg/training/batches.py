@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
+from dfpg.core.device import to_device
 from dfpg.core.errors import UserError
 from dfpg.core.schedule import training_steps
 from dfpg.core.seeds import derive_seed, generator
@@ -80,22 +82,22 @@ class BatchSource:
         """Indices [N] and sharp views [N, 3, H, W] of the faces of a step."""
         faces = torch.from_numpy(self.face_indices(step))
         sharp = face_views(
-            self._pictures[faces].to(self.device),
+            to_device(self._pictures[faces], self.device),
             self.settings.crop,
             self.settings.augmentation,
             self.image_size,
             self._stream(step, "view"),
         )
-        return faces.to(self.device), sharp
+        return to_device(faces, self.device), sharp
 
     def blur_images(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
         sizes = self.sizes(step)
-        kernels = self._draw_kernels(step, sizes).to(self.device)
+        kernels = to_device(self._draw_kernels(step, sizes), self.device)
         samples = self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
-        noise = torch.from_numpy(samples).to(self.device)
+        noise = self._on_device(samples)
         blurred = add_noise(blur(sharp, kernels), noise, self.settings.noise, white=2)
-        return blurred, kernels, torch.from_numpy(sizes).to(self.device)
+        return blurred, kernels, self._on_device(sizes)
 
     def face_indices(self, step: int) -> NDArray[np.int64]:
         """Faces [N] of a step: every face comes once per epoch, in an order of that epoch."""
@@ -124,6 +126,9 @@ class BatchSource:
             return delta
         bank = self._kernels[size]
         return bank[int(share * len(bank))]
+
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        return to_device(torch.from_numpy(array), self.device)
 
     def _stream(self, step: int, *axes: str) -> np.random.Generator:
         return generator(self.seed, "batch", self.protocol, step, *axes)
