@@ -28,7 +28,10 @@ Labels = NDArray[np.uint8]  # parsing maps of the training faces
 class BatchSource:
     """Makes the batch of any step, in any order, the same for every method of a protocol.
 
-    Everything random is drawn on the CPU; sampling and blur run on ``device``.
+    Everything random is drawn on the CPU; sampling and blur run on ``device``. With
+    ``training.noise_on_device`` the noise is drawn there, too, by a generator of PyTorch's that is
+    seeded anew for every step. What it draws depends on the kind of device, and on CUDA on the
+    model: which thread draws a value follows from how many the GPU has.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class BatchSource:
                 "run `dvc repro kernels`"
             )
         self.seed = config.seed
+        self.noise_on_device = config.training.noise_on_device
         self.image_size = config.image_size
         self.batch_size = batch_size
         self.device = device
@@ -94,8 +98,7 @@ class BatchSource:
         """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
         sizes = self.sizes(step)
         kernels = to_device(self._draw_kernels(step, sizes), self.device)
-        samples = self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
-        noise = self._on_device(samples)
+        noise = self._draw_noise(step, tuple(sharp.shape))
         blurred = add_noise(blur(sharp, kernels), noise, self.settings.noise, white=2)
         return blurred, kernels, self._on_device(sizes)
 
@@ -131,7 +134,18 @@ class BatchSource:
         return to_device(torch.from_numpy(array), self.device)
 
     def _stream(self, step: int, *axes: str) -> np.random.Generator:
-        return generator(self.seed, "batch", self.protocol, step, *axes)
+        return generator(self.seed, *self._axes(step, *axes))
+
+    def _axes(self, step: int, *axes: str) -> tuple[str | int, ...]:
+        return ("batch", self.protocol, step, *axes)
+
+    def _draw_noise(self, step: int, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal samples on the device."""
+        if not self.noise_on_device:
+            return self._on_device(self._stream(step, "noise").standard_normal(shape, np.float32))
+        seed = derive_seed(self.seed, *self._axes(step, "noise"))
+        stream = torch.Generator(self.device).manual_seed(seed)
+        return torch.randn(shape, generator=stream, device=self.device)
 
     def _draw_epoch(self, epoch: int) -> NDArray[np.int64]:
         stream = generator(self.seed, "batch", self.protocol, "epoch", epoch)

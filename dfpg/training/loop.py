@@ -198,6 +198,7 @@ def train(
                     recipe.steps,
                     state.average or None,
                     exploded_at=state.guard.exploded_at,
+                    noise_on_device=training.noise_on_device,
                 )
                 folder.discard()
 
