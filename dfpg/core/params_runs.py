@@ -78,7 +78,8 @@ class Training(Frozen):
     L2 norm of each optimiser's gradient, but for the discriminator's; ``ema`` is the decay of the
     moving average of the weights that becomes the result, 0: the last weights do. ``schedule``
     stands for that of every method. ``snapshots`` are shares of a run at which averaged weights are
-    kept beside the result. ``noise_on_device``: the device draws the noise of the batches
+    kept beside the result. ``compile``: the steps run compiled networks
+    (:mod:`dfpg.training.compiled`); ``noise_on_device``: the device draws the noise of the batches
     (:class:`dfpg.training.batches.BatchSource`).
     """
 
@@ -95,6 +96,7 @@ class Training(Frozen):
     ]
     checkpoint_every: PositiveSteps
     validate_every: PositiveSteps
+    compile: Option = False
     noise_on_device: Option = False
 
 

@@ -59,7 +59,7 @@ def test_unknown_precision_of_restoring_is_named_with_its_path(params):
         parse_config(broken, Path("params.yaml"))
 
 
-@pytest.mark.parametrize("key", ["noise_on_device"])
+@pytest.mark.parametrize("key", ["compile", "noise_on_device"])
 def test_an_option_that_is_not_taken_is_no_parameter(params, key):
     usual = parse_config(params, Path("p"))
     assert key not in params["training"]
