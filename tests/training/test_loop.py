@@ -13,7 +13,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.schedule import Schedule
 from dfpg.methods.base import Phase
-from dfpg.methods.weights import load_weights
+from dfpg.methods.weights import load_weights, read_card
 
 CONSTANT = Schedule(shape="constant")
 as_kept = partial(pytest.approx, rel=2.0**-11, abs=1e-6)  # weights are kept in half precision
@@ -205,6 +205,12 @@ def test_infinite_gradient_of_a_finite_loss_stops(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.toys.Toy", lambda: method)
     with pytest.raises(UserError, match="gradient_generator is inf at step 0"):
         train_toy(tmp_path, toy_config(3), validation=None)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_card_says_where_the_noise_was_drawn(tmp_path, on_device):
+    train_toy(tmp_path, toy_config(1, noise_on_device=on_device))
+    assert read_card(tmp_path / "toy.safetensors").noise_on_device is on_device
 
 
 def test_networks_are_channels_last_in_training(tmp_path):
