@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from dfpg.core.config import Requested
 from dfpg.core.errors import UserError
@@ -50,17 +49,6 @@ def _accelerator() -> torch.device | None:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps") if torch.backends.mps.is_available() else None
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU's on ``device``.
-
-    To CUDA it goes from pinned memory, so that the caller does not wait for it: what the caller
-    puts on its stream next does.
-    """
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
 
 
 def resolve_precision(

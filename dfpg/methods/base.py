@@ -95,9 +95,6 @@ class Method(ABC):
     # Modules of the generator whose gradient the history shares out among the loss terms, by part.
     gradient_parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"generator": ("",)}
 
-    # Networks whose gradient is differentiated once more (R1): torch.compile cannot do that.
-    differentiated_twice: ClassVar[tuple[str, ...]] = ()
-
     def __init__(self, name: str, options: Frozen, setting: Setting) -> None:
         self.name = name
         self.options = options

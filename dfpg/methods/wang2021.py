@@ -381,7 +381,6 @@ class Wang2021(Method):
     view: ClassVar[str] = "blind"
     earlier_options: ClassVar = {"noise": "stored", "identity": "cosine"}
     gradient_parts: ClassVar = {"encoder": ("conv_body_first", "conv_body_down")}
-    differentiated_twice: ClassVar = ("discriminator",)
     system = System(
         "GFPGAN", "Wang et al., CVPR", 2021, weights="Apache-2.0; v1.2 to v1.4 are read"
     )

@@ -23,8 +23,7 @@ class WeightsCard:
     (``dfpg.methods.official.digest``), None where they were trained here. ``exploded_at`` is the
     step from which the training went back to its last checkpoint, to go on at half the rate.
     ``encoder`` is the SHA-256 of the prior network's values where the method has it as a part: that
-    is not in the file. ``compiled`` and ``noise_on_device`` say that compiled networks made steps
-    of the training, and that the device drew its batches' noise.
+    is not in the file.
     """
 
     method: str
@@ -34,8 +33,6 @@ class WeightsCard:
     official: str | None = None
     exploded_at: int | None = None
     encoder: str | None = None
-    compiled: bool = False
-    noise_on_device: bool = False
 
 
 def save_weights(
@@ -45,8 +42,6 @@ def save_weights(
     state: Mapping[str, Tensor] | None = None,
     official: str | None = None,
     exploded_at: int | None = None,
-    compiled: bool = False,
-    noise_on_device: bool = False,
 ) -> None:
     """Store a generator as safetensors, atomically; equal weights give equal bytes.
 
@@ -60,8 +55,6 @@ def save_weights(
         state: the generator's state if not the current one (e.g. its moving average).
         official: see :class:`WeightsCard`.
         exploded_at: see :class:`WeightsCard`.
-        compiled: see :class:`WeightsCard`.
-        noise_on_device: see :class:`WeightsCard`.
     """
     if state is None:
         state = method.networks["generator"].state_dict()
@@ -74,10 +67,6 @@ def save_weights(
     }
     if exploded_at is not None:
         card["exploded_at"] = exploded_at
-    if compiled:
-        card["compiled"] = True
-    if noise_on_device:
-        card["noise_on_device"] = True
     if method.encoder is not None:
         card["encoder"] = _digest(_encoder(state, method))
         state = {name: value for name, value in state.items() if not _is_encoder_key(name, method)}

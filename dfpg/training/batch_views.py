@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from dfpg.core.config import NOMINAL_SIZES, Config
-from dfpg.core.device import to_device
 from dfpg.core.errors import UserError
 from dfpg.core.seeds import generator
 from dfpg.data.blur.blind import LI2020, WANG2021, degrade, draw_degradation
@@ -31,6 +30,7 @@ from dfpg.methods.batch import (
 )
 from dfpg.training.batches import Labels, Plain, ViewInputs, centre_kernels, reseed
 from dfpg.training.pair_views import FreshPairs, Pairs
+from dfpg.training.transfer import to_device
 
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
 

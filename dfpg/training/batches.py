@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfpg.core.config import NOMINAL_SIZES, Config, ProtocolName
-from dfpg.core.device import to_device
 from dfpg.core.errors import UserError
 from dfpg.core.schedule import training_steps
 from dfpg.core.seeds import derive_seed, generator
@@ -21,6 +20,7 @@ from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank, canvas_size
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.methods.batch import NO_BLUR, Batch
+from dfpg.training.transfer import to_device
 
 Labels = NDArray[np.uint8]  # parsing maps of the training faces
 

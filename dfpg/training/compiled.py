@@ -42,9 +42,8 @@ def compiler_fault(device: torch.device) -> str | None:
 def compile_networks(method: Method, device: torch.device) -> None:
     """Compile a method's networks in place; the names of their weights stay what they are."""
     mode = "reduce-overhead" if device.type == "cuda" else None
-    for name, network in method.networks.items():
-        if name not in method.differentiated_twice:
-            network.compile(backend=BACKEND, mode=mode, dynamic=False)
+    for network in method.networks.values():
+        network.compile(backend=BACKEND, mode=mode, dynamic=False)
 
 
 @contextmanager

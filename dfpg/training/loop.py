@@ -81,7 +81,8 @@ def train(
         out: weights file to write (their moving average if the recipe has one).
         history: CSV to write: step, lr, means of the step's figures since the last row, shares of
             the gradient (:func:`dfpg.training.diagnostics.gradient_shares`), validation figures.
-        cost: JSON to write: seconds of training and validation, and the device.
+        cost: JSON to write: seconds of training and validation, the device, and ``compiled`` or
+            ``noise_on_device`` where these were on.
         snapshots: folder to write: see :func:`dfpg.training.snapshots.write_snapshots`.
         scratch: this run's own folder, ``scratch/<fingerprint>``; deleted on success.
         validate: figures of the method as it stands, see
@@ -204,7 +205,7 @@ def train(
             if folder:
                 folder.check()
                 write_text(history, state.history.csv())
-                write_text(cost, costs(state.seconds, training))
+                write_text(cost, costs(state.seconds, training, state.compiled))
                 write_snapshots(snapshots, method, state.snapshots, training.batch_size)
                 save_weights(
                     out,
@@ -212,8 +213,6 @@ def train(
                     recipe.steps,
                     state.average or None,
                     exploded_at=state.guard.exploded_at,
-                    compiled=state.compiled,
-                    noise_on_device=training.noise_on_device,
                 )
                 folder.discard()
 
@@ -269,9 +268,11 @@ class Stopwatch:
         return time.monotonic() - self._start
 
 
-def costs(seconds: float, training: Training) -> str:
-    """What a training took, and on what, as JSON."""
+def costs(seconds: float, training: Training, compiled: bool = False) -> str:
+    """What a training took, on what, and which options that decide its bits were on, as JSON."""
     facts = {"seconds": round(seconds, 1), **describe_device(training.precision)}
+    options = {"compiled": compiled, "noise_on_device": training.noise_on_device}
+    facts |= {name: True for name, on in options.items() if on}
     return json.dumps(facts, indent=2) + "\n"
 
 

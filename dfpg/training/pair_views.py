@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfpg.core.device import to_device
 from dfpg.core.seeds import generator
 from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.methods.batch import PairBatch, contents
 from dfpg.training.batches import Plain, ViewInputs, reseed
+from dfpg.training.transfer import to_device
 
 
 class Pairs(Plain):

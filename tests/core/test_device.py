@@ -12,7 +12,6 @@ from dfpg.core.device import (
     resolve_precision,
     select_device,
     set_deterministic,
-    to_device,
 )
 from dfpg.core.errors import UserError
 
@@ -72,28 +71,6 @@ def test_deterministic_settings():
     assert not torch.backends.cudnn.benchmark
     # Fresh memory is not filled: with the debugging aid on, this would be NaN throughout.
     assert not torch.utils.deterministic.fill_uninitialized_memory
-
-
-def test_a_tensor_goes_to_the_device_as_it_is():
-    tensor = torch.arange(6.0).reshape(2, 3).T
-    assert torch.equal(to_device(tensor, CPU), tensor)
-    assert to_device(tensor, CPU) is tensor  # nothing is copied where it is
-
-
-def test_to_cuda_a_tensor_goes_from_pinned_memory_and_nobody_waits(monkeypatch):
-    def pin(tensor):
-        pinned.append(tensor)
-        return Pinned()
-
-    class Pinned:
-        def to(self, *arguments, **options):
-            return arguments, options
-
-    pinned = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
-    tensor, device = torch.ones(2), torch.device("cuda")
-    assert to_device(tensor, device) == ((device,), {"non_blocking": True})
-    assert pinned[0] is tensor
 
 
 def test_description_holds_what_environment_json_needs():

@@ -30,22 +30,6 @@ def test_weights_come_back_in_half_precision_with_their_card(make: Make, tmp_pat
     assert {value.dtype for value in load_file(path).values()} == {torch.float16}
 
 
-def test_a_card_says_how_it_was_trained_only_where_that_is_unusual(
-    make: Make, tmp_path: Path
-) -> None:
-    method, usual, other = make(), tmp_path / "usual.safetensors", tmp_path / "other.safetensors"
-    save_weights(usual, method, 1)
-    save_weights(other, method, 1, compiled=True, noise_on_device=True)
-    cards = [read_card(path) for path in (usual, other)]
-    assert [(card.compiled, card.noise_on_device) for card in cards] == [
-        (False, False),
-        (True, True),
-    ]
-    save_weights(other, method, 1, compiled=False, noise_on_device=False)
-    assert other.read_bytes() == usual.read_bytes()
-    assert b"compiled" not in usual.read_bytes()
-
-
 def test_what_half_precision_would_change_is_kept_as_it_is(make: Make, tmp_path: Path) -> None:
     method, path = make(), tmp_path / "w.safetensors"
     state = dict(method.networks["generator"].state_dict())

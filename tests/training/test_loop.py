@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
 from dfpg.core.schedule import Schedule
 from dfpg.methods.base import Phase
-from dfpg.methods.weights import load_weights, read_card
+from dfpg.methods.weights import load_weights
 
 CONSTANT = Schedule(shape="constant")
 as_kept = partial(pytest.approx, rel=2.0**-11, abs=1e-6)  # weights are kept in half precision
@@ -208,9 +209,10 @@ def test_infinite_gradient_of_a_finite_loss_stops(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_the_card_says_where_the_noise_was_drawn(tmp_path, on_device):
+def test_the_file_of_costs_says_where_the_device_drew_the_noise(tmp_path, on_device):
     train_toy(tmp_path, toy_config(1, noise_on_device=on_device))
-    assert read_card(tmp_path / "toy.safetensors").noise_on_device is on_device
+    costs = json.loads((tmp_path / "toy.json").read_text())
+    assert costs.get("noise_on_device", False) is on_device
 
 
 def test_networks_are_channels_last_in_training(tmp_path):
