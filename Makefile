@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 JOBS ?=
 GRAPH_OPTIONS := $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help setup fetch analyse repro retrain record graph test test-slow smoke pages browser bench lint audit relock docs shipped clean
+.PHONY: help setup fetch analyse repro retrain record graph test test-slow smoke pages browser bench bench-gpu lint audit relock docs shipped clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,11 +70,18 @@ pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
 	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
+MEASURE := python -m pytest bench --benchmark-only --benchmark-autosave \
+	--benchmark-json=.benchmarks/latest.json \
+	--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
+
 bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/throughput-*.csv
 	@mkdir -p .benchmarks
-	@python -m pytest bench --benchmark-only --benchmark-autosave \
-		--benchmark-json=.benchmarks/latest.json \
-		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
+	@$(MEASURE)
+	@python -m bench.throughput .benchmarks/latest.json
+
+bench-gpu: setup fetch ## measure what a GPU session changes: training, batches, DFPGnet, metrics
+	@mkdir -p .benchmarks
+	@$(MEASURE) -k 'training or metric or dfpgnet-128-16'
 	@python -m bench.throughput .benchmarks/latest.json
 
 lint: setup ## ruff, mypy --strict, the order of the packages, dead code

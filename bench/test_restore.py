@@ -24,6 +24,7 @@ from dfpg.evaluation.restore import restore_in_precision
 from dfpg.methods.base import Method
 from dfpg.methods.names import method_names
 from dfpg.methods.registry import build_method, method_class
+from dfpg.training.compiled import compiler_fault
 
 SIZES = (64, 128)  # px
 BATCHES = (1, 16)
@@ -46,16 +47,6 @@ def restoring_macs(method: str, size: int) -> int:
     return multiply_accumulates(lambda: network.restore(image))
 
 
-@cache
-def compiler_fault() -> str | None:
-    """Why torch.compile does not work here; None where it does."""
-    try:
-        torch.compile(lambda x: x.sin() + 1)(torch.zeros(8))
-    except Exception as error:
-        return str(error).strip().splitlines()[0]
-    return None
-
-
 def lower_precision(device: torch.device) -> Arithmetic:
     """What ``training.precision: auto`` means here."""
     if resolve_precision("auto", device) == "bf16":
@@ -76,7 +67,7 @@ def skip_reason(
     if variant == "compiled":
         if (method, size) != COMPILED:
             return "compiled for DFPGnet at 128 px alone"
-        if fault := compiler_fault():
+        if fault := compiler_fault(device):
             return f"torch.compile does not work here: {fault}"
     return None
 

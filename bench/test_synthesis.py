@@ -84,8 +84,13 @@ def test_blur(
     )
 
 
-def batch_source(size: int, batch: int, device: torch.device) -> BatchSource:
+def batch_source(
+    size: int, batch: int, device: torch.device, noise_on_device: bool = False
+) -> BatchSource:
     """Batches of protocol B."""
+    config = profile("embedded", size)
+    training = config.training.model_copy(update={"noise_on_device": noise_on_device})
+    config = config.model_copy(update={"training": training})
     pictures = blurred_faces(160).permute(0, 2, 3, 1).numpy()
     count = len(pictures)
     faces = FaceSet(
@@ -94,25 +99,39 @@ def batch_source(size: int, batch: int, device: torch.device) -> BatchSource:
         tuple(f"{i}.png" for i in range(count)),
         np.zeros((count, 5, 2), np.float32),
     )
-    return BatchSource(profile("embedded", size), "b", faces, kernel_bank(size), batch, device)
+    return BatchSource(config, "b", faces, kernel_bank(size), batch, device)
 
 
+@pytest.mark.parametrize("noise", ["by NumPy", "on the device"])
 @pytest.mark.parametrize("size", [64, 128])
 def test_training_batch(
     record: Callable[..., None],
     in_turn: Callable[..., dict[str, Timing]],
     device: torch.device,
     size: int,
+    noise: str,
 ) -> None:
-    source = batch_source(size, BATCH, device)
-    timing = in_turn(f"batch {size}", lambda: {"batch": lambda: source.batch(0)}, budget=1.0)[
-        "batch"
-    ]
-    batch = timing.result
+    sources = {
+        name: batch_source(size, BATCH, device, noise_on_device=name == "on the device")
+        for name in ("by NumPy", "on the device")
+    }
+    timings = in_turn(
+        f"batch {size}",
+        lambda: {name: partial(source.batch, 0) for name, source in sources.items()},
+        budget=1.0,
+    )
+    batch = timings[noise].result
     assert batch.sharp.shape == batch.blurred.shape == (BATCH, 3, size, size)
     assert batch.blurred.isfinite().all()
-    assert torch.equal(batch.blurred, source.batch(0).blurred)
-    record(timing, subject="protocol_b", image_size=size, batch=BATCH)
+    assert torch.equal(batch.blurred, sources[noise].batch(0).blurred)
+    assert torch.equal(batch.sharp, timings["by NumPy"].result.sharp)
+    record(
+        timings[noise],
+        subject="protocol_b",
+        variant=f"noise {noise}",
+        image_size=size,
+        batch=BATCH,
+    )
 
 
 @pytest.mark.parametrize("variant", ["in line", "ahead"])

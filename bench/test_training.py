@@ -1,8 +1,12 @@
-"""One training step of DFPGnet: all phases, gradients, optimisers, as the training loop does it."""
+"""One training step of DFPGnet: all phases, gradients, optimisers, as the training loop does it.
+
+``compiled`` is the step in the lower precision with ``training.compile``, at full width on CUDA.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -16,11 +20,15 @@ from dfpg.core.device import Precision, process_group, resolve_precision, set_de
 from dfpg.data.blur.degrade import to_signed
 from dfpg.methods.base import Method
 from dfpg.pretrained.vggface import PriorNetwork
+from dfpg.training.compiled import compile_and_try, compiled_step
 from dfpg.training.step import training_step
 
 # Profile, image size in px, images per step: a CPU takes few at full width.
 EMBEDDED, FULL, FULL_ON_CPU = ("embedded", 64, 8), ("paper", 128, 16), ("paper", 128, 2)
-TOLERANCE = 0.02  # of a loss in bf16, as a share of that in fp32
+VARIANTS = ("fp32", "bf16", "compiled")
+# Of a loss, as a share of that in fp32.
+TOLERANCE = {"fp32": 0.0, "bf16": 0.02, "compiled": 0.02}
+faults: list[str] = []  # why compiling has failed
 
 
 @dataclass(frozen=True)
@@ -41,21 +49,34 @@ def prior(device: torch.device) -> Iterator[PriorNetwork]:
     torch.backends.cudnn.deterministic = before[1]
 
 
+def skip_reason(variant: str, width: str, device: torch.device) -> str | None:
+    """Why a variant is not measured here."""
+    if variant == "bf16" and resolve_precision("auto", device) != "bf16":
+        return "no native bf16 here"
+    if variant == "compiled":
+        if device.type != "cuda":
+            return "compiling a step takes minutes on a CPU, and gains nothing"
+        if width != "full":
+            return "compiled at full width alone"
+    return None
+
+
 def step_action(
-    method: Method, batch: Pair, precision: Precision
+    method: Method, batch: Pair, precision: Precision, compiled: bool = False
 ) -> Callable[[], dict[str, float]]:
     """A call that makes one more step and returns its losses by optimiser."""
     method.train()
     optimisers, world = method.optimisers(1e-4, 1e-5), process_group()
 
     def step() -> dict[str, float]:
-        figures = training_step(method, batch, optimisers, world, precision)
+        with compiled_step(method) if compiled else nullcontext():
+            figures = training_step(method, batch, optimisers, world, precision)
         return {name: figures[f"loss_{name}"] for name in optimisers}
 
     return step
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("width", ["embedded", "full"])
 def test_training_step(
     record: Callable[..., None],
@@ -63,30 +84,46 @@ def test_training_step(
     prior: PriorNetwork,
     device: torch.device,
     width: str,
-    precision: Arithmetic,
+    variant: str,
 ) -> None:
-    precisions = ["fp32", "bf16"] if resolve_precision("auto", device) == "bf16" else ["fp32"]
-    if precision not in precisions:
-        pytest.skip("no native bf16 here")
+    if reason := skip_reason(variant, width, device):
+        pytest.skip(reason)
+    low = resolve_precision("auto", device)
     full = FULL_ON_CPU if device.type == "cpu" else FULL
     name, size, count = EMBEDDED if width == "embedded" else full
     sharp, blurred = (to_signed(f(size)[:count]).to(device) for f in (sharp_faces, blurred_faces))
 
-    def step(precision: str) -> Action:
-        method = untrained_method(profile(name, size), "dfpgnet", prior).to(device)
-        return step_action(method, Pair(sharp, blurred), precision)
+    def network() -> Method:
+        return untrained_method(profile(name, size), "dfpgnet", prior).to(device)
 
-    timings = in_turn(f"training {width}", lambda: {p: step(p) for p in precisions})
-    first, reference = timings[precision].result, timings["fp32"].result
+    def steps() -> dict[str, Action]:
+        wanted = {v for v in VARIANTS if skip_reason(v, width, device) is None}
+        batch = Pair(sharp, blurred)
+        actions = {"fp32": step_action(network(), batch, "fp32")}
+        if "bf16" in wanted:
+            actions["bf16"] = step_action(network(), batch, low)
+        if "compiled" in wanted:
+            method = network().train()
+            if fault := compile_and_try(method, batch, process_group(), low):
+                faults.append(fault)
+            else:
+                actions["compiled"] = step_action(method, batch, low, compiled=True)
+        return actions
+
+    timings = in_turn(f"training {width}", steps)
+    if variant not in timings:
+        pytest.skip(f"torch.compile does not work here: {faults[-1]}")
+    first, reference = timings[variant].result, timings["fp32"].result
     assert first.keys() == {"discriminator", "generator"}
     for loss, value in first.items():
-        assert value == pytest.approx(reference[loss], rel=TOLERANCE if precision == "bf16" else 0)
+        assert value == pytest.approx(reference[loss], rel=TOLERANCE[variant])
+    arithmetic: Arithmetic = convolution_arithmetic(device)
     record(
-        timings[precision],
+        timings[variant],
         subject=f"dfpgnet_{width}",
-        variant=precision,
+        variant=variant,
         image_size=size,
         batch=count,
-        macs=multiply_accumulates(step("fp32")),
-        arithmetic="bf16" if precision == "bf16" else convolution_arithmetic(device),
+        macs=multiply_accumulates(step_action(network(), Pair(sharp, blurred), "fp32")),
+        arithmetic="bf16" if variant != "fp32" and low == "bf16" else arithmetic,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -28,6 +29,9 @@ ProtocolName = Literal["a", "b"]
 Requested = Literal["auto", "fp32", "bf16"]  # auto: see dfpg.core.device.resolve_precision
 
 
+# A choice of later versions. Not taken, it is not among the parameters: those of earlier records
+# stay what they are.
+Option = Annotated[bool, Field(exclude_if=not_)]
 Part = Annotated[float, Field(gt=0, le=1, description="a share of the run, up to its end")]
 
 
@@ -74,7 +78,9 @@ class Training(Frozen):
     L2 norm of each optimiser's gradient, but for the discriminator's; ``ema`` is the decay of the
     moving average of the weights that becomes the result, 0: the last weights do. ``schedule``
     stands for that of every method. ``snapshots`` are shares of a run at which averaged weights are
-    kept beside the result.
+    kept beside the result. ``compile``: the steps run compiled networks
+    (:mod:`dfpg.training.compiled`); ``noise_on_device``: the device draws the noise of the batches
+    (:class:`dfpg.training.batches.BatchSource`).
     """
 
     batch_size: BatchSize
@@ -90,6 +96,8 @@ class Training(Frozen):
     ]
     checkpoint_every: PositiveSteps
     validate_every: PositiveSteps
+    compile: Option = False
+    noise_on_device: Option = False
 
 
 class Run(Frozen):

@@ -30,6 +30,7 @@ from dfpg.methods.batch import (
 )
 from dfpg.training.batches import Labels, Plain, ViewInputs, centre_kernels, reseed
 from dfpg.training.pair_views import FreshPairs, Pairs
+from dfpg.training.transfer import to_device
 
 GENERIC_PICTURES = 1024  # at most; fewer if there are fewer faces (assumed)
 
@@ -58,7 +59,7 @@ class Labelled(Plain):
         plain = super().batch(step)
         labels = torch.from_numpy(self.maps[self.face_indices(step)])
         views = label_views(
-            labels.to(self.device),
+            to_device(labels, self.device),
             self.settings.crop,
             self.settings.augmentation,
             self.image_size,
@@ -113,7 +114,7 @@ class Unpaired:
         batch = self._blurred.batch(step)
         indices, sharp = self._sharp.sharp_images(step)
         sharp_faces, faces = (
-            rows.to(found.device)[found]
+            to_device(rows, found.device)[found]
             for rows, found in zip(self._rows, (indices, batch.faces), strict=True)
         )
         unpaired = replace(batch, sharp=sharp, faces=faces)
@@ -134,12 +135,12 @@ class Blind(Plain):
         return BlindBatch(
             sharp=sharp,
             blurred=degrade(sharp, drawn),
-            kernels=torch.from_numpy(centre_kernels(drawn.kernels, canvas)).to(self.device),
+            kernels=self._on_device(centre_kernels(drawn.kernels, canvas)),
             size=torch.full_like(faces, NO_BLUR),
             faces=faces,
-            sides=torch.from_numpy(drawn.sides).to(self.device),
-            noise=torch.from_numpy(drawn.noise).to(self.device),
-            quality=torch.from_numpy(drawn.quality).to(self.device),
+            sides=self._on_device(drawn.sides),
+            noise=self._on_device(drawn.noise),
+            quality=self._on_device(drawn.quality),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.data.blur.kernels import KernelBank, canvas_size
 from dfpg.data.faces.dataset import FaceSet
 from dfpg.methods.batch import NO_BLUR, Batch
+from dfpg.training.transfer import to_device
 
 Labels = NDArray[np.uint8]  # parsing maps of the training faces
 
@@ -26,7 +28,10 @@ Labels = NDArray[np.uint8]  # parsing maps of the training faces
 class BatchSource:
     """Makes the batch of any step, in any order, the same for every method of a protocol.
 
-    Everything random is drawn on the CPU; sampling and blur run on ``device``.
+    Everything random is drawn on the CPU; sampling and blur run on ``device``. With
+    ``training.noise_on_device`` the noise is drawn there, too, by a generator of PyTorch's that is
+    seeded anew for every step. What it draws depends on the kind of device, and on CUDA on the
+    model: which thread draws a value follows from how many the GPU has.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class BatchSource:
                 "run `dvc repro kernels`"
             )
         self.seed = config.seed
+        self.noise_on_device = config.training.noise_on_device
         self.image_size = config.image_size
         self.batch_size = batch_size
         self.device = device
@@ -80,22 +86,21 @@ class BatchSource:
         """Indices [N] and sharp views [N, 3, H, W] of the faces of a step."""
         faces = torch.from_numpy(self.face_indices(step))
         sharp = face_views(
-            self._pictures[faces].to(self.device),
+            to_device(self._pictures[faces], self.device),
             self.settings.crop,
             self.settings.augmentation,
             self.image_size,
             self._stream(step, "view"),
         )
-        return faces.to(self.device), sharp
+        return to_device(faces, self.device), sharp
 
     def blur_images(self, sharp: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sharp views blurred and noisy [N, 3, H, W], kernels [N, K, K] and sizes [N]."""
         sizes = self.sizes(step)
-        kernels = self._draw_kernels(step, sizes).to(self.device)
-        samples = self._stream(step, "noise").standard_normal(tuple(sharp.shape), np.float32)
-        noise = torch.from_numpy(samples).to(self.device)
+        kernels = to_device(self._draw_kernels(step, sizes), self.device)
+        noise = self._draw_noise(step, tuple(sharp.shape))
         blurred = add_noise(blur(sharp, kernels), noise, self.settings.noise, white=2)
-        return blurred, kernels, torch.from_numpy(sizes).to(self.device)
+        return blurred, kernels, self._on_device(sizes)
 
     def face_indices(self, step: int) -> NDArray[np.int64]:
         """Faces [N] of a step: every face comes once per epoch, in an order of that epoch."""
@@ -125,8 +130,22 @@ class BatchSource:
         bank = self._kernels[size]
         return bank[int(share * len(bank))]
 
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        return to_device(torch.from_numpy(array), self.device)
+
     def _stream(self, step: int, *axes: str) -> np.random.Generator:
-        return generator(self.seed, "batch", self.protocol, step, *axes)
+        return generator(self.seed, *self._axes(step, *axes))
+
+    def _axes(self, step: int, *axes: str) -> tuple[str | int, ...]:
+        return ("batch", self.protocol, step, *axes)
+
+    def _draw_noise(self, step: int, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal samples on the device."""
+        if not self.noise_on_device:
+            return self._on_device(self._stream(step, "noise").standard_normal(shape, np.float32))
+        seed = derive_seed(self.seed, *self._axes(step, "noise"))
+        stream = torch.Generator(self.device).manual_seed(seed)
+        return torch.randn(shape, generator=stream, device=self.device)
 
     def _draw_epoch(self, epoch: int) -> NDArray[np.int64]:
         stream = generator(self.seed, "batch", self.protocol, "epoch", epoch)

@@ -26,7 +26,8 @@ class TrainingState:
     """All that a later step depends on, and the ``seconds`` spent.
 
     ``average`` is the moving average that becomes the result, ``course`` the one that snapshots are
-    taken of; each may be empty. ``snapshots`` are states of the generator by step.
+    taken of; each may be empty. ``snapshots`` are states of the generator by step. ``compiled``:
+    compiled networks made some of the steps.
     """
 
     networks: dict[str, nn.Module]
@@ -38,6 +39,7 @@ class TrainingState:
     course: dict[str, Tensor] = field(default_factory=dict)
     snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     guard: Guard = field(default_factory=Guard)
+    compiled: bool = False
 
     def update_averages(self, ema: float, kept: Container[int]) -> None:
         """Take the generator as it stands after ``step`` into the averages that are kept.
@@ -68,6 +70,7 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
         "seconds": state.seconds,
         "history": vars(state.history),
         "guard": vars(state.guard),
+        "compiled": state.compiled,
         "values": values,
     }
     write_checked(folder / f"checkpoint-{state.step:09d}.safetensors", tensors, facts)
@@ -94,6 +97,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
         state.step, state.seconds = facts["step"], facts["seconds"]
         state.history = History(**facts["history"])
         state.guard = Guard(**facts["guard"])
+        state.compiled |= facts["compiled"]
         return True
     if found:
         print_error(f"{folder}: no checkpoint left; training from the beginning")

@@ -80,11 +80,13 @@ def preserve_state(method: Method, device: torch.device) -> Iterator[None]:
     """Buffers and random numbers are afterwards as they were before."""
     networks = method.networks.values()
     before = [{name: b.clone() for name, b in network.named_buffers()} for network in networks]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
-    for network, values in zip(networks, before, strict=True):
-        for name, buffer in network.named_buffers():
-            buffer.copy_(values[name])
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for network, values in zip(networks, before, strict=True):
+            for name, buffer in network.named_buffers():
+                buffer.copy_(values[name])
 
 
 @torch.no_grad()

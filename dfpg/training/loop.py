@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,12 @@ from dfpg.core.errors import UserError, within_memory
 from dfpg.core.files import atomic_write, write_text
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import derive_seed
+from dfpg.core.terminal import print_error
 from dfpg.methods.base import Method
 from dfpg.methods.weights import save_weights
 from dfpg.training.agreement import agree_on_refusal
 from dfpg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from dfpg.training.compiled import compiled_networks, compiled_step
 from dfpg.training.diagnostics import gradient_shares
 from dfpg.training.ema import clone
 from dfpg.training.guard import ExplodedError
@@ -68,6 +70,8 @@ def train(
     once, on at half the rate: its later rows and its weights' card have the step, ``exploded_at``.
     Started by ``accelerate launch``, every process takes its share of the same batches and
     gradients are averaged, so that the result is that of one process (batch normalisation aside).
+    With ``training.compile`` steps run compiled networks where that works, see
+    :mod:`dfpg.training.compiled`.
 
     Args:
         config: the whole configuration.
@@ -77,7 +81,8 @@ def train(
         out: weights file to write (their moving average if the recipe has one).
         history: CSV to write: step, lr, means of the step's figures since the last row, shares of
             the gradient (:func:`dfpg.training.diagnostics.gradient_shares`), validation figures.
-        cost: JSON to write: seconds of training and validation, and the device.
+        cost: JSON to write: seconds of training and validation, the device, and ``compiled`` or
+            ``noise_on_device`` where these were on.
         snapshots: folder to write: see :func:`dfpg.training.snapshots.write_snapshots`.
         scratch: this run's own folder, ``scratch/<fingerprint>``; deleted on success.
         validate: figures of the method as it stands, see
@@ -131,20 +136,30 @@ def train(
                 if folder:  # where an explosion before the first checkpoint goes back to
                     state.guard.check_gain(validation_figures().get("validation_gain", 0.0))
                     save_checkpoint(scratch, state)
+        clock = Stopwatch(state.seconds)
         with (
             prefetched(batches, recipe.steps, world.device) as ahead,
             show_progress(run_name, recipe.steps, state.step, world) as progress,
+            compiled_networks(
+                training.compile,
+                method,
+                lambda: ahead.batch(state.step),
+                world,
+                precision,
+                progress.say if progress else print_error,
+            ) as compiled,
         ):
-            clock = Stopwatch(state.seconds)
+            state.compiled |= compiled
             while state.step < recipe.steps:
                 rate = recipe.rate(state.step) * state.guard.factor
                 for optimiser in optimisers.values():
                     for group in optimiser.param_groups:
                         group["lr"] = group["initial_lr"] * rate
                 batch = ahead.batch(state.step)
-                figures = training_step(
-                    method, batch, optimisers, world, precision, recipe.clip, discriminators
-                )
+                with compiled_step(method) if compiled else nullcontext():
+                    figures = training_step(
+                        method, batch, optimisers, world, precision, recipe.clip, discriminators
+                    )
                 check_finite(figures, batch, run_name, state.step, scratch, world)
                 state.step += 1
                 state.update_averages(recipe.ema, kept)
@@ -190,7 +205,7 @@ def train(
             if folder:
                 folder.check()
                 write_text(history, state.history.csv())
-                write_text(cost, costs(state.seconds, training))
+                write_text(cost, costs(state.seconds, training, state.compiled))
                 write_snapshots(snapshots, method, state.snapshots, training.batch_size)
                 save_weights(
                     out,
@@ -253,9 +268,11 @@ class Stopwatch:
         return time.monotonic() - self._start
 
 
-def costs(seconds: float, training: Training) -> str:
-    """What a training took, and on what, as JSON."""
+def costs(seconds: float, training: Training, compiled: bool = False) -> str:
+    """What a training took, on what, and which options that decide its bits were on, as JSON."""
     facts = {"seconds": round(seconds, 1), **describe_device(training.precision)}
+    options = {"compiled": compiled, "noise_on_device": training.noise_on_device}
+    facts |= {name: True for name, on in options.items() if on}
     return json.dumps(facts, indent=2) + "\n"
 
 

@@ -14,6 +14,7 @@ from dfpg.data.augmentation import face_views
 from dfpg.data.blur.degrade import add_noise, blur
 from dfpg.methods.batch import PairBatch, contents
 from dfpg.training.batches import Plain, ViewInputs, reseed
+from dfpg.training.transfer import to_device
 
 
 class Pairs(Plain):
@@ -28,11 +29,11 @@ class Pairs(Plain):
         rows = self.face_indices(step)
         sharp = torch.cat([self._view(row) for row in rows.tolist()])
         first, second = (self._measure(rows, sharp, name) for name in ("first", "second"))
-        faces = torch.from_numpy(rows).to(self.device)
+        faces = self._on_device(rows)
         return PairBatch(sharp, *first, faces, *second)
 
     def _view(self, row: int) -> Tensor:
-        picture = self._pictures[row : row + 1].to(self.device)
+        picture = to_device(self._pictures[row : row + 1], self.device)
         stream = self._face_stream(row, "view")
         return face_views(
             picture, self.settings.crop, self.settings.augmentation, self.image_size, stream
@@ -49,10 +50,10 @@ class Pairs(Plain):
             sizes.append(size)
             kernels.append(self.kernel(size, stream.random()))
             noise.append(stream.standard_normal(tuple(sharp.shape[1:]), np.float32))
-        blurring = torch.stack(kernels).to(self.device)
-        drawn = torch.from_numpy(np.stack(noise)).to(self.device)
+        blurring = to_device(torch.stack(kernels), self.device)
+        drawn = self._on_device(np.stack(noise))
         blurred = add_noise(blur(sharp, blurring), drawn, self.settings.noise, white=2)
-        return blurred, blurring, torch.tensor(sizes, device=self.device)
+        return blurred, blurring, to_device(torch.tensor(sizes), self.device)
 
     def _face_stream(self, row: int, name: str) -> np.random.Generator:
         return generator(self.seed, "pairs", self.protocol, row, name)

@@ -59,6 +59,19 @@ def test_unknown_precision_of_restoring_is_named_with_its_path(params):
         parse_config(broken, Path("params.yaml"))
 
 
+@pytest.mark.parametrize("key", ["compile", "noise_on_device"])
+def test_an_option_that_is_not_taken_is_no_parameter(params, key):
+    usual = parse_config(params, Path("p"))
+    assert key not in params["training"]
+    assert getattr(usual.training, key) is False
+    for value in (False, True):
+        given = {**params, "training": {**params["training"], key: value}}
+        config = parse_config(given, Path("p"))
+        assert getattr(config.training, key) is value
+        # What hashes of records and fingerprints are made of.
+        assert (config.model_dump() == usual.model_dump()) is not value
+
+
 def test_missing_key_is_named(params):
     broken = {key: value for key, value in params.items() if key != "seed"}
     with pytest.raises(UserError, match=r"params.yaml: seed"):

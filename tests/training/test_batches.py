@@ -113,6 +113,30 @@ def test_protocol_a_draws_a_size_per_image_and_always_blurs(source):
     assert made.batch(5).size.tolist() == sizes[40:48].tolist()
 
 
+def with_device_noise(config):
+    training = config.training.model_copy(update={"noise_on_device": True})
+    return config.model_copy(update={"training": training})
+
+
+@pytest.mark.parametrize("protocol", ["a", "b"])
+def test_the_device_draws_noise_anew_for_every_step_and_nothing_else(config, source, protocol):
+    usual, drawn = source(protocol, 16), source(protocol, 16, with_device_noise(config))
+    torch.manual_seed(1)
+    batches = [drawn.batch(step) for step in range(8)]
+    torch.manual_seed(2)
+    assert all(equal(batch, drawn.batch(step)) for step, batch in reversed([*enumerate(batches)]))
+    noise = [batch.blurred - blur(batch.sharp, batch.kernels) for batch in batches]
+    grey_levels = config.protocols[protocol].noise
+    assert (torch.cat(noise) * 127.5).std().item() == pytest.approx(grey_levels, rel=0.01)
+    assert (torch.cat(noise) * 127.5).mean().abs() < 0.05
+    correlation = torch.corrcoef(torch.stack([part.flatten() for part in noise])).fill_diagonal_(0)
+    assert correlation.abs().max() < 0.02
+    for step, batch in enumerate(batches):
+        other = usual.batch(step)
+        assert not torch.equal(batch.blurred, other.blurred)
+        assert equal(dataclasses.replace(batch, blurred=other.blurred), other)
+
+
 @pytest.mark.parametrize(("protocol", "grey_levels"), [("a", 2.55), ("b", 2.0)])
 def test_noise_has_the_stated_standard_deviation(source, protocol, grey_levels):
     made = source(protocol, 16)

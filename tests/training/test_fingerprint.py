@@ -53,6 +53,8 @@ def test_is_64_hexadecimal_digits_and_repeatable(files):
         ("training.schedule", None),
         ("runs.toy.schedule", Schedule(shape="cosine")),
         ("training.batch_size", 2),
+        ("training.compile", True),
+        ("training.noise_on_device", True),
         ("prior.taps", "released"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -205,6 +206,13 @@ def test_infinite_gradient_of_a_finite_loss_stops(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.toys.Toy", lambda: method)
     with pytest.raises(UserError, match="gradient_generator is inf at step 0"):
         train_toy(tmp_path, toy_config(3), validation=None)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_file_of_costs_says_where_the_device_drew_the_noise(tmp_path, on_device):
+    train_toy(tmp_path, toy_config(1, noise_on_device=on_device))
+    costs = json.loads((tmp_path / "toy.json").read_text())
+    assert costs.get("noise_on_device", False) is on_device
 
 
 def test_networks_are_channels_last_in_training(tmp_path):

@@ -100,6 +100,59 @@ def test_with_more_threads_on_a_cpu_batches_are_made_in_line():
     assert source.threads == [threading.current_thread().name]
 
 
+class Cuda:
+    """Stands in for CUDA's streams: says what is asked of which, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, str, object]] = []
+        self.current = threading.local()
+        self.number = 0
+        for name in ("set_stream", "current_stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream(self, "own"))
+        monkeypatch.setattr(
+            torch.Tensor,
+            "record_stream",
+            lambda tensor, stream: self.calls.append((stream.name, "uses", tensor.data_ptr())),
+        )
+
+    def set_stream(self, stream):
+        self.current.stream = stream
+
+    def current_stream(self, _device):
+        return getattr(self.current, "stream", Stream(self, "default"))
+
+
+class Stream:
+    def __init__(self, cuda: Cuda, name: str) -> None:
+        self.cuda, self.name = cuda, name
+
+    def record_event(self):
+        self.cuda.number += 1
+        self.cuda.calls.append((self.name, "records", self.cuda.number))
+        return self.cuda.number
+
+    def wait_event(self, event):
+        self.cuda.calls.append((self.name, "waits", event))
+
+
+def test_on_cuda_the_steps_stream_waits_for_each_batch_and_keeps_it(monkeypatch):
+    cuda = Cuda(monkeypatch)
+    with prefetched(ToyBatches(), 3, torch.device("cuda")) as ahead:
+        for step in range(3):
+            batch = ahead.batch(step)
+            made = ("own", "records", step + 1)
+            waits = ("default", "waits", step + 1)
+            used = [("default", "uses", t.data_ptr()) for t in (batch.sharp, batch.blurred)]
+            start = cuda.calls.index(waits)
+            assert cuda.calls.index(made) < start
+            mine = [call for call in cuda.calls[start:] if call[0] == "default"]
+            assert mine == [waits, *used]
+            assert torch.equal(batch.blurred, ToyBatches().batch(step).blurred)
+    assert cuda.number == 3
+
+
 def test_a_training_makes_its_batches_in_that_thread_and_leaves_none_behind(tmp_path):
     source = Watched()
     train_toy(tmp_path, toy_config(5), batches=source)

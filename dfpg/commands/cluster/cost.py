@@ -26,6 +26,7 @@ from dfpg.core.markdown import markdown_table
 STEP = ("training_step", "dfpgnet_full")
 BATCH = ("training_batch", "protocol_b")
 OF_STEP = "dfpg_b"  # the run whose step that is
+OPTIONAL = ("compiled", "noise on the device")  # variants with which no profile trains
 GPUS = (1, 8, 64)
 
 
@@ -88,7 +89,7 @@ def makespan(hours: Sequence[float], gpus: int) -> float:
 
 
 def per_image(throughput: Path, what: tuple[str, str], size: int) -> tuple[float, str]:
-    """Median s per image of the fastest variant, and the name of the device.
+    """Median s per image of the fastest variant that profiles use, and the name of the device.
 
     Raises:
         UserError: the CSV has no such measurement on a GPU.
@@ -100,6 +101,7 @@ def per_image(throughput: Path, what: tuple[str, str], size: int) -> tuple[float
             & (table["subject"] == what[1])
             & (pd.to_numeric(table["image_size"], errors="coerce") == size)
             & (table["device"] == "cuda")
+            & ~table["variant"].isin(OPTIONAL)
         ]
         seconds = pd.to_numeric(rows["ms_per_image"]).dropna() / 1000
     except (KeyError, ValueError) as error:
