@@ -152,10 +152,15 @@ def models(kind: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
 
 
 def test_no_default_decides_what_the_file_leaves_open():
-    """None says that nothing is given; what then holds is decided in a module that counts."""
+    """None says that nothing is given; what then holds is decided in a module that counts.
+
+    An option is off unless the file names it, and then not among the parameters.
+    """
     found = models(Config, set())
     assert len(found) > 15
     for model in found - {Schedule}:  # dfpg.core.schedule counts
         for name, field in model.model_fields.items():
-            assert field.is_required() or field.default is None, f"{model.__name__}.{name}"
+            option = field.default is False and field.exclude_if is not None
+            nothing = field.default is None
+            assert field.is_required() or nothing or option, f"{model.__name__}.{name}"
             assert field.default_factory is None
