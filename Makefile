@@ -70,19 +70,15 @@ pages: setup ## follow the pages of docs/ that a test can follow (2 minutes)
 browser: setup ## open the report and the documentation in Chromium (2 minutes; needs chromium and chromedriver)
 	@OMP_NUM_THREADS=1 python -m pytest -m browser tests/report tests/docs
 
-MEASURE := python -m pytest bench --benchmark-only --benchmark-autosave \
-	--benchmark-json=.benchmarks/latest.json \
-	--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs
-
 bench: setup fetch ## measure throughput (8 minutes on 2 cores); results/throughput-*.csv
 	@mkdir -p .benchmarks
-	@$(MEASURE)
+	@python -m pytest bench --benchmark-only --benchmark-autosave \
+		--benchmark-json=.benchmarks/latest.json \
+		--benchmark-columns=min,median,max,rounds --override-ini addopts= -rs $(ONLY)
 	@python -m bench.throughput .benchmarks/latest.json
 
-bench-gpu: setup fetch ## measure what a GPU session changes: training, batches, DFPGnet, metrics
-	@mkdir -p .benchmarks
-	@$(MEASURE) -k 'training or metric or dfpgnet-128-16'
-	@python -m bench.throughput .benchmarks/latest.json
+bench-gpu: ONLY := -k 'training or metric or dfpgnet-128-16'
+bench-gpu: bench ## measure what a GPU session changes: training, batches, DFPGnet, metrics
 
 lint: setup ## ruff, mypy --strict, the order of the packages, dead code
 	@python -m ruff check . && python -m ruff format --check . && python -m mypy && lint-imports \

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.block_faces import block_faces
 from helpers.kernels import copy_kernels
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -10,7 +11,6 @@ from dfpg.core.errors import UserError
 from dfpg.core.paths import TESTSETS
 from dfpg.data.blur.degrade import quantise, to_signed
 from dfpg.data.blur.kernels import load_kernels
-from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import build_testset, open_testset
 from dfpg.evaluation.per_image import read_per_image
 from dfpg.evaluation.weights_scores import score_weights
@@ -22,13 +22,9 @@ from dfpg.methods.weights import save_weights
 def project(config, tmp_path, monkeypatch):
     """A folder with the smoke profile's test set of protocol B, and weights that restore a bit."""
     monkeypatch.chdir(tmp_path)
-    coarse = np.random.default_rng(0).uniform(60, 200, (36, 6, 6, 3))
-    pictures = coarse.repeat(8, 1).repeat(8, 2).round().astype(np.uint8)
-    people, names = (tuple(f"{kind}{n}" for n in range(36)) for kind in ("p", "face"))
-    faces = {"embedded": FaceSet(pictures, people, names, np.zeros((36, 5, 2), np.float32))}
     copy_kernels(config, tmp_path / "kernels")
     bank = load_kernels(tmp_path / "kernels" / "spline.safetensors")
-    build_testset(config, "b", bank, faces, TESTSETS / "b")
+    build_testset(config, "b", bank, block_faces(), TESTSETS / "b")
     torch.manual_seed(0)
     method = build_method(config, "nafnet", prior=None)
     for parameter in method.networks["generator"].parameters():

@@ -1,25 +1,19 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from helpers.block_faces import block_faces
 from helpers.kernels import copy_kernels
 
 from dfpg.core.config import Config
 from dfpg.data.blur.kernels import load_kernels
-from dfpg.data.faces.dataset import FaceSet
 from dfpg.data.testsets import build_testset, open_testset
 from dfpg.evaluation.robustness.measure import Inputs, move_images
 
 
 @pytest.fixture(scope="session")
 def faces():
-    rng = np.random.default_rng(0)
-    coarse = rng.uniform(60, 200, (36, 6, 6, 3))
-    pictures = coarse.repeat(8, 1).repeat(8, 2).round().astype(np.uint8)
-    people = tuple(f"p{number // 2:02d}" for number in range(36))
-    names = tuple(f"{number}.jpg" for number in range(36))
-    return {"embedded": FaceSet(pictures, people, names, np.zeros((36, 5, 2), np.float32))}
+    return block_faces()
 
 
 @pytest.fixture(scope="session")
