@@ -16,7 +16,8 @@ GROWS, FALLS, STEADY = "grows", "falls", "no trend beyond the intervals"
 class MechanismRecord(Record):
     """``mechanisms.csv``: how far one part of a run was seen working, on validation people.
 
-    A part is at work (``present``) where its interval lies beyond ``bound``.
+    ``value`` is the mean over ``n_seeds`` trainings. A part is at work (``present``) where its
+    interval lies beyond ``bound``.
     """
 
     run: str
@@ -29,6 +30,7 @@ class MechanismRecord(Record):
     bound: Shortest
     present: str  # yes | no
     n_people: Count
+    n_seeds: Count
     profile: str
 
 

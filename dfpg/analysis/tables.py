@@ -52,7 +52,8 @@ from dfpg.analysis.result_records import (
     VerificationRecord,
 )
 from dfpg.analysis.robustness import pair_curve_scores, read_curve
-from dfpg.analysis.seed_records import SEEDS, load_seeds
+from dfpg.analysis.seed_folders import SEEDS, fitting_seeds
+from dfpg.analysis.seed_records import load_seeds
 from dfpg.analysis.study_records import MechanismRecord, read_readings
 from dfpg.analysis.submissions import (
     FOLDER,
@@ -112,7 +113,7 @@ def build_tables(
         submissions: folder of other codes' scores (:mod:`dfpg.analysis.submissions`), if there
             is one.
         readings: ``readings.csv``, if there is one.
-        seeds: folder of other seeds' scores (:mod:`dfpg.analysis.seed_records`), if there is one.
+        seeds: folder of other seeds' records (:mod:`dfpg.analysis.seed_folders`), if there is one.
 
     Raises:
         UserError: the baselines or a card are missing, or two runs were scored on different
@@ -143,7 +144,7 @@ def build_tables(
     ]
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
-    mechanisms = mechanism_records(config, artifacts / "history")
+    mechanisms = mechanism_records(config, artifacts / "history", fitting_seeds(config, seeds))
     curve = _robustness_scores(config, artifacts / "robustness")
     evidence = Evidence.of(
         paired | curve,

@@ -131,13 +131,14 @@ def mechanism_table(results: Path) -> str:
     for record in read_records(MechanismRecord, results / "mechanisms.csv"):
         values = record.value, record.ci_low, record.ci_high
         if record.measure == "prior_cosine_gain":
-            rows.setdefault(record.run, {})[record.part] = bracketed(*values, digits=3)
+            row = rows.setdefault(record.run, {"seeds": str(record.n_seeds)})
+            row[record.part] = bracketed(*values, digits=3)
         if record.measure == "discriminator_auc" and record.run in rows:
             rows[record.run]["auc"] = bracketed(*values)
     return markdown_table(
-        ["", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D"],
+        ["", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D", "seeds"],
         [
-            [run, *(found.get(part, "") for part in (*LEVELS, "auc"))]
+            [run, *(found.get(part, "") for part in (*LEVELS, "auc", "seeds"))]
             for run, found in sorted(rows.items())
         ],
     )
