@@ -11,34 +11,38 @@ training images, unless the shorter training is as long as its own paper's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import NamedTuple
 
-from dfpg.analysis.floor import ABOVE, NOT_ABOVE, Floor
-from dfpg.analysis.paired_scores import PairedScores
+from dfpg.analysis.barriers import (
+    NOT_MEASURED,
+    NOT_TESTED,
+    Scores,
+    find_absence,
+    find_barrier,
+    runs_of,
+)
+from dfpg.analysis.floor import Floor
 from dfpg.analysis.people_bootstrap import holm
 from dfpg.analysis.seed_effects import same_people, seed_effect, seed_spread
 from dfpg.analysis.strata import Stratum
 from dfpg.analysis.study_records import MechanismRecord
 from dfpg.analysis.training_cost import Length
 from dfpg.core.config import Config
-from dfpg.paper.claims import ROBUSTNESS, Comparison
+from dfpg.paper.claims import Comparison
 from dfpg.paper.margins import MARGINS
 from dfpg.paper.published import published_value
-from dfpg.paper.tables import BASELINES, CLASSICAL, FLOOR, MEAN, TABLES, Cell, Column
+from dfpg.paper.tables import BASELINES, CLASSICAL, MEAN, Cell
 
 HOLDS, REVERSED, SMALL, OPEN = "holds", "reversed", "too small", "open"
-NOT_TESTED, NOT_MEASURED = "not tested", "not measured"
-RUN_OF_ROW = {(table.name, row.key): row.run for table in TABLES for row in table.rows}
-NO_ROBUSTNESS_SCORES = "run `dfpg robustness`"
-NO_FLOOR = f"{FLOOR} was not scored: run `dfpg evaluate classical`"
 NO_SPREAD = "the spread of the seeds was not measured"
+NOT_SEEN = "no training with these scores shows what the claim takes for granted"
 PAIRS = 3  # of runs whose seeds show a spread before other pairs are held against it
 UNTRAINED = frozenset((*BASELINES, *CLASSICAL))
 
-Scores = Mapping[Cell, PairedScores]
+Idle = Mapping[str, Collection[int]]  # by run the seeds of trainings without a mechanism
 
 
 class Kind(NamedTuple):
@@ -54,7 +58,7 @@ class Evidence:
 
     Attributes:
         scores: of the trainings in the tables.
-        seeds: of trainings that differ from them in their seed alone.
+        seeds: by seed those of trainings that differ from them in their seed alone.
         floor: None: not asked for.
         mechanisms: records of ``mechanisms.csv``.
         spreads: :func:`largest_spreads`.
@@ -62,7 +66,7 @@ class Evidence:
     """
 
     scores: Scores
-    seeds: tuple[Scores, ...] = ()
+    seeds: Mapping[int, Scores] = field(default_factory=dict)
     floor: Floor | None = None
     mechanisms: tuple[MechanismRecord, ...] = ()
     spreads: Mapping[Kind, float] = field(default_factory=dict)
@@ -72,13 +76,13 @@ class Evidence:
     def of(
         cls,
         scores: Scores,
-        seeds: Sequence[Scores] = (),
+        seeds: Mapping[int, Scores] | None = None,
         floor: Floor | None = None,
         mechanisms: Sequence[MechanismRecord] = (),
         lengths: Mapping[str, Length] | None = None,
     ) -> Evidence:
         """Evidence with the largest spreads that the seeds show."""
-        evidence = cls(scores, tuple(seeds), floor, tuple(mechanisms), lengths=lengths or {})
+        evidence = cls(scores, seeds or {}, floor, tuple(mechanisms), lengths=lengths or {})
         return replace(evidence, spreads=largest_spreads(evidence))
 
 
@@ -117,6 +121,7 @@ def run_tests(
     evidence: Evidence,
     comparisons: Sequence[Comparison],
     off_task: Sequence[str] = (),
+    idle: Idle | None = None,
 ) -> list[ComparisonOutcome]:
     """Test the comparisons of one claim, which are one family.
 
@@ -125,8 +130,12 @@ def run_tests(
         evidence: see there.
         comparisons: of the claim.
         off_task: rows that the floor is not asked of.
+        idle: trainings that are left out, see :func:`dfpg.analysis.mechanisms.idle_trainings`. A
+            comparison with no others is not tested; its effect is that of all trainings.
     """
-    outcomes = [_run_test(config, evidence, comparison, off_task) for comparison in comparisons]
+    outcomes = [
+        _run_test(config, evidence, comparison, off_task, idle or {}) for comparison in comparisons
+    ]
     adjusted = holm([outcome.p for outcome in outcomes]).tolist()
     alpha = 1 - config.statistics.level
     return [
@@ -162,7 +171,7 @@ def largest_spreads(evidence: Evidence) -> dict[Kind, float]:
     """
     found: dict[Kind, dict[tuple[str, str], float]] = {}
     for cell, paired in evidence.scores.items():
-        seeded = [scores[cell] for scores in evidence.seeds if cell in scores]
+        seeded = [scores[cell] for scores in evidence.seeds.values() if cell in scores]
         trained = set(paired.runs) & {run for one in seeded for run in one.runs}
         for pair in combinations(sorted(trained - UNTRAINED), 2):
             first = paired.differences([pair])
@@ -198,15 +207,24 @@ def published_effect(comparison: Comparison) -> float:
 
 
 def _run_test(
-    config: Config, evidence: Evidence, comparison: Comparison, off_task: Sequence[str]
+    config: Config,
+    evidence: Evidence,
+    comparison: Comparison,
+    off_task: Sequence[str],
+    idle: Idle,
 ) -> ComparisonOutcome:
-    if absence := _absence(evidence.scores, comparison):
+    if absence := find_absence(evidence.scores, comparison):
         return ComparisonOutcome(comparison, absence)
     cell = comparison.cell
     paired = evidence.scores[cell]
-    trainings = _trainings(evidence, comparison)
+    trainings = _trainings(config.seed, evidence, comparison)
+    left_out = {run: idle.get(run, ()) for run in runs_of(comparison)}
+    barred = {seed for seeds in left_out.values() for seed in seeds}
+    judged = [strata for seed, strata in trainings.items() if seed not in barred]
     level = config.statistics.level
-    effect = seed_effect(trainings, level, evidence.spreads.get(kind_of(cell), math.nan))
+    effect = seed_effect(
+        judged or list(trainings.values()), level, evidence.spreads.get(kind_of(cell), math.nan)
+    )
     test = effect.test
     if not math.isfinite(test.p[0]):
         return ComparisonOutcome(comparison, "too few people for a test")
@@ -224,82 +242,32 @@ def _run_test(
         people=paired.people,
         convention=paired.convention,
     )
-    standing, why = _length_outcome(evidence.lengths, comparison)
-    if not standing:
-        standing, why = _floor_outcome(evidence.floor, comparison, paired.convention, off_task)
+    standing, why = find_barrier(
+        evidence.lengths, evidence.floor, comparison, paired.convention, off_task
+    )
+    if not (standing or judged):
+        names = " and ".join(run for run, seeds in left_out.items() if seeds)
+        standing, why = NOT_TESTED, f"{names}: {NOT_SEEN}"
     return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
 
 
-def _absence(scores: Scores, comparison: Comparison) -> str:
-    """Why a comparison has no scores; empty where it has."""
-    cell = comparison.cell
-    names = [run_of_row(cell.table, row) for row in (comparison.better, comparison.worse)]
-    for column in [cell.column, *([comparison.against] if comparison.against else [])]:
-        paired = scores.get(cell._replace(column=column))
-        if paired is None:
-            if cell.table == ROBUSTNESS:
-                return NO_ROBUSTNESS_SCORES
-            return f"no scores of {column_label(column)} {cell.metric}"
-        absent = [name for name in names if name not in paired.runs]
-        if absent:
-            return f"no scores of {absent[0]}"
-    return ""
-
-
-def _length_outcome(lengths: Mapping[str, Length], comparison: Comparison) -> tuple[str, str]:
-    """Outcome and reason where one training is too short; empty where nothing stands in the way."""
-    rows = comparison.better, comparison.worse
-    better, worse = (lengths.get(run_of_row(comparison.cell.table, row) or "") for row in rows)
-    if better is None or worse is None or better.images == worse.images:
-        return "", ""
-    if min(better, worse).whole:
-        return "", ""
-    return NOT_TESTED, (
-        f"{rows[0]} was trained on {better.images:,} images, {rows[1]} on {worse.images:,}"
-    )
-
-
-def _floor_outcome(
-    floor: Floor | None, comparison: Comparison, convention: str, off_task: Iterable[str]
-) -> tuple[str, str]:
-    """Outcome and reason where a row is not above the floor; empty where nothing stands in the way.
-
-    A change, as from centred to moved faces, is judged where it starts: a network that falls under
-    the floor at its end is what such a claim is about.
-    """
-    if floor is None:
-        return "", ""
-    cell = comparison.cell
-    curve = cell.table == ROBUSTNESS
-    column = Column(cell.column.test_set, MEAN) if curve else comparison.against or cell.column
-    for row in (comparison.better, comparison.worse):
-        if row in off_task or row in BASELINES:
-            continue
-        run = run_of_row(cell.table, row)
-        standing = floor.standing(column, run, "psnr" if curve else convention)
-        if standing == NOT_ABOVE:
-            return NOT_TESTED, f"{row} is not above the floor"
-        if standing != ABOVE:
-            return NOT_MEASURED, NO_FLOOR
-    return "", ""
-
-
-def _trainings(evidence: Evidence, comparison: Comparison) -> list[list[Stratum]]:
-    """Strata of the effect in the tables' trainings, and in those of other seeds that have it."""
+def _trainings(seed: int, evidence: Evidence, comparison: Comparison) -> dict[int, list[Stratum]]:
+    """By seed the effect's strata: in the tables' trainings, and in others that have its scores."""
     first = _effects(evidence.scores, comparison)
-    others = [
-        _effects(scores, comparison)
-        for scores in evidence.seeds
-        if not _absence(scores, comparison)
-    ]
-    return [first, *(strata for strata in others if same_people(strata, first))]
+    others = {
+        other: _effects(scores, comparison)
+        for other, scores in evidence.seeds.items()
+        if not find_absence(scores, comparison)
+    }
+    return {seed: first} | {
+        other: strata for other, strata in others.items() if same_people(strata, first)
+    }
 
 
 def _effects(scores: Scores, comparison: Comparison) -> list[Stratum]:
     """Strata of the effect: signed so that positive is right, the margin added."""
     cell = comparison.cell
-    better, worse = (run_of_row(cell.table, row) for row in (comparison.better, comparison.worse))
-    pair = str(better), str(worse)
+    pair = runs_of(comparison)
     effects = []
     before = comparison.against and scores[cell._replace(column=comparison.against)]
     earlier = before.differences([pair]) if before else ()
@@ -308,13 +276,3 @@ def _effects(scores: Scores, comparison: Comparison) -> list[Stratum]:
         sums = cell.sign * sums + comparison.margin * part.counts[:, None]
         effects.append(replace(part, sums=sums))
     return effects
-
-
-def run_of_row(table: str, row: str) -> str | None:
-    """The run behind a row; the curve's rows are runs."""
-    return row if table == ROBUSTNESS else RUN_OF_ROW[table, row]
-
-
-def column_label(column: Column) -> str:
-    """Test set and subset, as in messages."""
-    return f"{column.test_set}/{column.subset}"

@@ -2,19 +2,18 @@
 
 A training measures its method's parts on validation people: ``mechanism.<measure>.<part>`` and its
 standard error over people, ``mechanism_se.<measure>.<part>``; ``discriminator_auc``; and the share
-of each loss term in the gradient, ``share.<term>.<part>``. Judged is the last validation. Of a run
-with several seeds the mean is judged, since claims compare means over seeds, too.
+of each loss term in the gradient, ``share.<term>.<part>``. Judged is the last validation. Every
+training of a run is judged by itself: a claim is tested on those alone that show what it takes for
+granted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from dfpg.analysis.histories import read_history
 from dfpg.analysis.quantiles import student
@@ -55,35 +54,33 @@ def mechanism_records(
     Raises:
         UserError: a history is damaged, or does not reach the end of its training.
     """
-    places = [(config, folder), *((seed.config, seed.folder / HISTORY) for seed in seeds)]
-    records = []
-    for run in config.runs:
-        figures = [
-            _last_figures(read_history(settings, place, run))
-            for settings, place in places
-            if run in settings.runs
-        ]
-        trainings = [_measured(found) for found in figures]
-        records += [
-            _record(config, run, part, [t[part] for t in trainings if part in t], figures[0])
-            for part in trainings[0]
-        ]
-    return records
+    places = [(config.seed, config, folder)]
+    places += [(seed, alike, place / HISTORY) for seed, alike, place in seeds]
+    return [
+        record
+        for run in config.runs
+        for seed, settings, place in places
+        if run in settings.runs
+        for record in _records(config, run, seed, _last_figures(read_history(settings, place, run)))
+    ]
 
 
 def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[str]:
-    """What the claim takes for granted and was not seen, in words; empty where all is at work."""
-    found: dict[tuple[str, str], list[MechanismRecord]] = {}
-    for record in records:
-        found.setdefault((record.run, record.mechanism), []).append(record)
+    """What the claim takes for granted and no training shows, in words; empty without any."""
+    found = _by_training(records)
     idle: dict[str, list[str]] = {}
     for run, name in claim.presupposes:
-        parts = found.get((run, name))
-        if parts is None:
+        trainings = [
+            parts for (other, key, _), parts in found.items() if (other, key) == (run, name)
+        ]
+        if not trainings:
             idle.setdefault(name, []).append(f"{run}: not measured")
-        elif absent := [part for part in parts if part.present == NO]:
-            least = min(absent, key=attrgetter("value"))
-            idle.setdefault(name, []).append(f"{run}: {_in_words(least)}")
+        elif not any(_at_work(parts) for parts in trainings):
+            absent = [part for part in trainings[0] if part.present == NO]
+            least = _in_words(min(absent, key=attrgetter("value")))
+            others = len(trainings) - 1
+            alike = f", nor in {others} other training{'s' * (others > 1)}" if others else ""
+            idle.setdefault(name, []).append(f"{run}: {least}{alike}")
     return [
         f"no evidence that {MECHANISMS[name].meaning} ({MECHANISMS[name].measure} must be above "
         f"{MECHANISMS[name].bound:g}, interval included; {'; '.join(runs)})"
@@ -91,14 +88,39 @@ def absent_mechanisms(claim: Claim, records: Iterable[MechanismRecord]) -> list[
     ]
 
 
+def idle_trainings(
+    claim: Claim, records: Iterable[MechanismRecord], seeds: Iterable[int]
+) -> dict[str, set[int]]:
+    """By run, the seeds whose training does not show all that the claim takes for granted of it."""
+    found = _by_training(records)
+    every = set(seeds)
+    idle: dict[str, set[int]] = {}
+    for run, name in claim.presupposes:
+        shown = {seed for seed in every if _at_work(found.get((run, name, seed), ()))}
+        idle.setdefault(run, set()).update(every - shown)
+    return idle
+
+
+def _by_training(
+    records: Iterable[MechanismRecord],
+) -> dict[tuple[str, str, int | None], list[MechanismRecord]]:
+    """Parts of each run's mechanism in each training."""
+    found: dict[tuple[str, str, int | None], list[MechanismRecord]] = {}
+    for record in records:
+        found.setdefault((record.run, record.mechanism, record.seed), []).append(record)
+    return found
+
+
+def _at_work(parts: Sequence[MechanismRecord]) -> bool:
+    return bool(parts) and all(part.present == YES for part in parts)
+
+
 def _in_words(record: MechanismRecord) -> str:
     """A measure with its interval, and the part that it was taken of."""
     known = math.isfinite(record.ci_low)
     interval = f" [{record.ci_low:.2g}, {record.ci_high:.2g}]" if known else ""
     level = "level " if record.part.isdecimal() else ""
-    place = f" at {level}{record.part}" if record.part else ""
-    seeds = f", mean over {record.n_seeds} seeds" if (record.n_seeds or 1) > 1 else ""
-    return f"{record.value:.2g}{interval}{place}{seeds}"
+    return f"{record.value:.2g}{interval}" + (f" at {level}{record.part}" if record.part else "")
 
 
 def _last_figures(history: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -107,6 +129,35 @@ def _last_figures(history: Iterable[Mapping[str, float]]) -> dict[str, float]:
     for row in history:
         found |= {name: value for name, value in row.items() if not math.isnan(value)}
     return found
+
+
+def _records(
+    config: Config, run: str, seed: int, figures: Mapping[str, float]
+) -> Iterator[MechanismRecord]:
+    people = figures.get(PEOPLE)
+    for (measure, part), (value, error) in _measured(figures).items():
+        reach = math.nan
+        if people:
+            reach = error * student((1 + config.statistics.level) / 2, max(people - 1, 1))
+        least, most = RANGES.get(measure, (-math.inf, math.inf))
+        low, high = max(value - reach, least), min(value + reach, most)
+        key = KEY_OF_MEASURE.get(measure, "")
+        bound = MECHANISMS[key].bound if key else math.nan
+        above = (value if math.isnan(reach) else low) > bound
+        yield MechanismRecord(
+            run=run,
+            mechanism=key,
+            measure=measure,
+            part=part,
+            value=value,
+            ci_low=low,
+            ci_high=high,
+            bound=bound,
+            present=(YES if above else NO) if key else "",
+            n_people=int(people) if people else None,
+            seed=seed,
+            profile=config.profile,
+        )
 
 
 def _measured(figures: Mapping[str, float]) -> dict[Part, Measured]:
@@ -131,55 +182,3 @@ def _shares(figures: Mapping[str, float]) -> dict[str, float]:
             _, term, _ = name.split(".")
             found[term] = max(value, found.get(term, 0.0))
     return found
-
-
-def _record(
-    config: Config,
-    run: str,
-    part: Part,
-    trainings: Sequence[Measured],
-    figures: Mapping[str, float],
-) -> MechanismRecord:
-    measure, place = part
-    people = figures.get(PEOPLE)
-    value = float(np.mean([training.value for training in trainings]))
-    reach = _reach(trainings, people or math.nan, config.statistics.level)
-    least, most = RANGES.get(measure, (-math.inf, math.inf))
-    low, high = max(value - reach, least), min(value + reach, most)
-    key = KEY_OF_MEASURE.get(measure, "")
-    present, bound = "", math.nan
-    if key:
-        bound = MECHANISMS[key].bound
-        present = YES if (value if math.isnan(reach) else low) > bound else NO
-    return MechanismRecord(
-        run=run,
-        mechanism=key,
-        measure=measure,
-        part=place,
-        value=value,
-        ci_low=low,
-        ci_high=high,
-        bound=bound,
-        present=present,
-        n_people=int(people) if people else None,
-        n_seeds=len(trainings),
-        profile=config.profile,
-    )
-
-
-def _reach(trainings: Sequence[Measured], people: float, level: float) -> float:
-    """Half-width of the interval; NaN without a standard error or a number of people.
-
-    Half-widths over people and over seeds add in quadrature, as those of effects do. All seeds are
-    validated on the same people, so more seeds do not make the former smaller.
-    """
-    quantile = (1 + level) / 2
-    error = float(np.mean([training.error for training in trainings]))
-    if math.isnan(error) or math.isnan(people):
-        return math.nan
-    reach = error * student(quantile, max(people - 1, 1))
-    count = len(trainings)
-    if count > 1:
-        spread = float(np.std([training.value for training in trainings], ddof=1))
-        reach = math.hypot(reach, student(quantile, count - 1) * spread / math.sqrt(count))
-    return reach

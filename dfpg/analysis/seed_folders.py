@@ -18,10 +18,12 @@ class SeedFolder(NamedTuple):
     """One seed's record.
 
     Attributes:
+        seed: of its trainings.
         config: the profile in use, with those runs alone that this record set alike.
         folder: with ``params.yaml``, ``history``, ``per_image`` and ``recognition``.
     """
 
+    seed: int
     config: Config
     folder: Path
 
@@ -29,14 +31,14 @@ class SeedFolder(NamedTuple):
 def fitting_seeds(config: Config, folder: Path | None) -> list[SeedFolder]:
     """Records in ``folder`` whose parameters are those in use, with another seed.
 
-    Records of other settings are passed over, as is one of the profile's own seed. Of a fitting
-    record the runs that are set alike count.
+    Records of other settings are passed over, as are those of the profile's own seed and of one
+    that another record had already. Of a fitting record the runs that are set alike count.
 
     Args:
         config: the profile in use.
         folder: of records; None: there is none.
     """
-    found = []
+    found: dict[int, SeedFolder] = {}
     for place in sorted(folder.glob(f"*/{PARAMS}")) if folder else ():
         try:
             other = load_config(place)
@@ -49,8 +51,9 @@ def fitting_seeds(config: Config, folder: Path | None) -> list[SeedFolder]:
             and config.methods[run.method] == other.methods[run.method]
         }
         if other.seed != config.seed and runs and _sections(other) == _sections(config):
-            found.append(SeedFolder(config.model_copy(update={"runs": runs}), place.parent))
-    return found
+            alike = config.model_copy(update={"runs": runs})
+            found.setdefault(other.seed, SeedFolder(other.seed, alike, place.parent))
+    return list(found.values())
 
 
 def _sections(config: Config) -> dict[str, object]:

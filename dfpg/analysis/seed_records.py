@@ -21,11 +21,11 @@ SAME = [name for name in KEYS if name != "method"]
 
 def load_seeds(
     config: Config, folder: Path | None, scores: pd.DataFrame, observations: Observations
-) -> tuple[Mapping[Cell, PairedScores], ...]:
+) -> dict[int, Mapping[Cell, PairedScores]]:
     """Scores of every seed in ``folder`` that was trained and tested by the parameters in use.
 
     Folders with other test images are passed over: a spread that was measured there says nothing
-    of these.
+    of these. Keys are the seeds.
 
     Args:
         config: the profile in use.
@@ -37,13 +37,13 @@ def load_seeds(
     Raises:
         UserError: scores of a fitting folder are damaged.
     """
-    found = []
-    for alike, place in fitting_seeds(config, folder):
+    found: dict[int, Mapping[Cell, PairedScores]] = {}
+    for seed, alike, place in fitting_seeds(config, folder):
         loaded = load_scores(alike, place / PER_IMAGE)
         if have_same_images([scores, loaded]):
             seen = load_seed_observations(observations, alike.runs, place)
-            found.append(pair_scores(alike, loaded, seen))
-    return tuple(found)
+            found[seed] = pair_scores(alike, loaded, seen)
+    return found
 
 
 def have_same_images(scores: Sequence[pd.DataFrame]) -> bool:

@@ -16,7 +16,7 @@ GROWS, FALLS, STEADY = "grows", "falls", "no trend beyond the intervals"
 class MechanismRecord(Record):
     """``mechanisms.csv``: how far one part of a run was seen working, on validation people.
 
-    ``value`` is the mean over ``n_seeds`` trainings. A part is at work (``present``) where its
+    One record per training, whose ``seed`` is named. A part is at work (``present``) where its
     interval lies beyond ``bound``.
     """
 
@@ -30,7 +30,7 @@ class MechanismRecord(Record):
     bound: Shortest
     present: str  # yes | no
     n_people: Count
-    n_seeds: Count
+    seed: Count
     profile: str
 
 

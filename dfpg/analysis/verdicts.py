@@ -2,7 +2,7 @@
 
 A claim is *supported* where all its comparisons hold, *refuted* where one is reversed, *too small
 to matter* where none is open and one is too small, *undecided* where one is open. It is *not
-tested* where a mechanism that it takes for granted was not seen at work, where a row of it does not
+tested* where no training shows what it takes for granted, where a row of it does not
 beat a fixed filter, where rows were trained on unequal numbers of images, or where something was
 not measured. Where the networks that it compares differ
 in more than what it speaks of, scores can only be *consistent with* it, or not.
@@ -14,23 +14,20 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED, column_label, run_of_row
 from dfpg.analysis.claim_tests import (
     HOLDS,
     NO_SPREAD,
-    NOT_MEASURED,
-    NOT_TESTED,
     OPEN,
     REVERSED,
     SMALL,
     ComparisonOutcome,
     Evidence,
-    column_label,
     published_effect,
-    run_of_row,
     run_tests,
 )
 from dfpg.analysis.comparability import differences_from_paper
-from dfpg.analysis.mechanisms import absent_mechanisms
+from dfpg.analysis.mechanisms import absent_mechanisms, idle_trainings
 from dfpg.analysis.result_records import ClaimRecord, ClaimTestRecord
 from dfpg.analysis.study_records import ReadingRecord
 from dfpg.core.config import Config
@@ -63,7 +60,8 @@ def claim_records(
     """Records of ``claims.csv``, one per claim, and of ``claim_tests.csv``, one per comparison."""
     claims, tests = [], []
     for claim in CLAIMS:
-        outcomes = run_tests(config, evidence, claim.comparisons, claim.off_task)
+        idle = idle_trainings(claim, evidence.mechanisms, [config.seed, *evidence.seeds])
+        outcomes = run_tests(config, evidence, claim.comparisons, claim.off_task, idle)
         verdict = claim_verdict(claim, outcomes, absent_mechanisms(claim, evidence.mechanisms))
         record = _claim_record(config, claim, outcomes, verdict)
         own = [reading for reading in readings if reading.claim == claim.key]

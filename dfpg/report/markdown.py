@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from dfpg.analysis.claim_tests import NOT_TESTED
+from dfpg.analysis.barriers import NOT_TESTED
 from dfpg.analysis.comparability import NOT_COMPARABLE
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records

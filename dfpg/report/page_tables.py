@@ -126,20 +126,20 @@ def _gain(record: MainRecord | None) -> str:
 
 
 def mechanism_table(results: Path) -> str:
-    """DFPGnet's prior stream on every level, and its discriminator, run by run."""
-    rows: dict[str, dict[str, str]] = {}
+    """DFPGnet's prior stream on every level, and its discriminator, training by training."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
     for record in read_records(MechanismRecord, results / "mechanisms.csv"):
+        training = record.run, str(record.seed)
         values = record.value, record.ci_low, record.ci_high
         if record.measure == "prior_cosine_gain":
-            row = rows.setdefault(record.run, {"seeds": str(record.n_seeds)})
-            row[record.part] = bracketed(*values, digits=3)
-        if record.measure == "discriminator_auc" and record.run in rows:
-            rows[record.run]["auc"] = bracketed(*values)
+            rows.setdefault(training, {})[record.part] = bracketed(*values, digits=3)
+        if record.measure == "discriminator_auc" and training in rows:
+            rows[training]["auc"] = bracketed(*values)
     return markdown_table(
-        ["", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D", "seeds"],
+        ["", "seed", *(f"cosine gain, level {level}" for level in LEVELS), "AUC of D"],
         [
-            [run, *(found.get(part, "") for part in (*LEVELS, "auc", "seeds"))]
-            for run, found in sorted(rows.items())
+            [run, seed, *(found.get(part, "") for part in (*LEVELS, "auc"))]
+            for (run, seed), found in sorted(rows.items())
         ],
     )
 

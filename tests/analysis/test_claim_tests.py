@@ -14,10 +14,10 @@ from helpers.toy_curve import write_parts
 from helpers.toy_scores import IMAGES, PEOPLE, few_runs
 from scipy import stats
 
+from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED
 from dfpg.analysis.claim_tests import (
     HOLDS,
-    NOT_MEASURED,
-    NOT_TESTED,
+    NOT_SEEN,
     OPEN,
     REVERSED,
     SMALL,
@@ -288,6 +288,11 @@ def toy_panel(rng, effect: float, people: int = 40) -> dict[Cell, PairedScores]:
     return {cell: PairedScores(("b2", "b1"), (stratum,), "psnr", people)}
 
 
+def seeded(own, *others) -> Evidence:
+    """Evidence of trainings with seeds 0, 1, ..."""
+    return Evidence.of(own, dict(enumerate(others, 1)))
+
+
 def outcome_with(config, evidence: Evidence) -> str:
     comparison = Comparison(next(iter(evidence.scores)), "b2", "b1")
     return run_tests(config, evidence, [comparison])[0].outcome
@@ -326,8 +331,32 @@ def test_several_seeds_decide_where_they_agree(config):
     rng = np.random.default_rng(1)
     alike = [toy_panel(rng, effect) for effect in (0.24, 0.25, 0.26)]
     apart = [toy_panel(rng, effect) for effect in (-0.1, 0.25, 0.6)]
-    assert outcome_with(config, Evidence.of(alike[0], alike[1:])) == HOLDS
-    assert outcome_with(config, Evidence.of(apart[0], apart[1:])) == OPEN
+    assert outcome_with(config, seeded(*alike)) == HOLDS
+    assert outcome_with(config, seeded(*apart)) == OPEN
+
+
+def test_trainings_without_what_a_claim_takes_for_granted_are_left_out(config):
+    """Seed 0 speaks against B2; where B2's mechanism was not seen there, the others decide."""
+    rng = np.random.default_rng(7)
+    evidence = seeded(*(toy_panel(rng, effect) for effect in (-0.5, 0.24, 0.25, 0.26)))
+    comparison = Comparison(next(iter(evidence.scores)), "b2", "b1")
+    every, three = (
+        run_tests(config, evidence, [comparison], idle=idle)[0] for idle in ({}, {"b2": {0}})
+    )
+    assert (every.seeds, every.outcome) == (4, OPEN)
+    assert (three.seeds, three.outcome) == (3, HOLDS)
+    other = run_tests(config, evidence, [comparison], idle={"b5": {0, 1, 2, 3}})[0]
+    assert other == every
+
+
+def test_without_a_training_that_shows_it_nothing_is_tested(config):
+    rng = np.random.default_rng(7)
+    evidence = seeded(*(toy_panel(rng, effect) for effect in (0.24, 0.25, 0.26)))
+    comparison = Comparison(next(iter(evidence.scores)), "b2", "b1")
+    found = run_tests(config, evidence, [comparison], idle={"b2": {0, 1}, "b1": {2}})[0]
+    assert (found.outcome, found.seeds) == (NOT_TESTED, 3)
+    assert found.missing == f"b2 and b1: {NOT_SEEN}"
+    assert math.isnan(found.p)
 
 
 def panel_of(rows: tuple[str, ...], rng) -> dict[Cell, PairedScores]:
@@ -340,7 +369,7 @@ def panel_of(rows: tuple[str, ...], rng) -> dict[Cell, PairedScores]:
 def test_other_pairs_take_a_spread_that_three_pairs_have_shown(rows, pairs):
     """B1 and B2 alone, which have no discriminator, say nothing of the other networks' seeds."""
     rng = np.random.default_rng(5)
-    evidence = Evidence.of(panel_of(rows, rng), [panel_of(rows, rng) for _ in range(2)])
+    evidence = seeded(*(panel_of(rows, rng) for _ in range(3)))
     assert set(largest_spreads(evidence)) == (set() if pairs < 3 else {PSNR})
 
 
@@ -356,12 +385,12 @@ def test_the_spread_is_that_of_any_pair_and_not_of_the_compared_ones_alone():
         for m in means
     ]
     expected = {Kind("lpips", False): pytest.approx(np.std([0, 0.2, -0.2], ddof=1))}
-    assert largest_spreads(Evidence.of(panels[0], panels[1:])) == expected
+    assert largest_spreads(seeded(*panels)) == expected
 
 
 def test_seeds_scored_on_other_people_are_not_mixed_in(config):
     rng = np.random.default_rng(2)
-    evidence = Evidence.of(toy_panel(rng, 0.25), [toy_panel(rng, 0.25, people=30)])
+    evidence = seeded(toy_panel(rng, 0.25), toy_panel(rng, 0.25, people=30))
     comparison = Comparison(next(iter(evidence.scores)), "b2", "b1")
     assert run_tests(config, evidence, [comparison])[0].seeds == 1
 
@@ -432,5 +461,8 @@ def test_seeds_that_differ_by_chance_alone_are_told_apart_as_seldom_as_promised(
     wrong = 0
     for _ in range(200):
         panels = [toy_panel(rng, rng.normal(0, 0.1)) for _ in range(3)]
-        wrong += outcome_with(config, Evidence(panels[0], tuple(panels[1:]))) in (HOLDS, REVERSED)
+        wrong += outcome_with(config, Evidence(panels[0], dict(enumerate(panels[1:], 1)))) in (
+            HOLDS,
+            REVERSED,
+        )
     assert wrong / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from dfpg.analysis.mechanisms import NO, YES, absent_mechanisms, mechanism_records
+from dfpg.analysis.mechanisms import (
+    NO,
+    YES,
+    absent_mechanisms,
+    idle_trainings,
+    mechanism_records,
+)
 from dfpg.analysis.seed_folders import SeedFolder
 from dfpg.paper.claims import CLAIMS
+from dfpg.paper.mechanisms import presuppose
 
 HEAD = (
     "step,validation_people,discriminator_auc,discriminator_auc_se,"
@@ -58,30 +66,49 @@ def test_no_interval_goes_beyond_what_a_measure_can_be(config, tmp_path):
     assert found["discriminator_auc", ""].ci_high == 1
 
 
-def test_several_seeds_are_judged_by_their_mean_over_people_and_seeds(config, tmp_path):
-    """Levels 1: 0.2, 0.2, 0.5, of standard error 0.05 each; level 2: 0.1 thrice, of 0.01."""
-    write(tmp_path / "1" / "history", LATE)
-    write(tmp_path / "2" / "history", EARLY, LATE.replace("0.2,0.05", "0.5,0.05"))
-    seeds = [SeedFolder(config, tmp_path / name) for name in ("1", "2", "3")]  # 3: not trained
+def test_every_training_is_judged_by_itself(config, tmp_path):
+    write(tmp_path / "1" / "history", EARLY, LATE.replace("0.2,0.05", "0.1,0.05"))
+    seeds = [SeedFolder(seed, config, tmp_path / f"{seed}") for seed in (1, 2)]  # 2: not trained
     write(tmp_path, LATE)
-    found = {(r.measure, r.part): r for r in mechanism_records(config, tmp_path, seeds)}
-    moved, steady = (found["prior_cosine_gain", level] for level in "12")
-    assert (moved.value, moved.n_seeds, moved.n_people) == (pytest.approx(0.3), 3, 20)
-    people, over_seeds = 2.093 * 0.05, 4.303 * math.sqrt(0.03) / math.sqrt(3)
-    assert moved.ci_low == pytest.approx(0.3 - math.hypot(people, over_seeds), abs=1e-3)
-    assert moved.present == NO  # though each seed alone is above the bound
-    # Seeds that agree do not make up for people: all are validated on the same.
-    assert steady.ci_low == pytest.approx(0.1 - 2.093 * 0.01, abs=1e-4)
-    assert steady.present == YES
-    assert found["gradient_share", "adversarial"].value == pytest.approx(0.2)
+    found = mechanism_records(config, tmp_path, seeds)
+    first = [
+        (r.seed, r.value, r.present)
+        for r in found
+        if (r.measure, r.part) == ("prior_cosine_gain", "1")
+    ]
+    assert first == [(0, 0.2, YES), (1, 0.1, NO)]
 
 
 def test_a_seed_counts_for_the_runs_that_it_set_alike(config, tmp_path):
-    write(tmp_path / "1" / "history", LATE.replace("0.2,0.05", "0.9,0.05"))
+    write(tmp_path / "1" / "history", LATE)
     other = config.model_copy(update={"runs": {"b4": config.runs["b4"]}})
     write(tmp_path, LATE)
-    found = mechanism_records(config, tmp_path, [SeedFolder(other, tmp_path / "1")])
-    assert {record.n_seeds for record in found} == {1}
+    found = mechanism_records(config, tmp_path, [SeedFolder(1, other, tmp_path / "1")])
+    assert {record.seed for record in found} == {0}
+
+
+def test_a_claim_leaves_out_the_trainings_that_do_not_show_what_it_presupposes(config, tmp_path):
+    """D is above chance in seed 1 alone; seed 2 has no history."""
+    claim = next(claim for claim in CLAIMS if claim.key == "ablation-order")
+    write(tmp_path / "1" / "history", LATE.replace("0.55,0.05", "0.99,0.001"))
+    write(tmp_path, LATE)
+    found = mechanism_records(config, tmp_path, [SeedFolder(1, config, tmp_path / "1")])
+    shown = [record for record in found if record.mechanism == "discriminator"]
+    only = replace(claim, presupposes=presuppose("b5", "discriminator"))
+    assert idle_trainings(only, shown, [0, 1, 2]) == {"b5": {0, 2}}
+    assert absent_mechanisms(only, shown) == []
+    both = replace(claim, presupposes=presuppose("b5", "discriminator", "prior-transforms"))
+    assert idle_trainings(both, shown, [0, 1, 2]) == {"b5": {0, 1, 2}}
+
+
+def test_what_no_training_shows_is_said_with_their_number(config, tmp_path):
+    claim = next(claim for claim in CLAIMS if claim.key == "ablation-order")
+    for place in (tmp_path / "1" / "history", tmp_path):
+        write(place, LATE)
+    found = mechanism_records(config, tmp_path, [SeedFolder(1, config, tmp_path / "1")])
+    lines = absent_mechanisms(replace(claim, presupposes=presuppose("b5", "discriminator")), found)
+    assert len(lines) == 1
+    assert "b5: 0.55 [0.45, 0.65], nor in 1 other training)" in lines[0]
 
 
 def test_a_claim_names_what_is_absent_and_what_was_not_measured(config, tmp_path):

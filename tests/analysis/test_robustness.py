@@ -7,7 +7,8 @@ import pytest
 from helpers.toy_curve import PEOPLE, write_parts
 from scipy import stats
 
-from dfpg.analysis.claim_tests import NOT_TESTED, Evidence, Kind, run_tests
+from dfpg.analysis.barriers import NOT_TESTED
+from dfpg.analysis.claim_tests import Evidence, Kind, run_tests
 from dfpg.analysis.robustness import curve_records, pair_curve_scores, read_curve
 from dfpg.analysis.verdicts import CONSISTENT, INCONSISTENT, UNDECIDED, claim_verdict
 from dfpg.core.errors import UserError

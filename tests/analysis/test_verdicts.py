@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from dfpg.analysis import verdicts
+from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED
 from dfpg.analysis.claim_tests import (
     HOLDS,
     NO_SPREAD,
-    NOT_MEASURED,
-    NOT_TESTED,
     OPEN,
     REVERSED,
     SMALL,

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from helpers.csv_files import read_rows
 
-from dfpg.analysis.claim_tests import HOLDS, NOT_MEASURED, NOT_TESTED, REVERSED
+from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED
+from dfpg.analysis.claim_tests import HOLDS, REVERSED
 from dfpg.analysis.comparability import MATCHES
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records

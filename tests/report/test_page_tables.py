@@ -112,7 +112,7 @@ def test_effects_of_the_ablation_are_differences_without_the_margin(made):
 def mechanism(run: str, measure: str, part: str, value: float) -> MechanismRecord:
     return MechanismRecord(
         run=run, mechanism="m", measure=measure, part=part, value=value, ci_low=value - 0.1,
-        ci_high=value + 0.1, bound=0, present="yes", n_people=20, n_seeds=3, profile="smoke",
+        ci_high=value + 0.1, bound=0, present="yes", n_people=20, seed=3, profile="smoke",
     )  # fmt: skip
 
 
@@ -125,11 +125,11 @@ def test_mechanisms_of_networks_with_a_prior_stream_alone(tmp_path):
     ]
     (tmp_path / "mechanisms.csv").write_text(csv_text(MechanismRecord, records))
     assert cells(mechanism_table(tmp_path))[1:] == [
-        ["b3", "-0.004 [-0.104, 0.096]", "", "", "", "3"],
+        ["b3", "3", "-0.004 [-0.104, 0.096]", "", "", ""],
         [
-            "b5",
+            *("b5", "3"),
             *("0.100 [0.000, 0.200]", "0.200 [0.100, 0.300]", "0.300 [0.200, 0.400]"),
-            *("0.90 [0.80, 1.00]", "3"),
+            "0.90 [0.80, 1.00]",
         ],
     ]
 
