@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfpg.analysis.people_bootstrap import mean_interval
+from dfpg.analysis.people_bootstrap import LEAST_PEOPLE, mean_interval
 from dfpg.analysis.strata import make_stratum
 from dfpg.commands.deblur.restore import LEAST_CHANGE, Restorer, change_size
 from dfpg.commands.deblur.shipped.blur import SIDES, count_kernels, kernel_of_side
@@ -61,8 +61,8 @@ class SizeGain:
         gain, low, high: ``restored`` minus ``blurred``, dB, with its interval; None where
             ``blurred`` is infinite, or where there are too few people for an interval.
         left: share of the faces that the rule leaves as they were.
-        rule_gain, rule_low, rule_high: gain under the rule, likewise; where ``blurred`` is
-            infinite it is 0 if all are left, else None.
+        rule_gain, rule_low, rule_high: gain under the rule, likewise, without an interval where
+            almost all are left; where ``blurred`` is infinite it is 0 if all are left, else None.
         harmed: share of the faces that lose more than ``HARM_DB`` under the rule; where ``blurred``
             is infinite, of those that are not left.
     """
@@ -230,6 +230,8 @@ def _row(
         ruled = np.where(found.left, 0.0, gains)
         table = np.column_stack([gains, ruled])
         network, rule = _intervals(config, faces, table, kernel_names)
+        if np.count_nonzero(~found.left) < LEAST_PEOPLE:
+            rule = (rule[0], None, None)
         harmed = ruled < -HARM_DB
     else:  # the input equals the sharp face, which any change harms
         blurred, network, harmed = None, NO_GAIN, ~found.left

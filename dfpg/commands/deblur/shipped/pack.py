@@ -116,13 +116,13 @@ def shortfalls(measured: Measured) -> list[str]:
             if row.left < LEAST_LEFT:
                 weak.append(f"{_name(row)}: {row.left:.0%} left as they were, not {LEAST_LEFT:.0%}")
         elif row.rule_gain is None or row.rule_gain < 0:
-            weak.append(f"{_name(row)}: {row.rule_gain:+.2f} dB")
+            weak.append(f"{_name(row)}: {_decibels(row.rule_gain)}")
     together = [row for row in measured.kernels if row.name == ALL]
     if not together:
         weak.append("no measured kernels")
     for row in together:
         if row.rule_gain is None or row.rule_gain < MINIMUM_GAIN_DB:
-            weak.append(f"{_name(row)}: {row.rule_gain:+.2f} dB, not {MINIMUM_GAIN_DB}")
+            weak.append(f"{_name(row)}: {_decibels(row.rule_gain)}, not {MINIMUM_GAIN_DB}")
     return weak
 
 
@@ -148,3 +148,7 @@ def harmed_without_check(measured: Measured) -> list[str]:
 def _name(row: SizeGain) -> str:
     noise = f", noise {row.noise}" if row.noise else ""
     return f"{row.faces} {row.kernels} {row.name}{noise}"
+
+
+def _decibels(gain: float | None) -> str:
+    return "no gain, since a kernel does not blur" if gain is None else f"{gain:+.2f} dB"
