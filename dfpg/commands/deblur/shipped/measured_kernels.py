@@ -37,7 +37,7 @@ def read_kernels(path: Path, image_size: int) -> dict[str, NDArray[np.float32]]:
         raise file_error(path, "read", error) from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path}: not a file of arrays ({error}): write one with numpy.savez(FILE, name=kernel)"
+            f"{path}: not an .npz file of numbers: write one with numpy.savez(FILE, name=kernel)"
         ) from error
     if not arrays:
         raise UserError(f"{path}: holds no array: write kernels [K, K] with numpy.savez")
