@@ -51,7 +51,9 @@ def test_what_is_no_kernel_is_refused_by_name(write, array, said):
 def test_other_files_are_refused(write, tmp_path):
     with pytest.raises(UserError, match=r"kernels\.npz: holds no array"):
         read_kernels(write(), SIDE)
-    with pytest.raises(UserError, match=r"kernels\.npz: not an .npz file of numbers: .*numpy\.savez"):
+    with pytest.raises(
+        UserError, match=r"kernels\.npz: not an .npz file of numbers: .*numpy\.savez"
+    ):
         read_kernels(write(kernel=np.array([{}], object)), SIDE)
     with pytest.raises(UserError, match=r"gone\.npz: cannot read .*it is not there"):
         read_kernels(tmp_path / "gone.npz", SIDE)
