@@ -113,7 +113,12 @@ def is_too_small(change: NDArray[np.float32]) -> bool:
     Args:
         change: restored minus input in grey levels, [H, W, 3], at the model's size.
     """
-    return bool(np.sqrt(np.square(change).mean()) < LEAST_CHANGE)
+    return change_size(change) < LEAST_CHANGE
+
+
+def change_size(change: NDArray[np.float32]) -> float:
+    """Root mean square of a change [H, W, 3], in its unit."""
+    return float(np.sqrt(np.square(change).mean()))
 
 
 def restore_aligned(face: Pixels, restorer: Restorer, strength: float = 1.0) -> Pixels:

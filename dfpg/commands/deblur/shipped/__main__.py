@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 Generated = Annotated[Path, typer.Argument(help="Folder of `dfpg faces generate`.")]
 CelebA = Annotated[Path, typer.Option(help="Folder of CelebA as its owners distribute it.")]
+Kernels = Annotated[Path, typer.Option(help="Measured kernels: .npz of arrays [K, K], K odd.")]
+Images = Annotated[int, typer.Option(min=1, help="Per kernel size and family, and own kernel.")]
+Table = Annotated[bool, typer.Option("--table", help="Gains by kernel size alone, in Markdown.")]
 
 
 @app.command()
@@ -30,27 +34,42 @@ def train(generated: Generated) -> None:
 
 @app.command()
 def measure(
-    weights: Path, celeba: Annotated[Path | None, typer.Option(help="CelebA's folder.")] = None
+    weights: Path,
+    celeba: CelebA | None = None,
+    kernels: Kernels | None = None,
+    images: Images = 60,
+    table: Table = False,
 ) -> None:
     """Print the gains of trained weights on held-out faces."""
+    from dfpg.commands.deblur.shipped.by_size import size_table
     from dfpg.commands.deblur.shipped.measure import measure as measure_gains
     from dfpg.core.device import select_device
-    from dfpg.methods.registry import build_restorer
 
-    device = select_device()
-    found = measure_gains(load_config(), build_restorer(weights, device), device, celeba)
-    say(json.dumps(found, indent=2))
+    found = measure_gains(
+        load_config(), weights, select_device(), celeba, kernels, images, sets=not table
+    )
+    rows = [*found.sizes, *found.kernels]
+    say(size_table(rows) if table else json.dumps(asdict(found), indent=2))
 
 
 @app.command()
-def pack(generated: Generated, celeba: CelebA) -> None:
+def limit(weights: Path) -> None:
+    """Print what `dfpg deblur` would leave as it was at several limits, on validation people."""
+    from dfpg.commands.deblur.shipped.limit import limit_table
+    from dfpg.core.device import select_device
+
+    say(limit_table(load_config(), weights, select_device()))
+
+
+@app.command()
+def pack(generated: Generated, celeba: CelebA, kernels: Kernels) -> None:
     """Write the half-precision file and its card into the package, if it is good enough."""
     from dfpg.commands.deblur.shipped.pack import pack as pack_weights
     from dfpg.commands.deblur.shipped.train import TRAINED_WEIGHTS, training_facts
 
     config = load_config()
     training = training_facts(config, generated)
-    say(pack_weights(config, TRAINED_WEIGHTS, training, celeba, WEIGHTS))
+    say(pack_weights(config, TRAINED_WEIGHTS, training, celeba, kernels, WEIGHTS))
 
 
 if __name__ == "__main__":

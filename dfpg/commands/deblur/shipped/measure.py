@@ -2,15 +2,17 @@
 
 Generated faces are the test sets of both protocols, as the stage ``testsets`` makes them. CelebA's
 are made by the same function from the user's copy: one picture of each of the first test people,
-in the official 128-px crop. Of real people only numbers are kept.
+in the official 128-px crop. Of real people only numbers are kept. The sharp faces of protocol B's
+sets are also blurred by kernels of every size, of both families
+(:mod:`dfpg.commands.deblur.shipped.by_size`), and by the user's measured kernels.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -21,23 +23,34 @@ from numpy.typing import NDArray
 from dfpg.analysis.estimates import kernel_names
 from dfpg.analysis.people_bootstrap import mean_interval
 from dfpg.analysis.strata import make_stratum
+from dfpg.commands.deblur.restore import Restorer
+from dfpg.commands.deblur.shipped.by_size import IMAGES as IMAGES_PER_SIZE
+from dfpg.commands.deblur.shipped.by_size import (
+    SizeGain,
+    faces_of,
+    gains_by_size,
+    gains_of_kernels,
+)
+from dfpg.commands.deblur.shipped.measured_kernels import read_kernels
 from dfpg.core.config import Config, ProtocolName, Subset
 from dfpg.core.errors import UserError
 from dfpg.core.paths import KERNELS, TESTSETS
 from dfpg.core.progress import Progress
 from dfpg.data.blur.degrade import quantise, to_signed
-from dfpg.data.blur.kernels import load_kernels
+from dfpg.data.blur.kernels import FAMILIES, load_kernels
 from dfpg.data.faces.celeba import CROP, CelebA
 from dfpg.data.faces.dataset import FaceSet, reframe
 from dfpg.data.faces.source import CLOSE_SIDE
 from dfpg.data.testsets import TestSet, build_testset, open_testset
 from dfpg.methods.base import Method
+from dfpg.methods.registry import build_restorer
 from dfpg.metrics.psnr import psnr
 
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 PEOPLE = 120  # of CelebA's test split
 IMAGES = 240  # of CelebA, per protocol
 BATCH = 16
+BY_SIZE: ProtocolName = "b"  # whose sharp faces are blurred by kernels of every size
 
 
 @dataclass(frozen=True)
@@ -53,30 +66,71 @@ class Gain:
     high: float
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a model gains.
+
+    Attributes:
+        sets: by set of test images: ``generated_a``, ``generated_b``, ``celeba_a``, ``celeba_b``.
+        sizes: by kernel size, of generated faces and CelebA's.
+        kernels: under the user's measured kernels, likewise; empty where there are none.
+    """
+
+    sets: dict[str, Gain]
+    sizes: list[SizeGain]
+    kernels: list[SizeGain]
+
+
 def measure(
-    config: Config, method: Method, device: torch.device, celeba: Path | None
-) -> dict[str, dict[str, float]]:
-    """Gains by set of test images: ``generated_a``, ``generated_b``, ``celeba_a``, ``celeba_b``.
+    config: Config,
+    weights: Path,
+    device: torch.device,
+    celeba: Path | None,
+    kernels: Path | None,
+    images: int = IMAGES_PER_SIZE,
+    sets: bool = True,
+) -> Measured:
+    """Gains of a model: on the test sets in fp32, by size in the precision of ``dfpg deblur``.
 
     Args:
         config: names seed, test sets and statistics.
-        method: what restores.
+        weights: of the model.
         device: where it computes.
         celeba: folder as its owners distribute it; None: only generated faces are measured.
+        kernels: file of measured kernels; None: there are none.
+        images: per kernel size and family, and per measured kernel.
+        sets: whether to measure on the test sets, too.
 
     Raises:
-        UserError: the test sets or CelebA are missing or damaged.
+        UserError: the weights, the kernels, the test sets or CelebA are missing or damaged.
     """
-    found: dict[str, dict[str, float]] = {}
-    for protocol in PROTOCOLS:
-        testset = open_testset(TESTSETS / protocol)
-        found[f"generated_{protocol}"] = asdict(score(config, method, device, testset))
+    method, restorer = build_restorer(weights, device), Restorer(weights, device)
+    own = {} if kernels is None else read_kernels(kernels, config.image_size)
+    banks = [load_kernels(KERNELS / f"{family}.safetensors") for family in FAMILIES]
+    found = Measured({}, [], [])
+    protocols = PROTOCOLS if sets else (BY_SIZE,)
+    for source, protocol, opened in _testsets(config, celeba, protocols):
+        with opened as testset:
+            if sets:
+                found.sets[f"{source}_{protocol}"] = score(config, method, device, testset)
+            if protocol == BY_SIZE:
+                faces = faces_of(testset, source)
+                found.sizes.extend(gains_by_size(config, restorer, faces, banks, images))
+                if own:
+                    found.kernels.extend(gains_of_kernels(config, restorer, faces, own, images))
+    return found
+
+
+def _testsets(
+    config: Config, celeba: Path | None, protocols: Sequence[ProtocolName]
+) -> Iterator[tuple[str, ProtocolName, AbstractContextManager[TestSet]]]:
+    """Source, protocol and test set of what is measured, opened when it is its turn."""
+    for protocol in protocols:
+        yield "generated", protocol, nullcontext(open_testset(TESTSETS / protocol))
     if celeba is not None:
         faces = celeba_faces(celeba, PEOPLE)
-        for protocol in PROTOCOLS:
-            with celeba_testset(config, protocol, faces) as testset:
-                found[f"celeba_{protocol}"] = asdict(score(config, method, device, testset))
-    return found
+        for protocol in protocols:
+            yield "celeba", protocol, celeba_testset(config, protocol, faces)
 
 
 def celeba_faces(root: Path, people: int) -> FaceSet:

@@ -1,10 +1,15 @@
-"""Training of the shipped model: the profile's run on embedded and freshly generated people."""
+"""Training of the shipped model: the profile's run on embedded and freshly generated people.
+
+Its batches are :class:`dfpg.commands.deblur.shipped.blur.AnyBlur`; validation in its course is
+protocol B's, under kernels of 13 px and more.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from dfpg.commands.deblur.shipped.blur import SIDES, AnyBlur
 from dfpg.core.closure import closure
 from dfpg.core.config import Config
 from dfpg.core.device import select_device
@@ -12,7 +17,7 @@ from dfpg.core.errors import UserError
 from dfpg.core.files import read_json
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
 from dfpg.core.schedule import training_steps
-from dfpg.data.blur.kernels import load_kernels
+from dfpg.data.blur.kernels import FAMILIES, load_kernels
 from dfpg.data.faces.dataset import (
     EMBEDDED,
     FACES,
@@ -26,7 +31,7 @@ from dfpg.data.faces.dataset import (
 from dfpg.data.faces.source import SPLITS
 from dfpg.methods.registry import build_method
 from dfpg.pretrained.vggface import load_prior
-from dfpg.training.batch_views import open_view
+from dfpg.training.batches import ViewInputs
 from dfpg.training.fingerprint import fingerprint
 from dfpg.training.loop import train as training_loop
 from dfpg.training.validation import make_validation
@@ -48,23 +53,25 @@ def train(config: Config, generated: Path) -> None:
         UserError: faces, kernels or the prior network are missing or do not fit; or as training
             does.
     """
-    bank = KERNELS / f"{config.protocols['b'].kernels}.safetensors"
+    banks = {family: KERNELS / f"{family}.safetensors" for family in FAMILIES}
     method = build_method(config, RUN, load_prior(PRIORS))
-    kernels = load_kernels(bank)
+    kernels = {family: load_kernels(path) for family, path in banks.items()}
+    own = kernels.pop(config.protocols["b"].kernels)
+    (others,) = kernels.values()
     faces = training_faces(generated)
-    inputs = [bank, FACES, generated, PRIORS / "vgg16.safetensors"]
+    inputs = [*banks.values(), FACES, generated, PRIORS / "vgg16.safetensors"]
     code = closure(__name__, type(method).__module__)
     training_loop(
         config,
         RUN,
         method,
-        open_view(method.view, config, RUN, faces, kernels, select_device()),
+        AnyBlur(ViewInputs(config, RUN, faces, own, select_device()), others),
         out=TRAINED_WEIGHTS,
         history=ARTIFACTS / "history" / f"{RUN}.csv",
         cost=COST,
         snapshots=ARTIFACTS / "snapshots" / RUN,
         scratch=SCRATCH / fingerprint(config, RUN, inputs, code),
-        validate=make_validation(config, "b", kernels),
+        validate=make_validation(config, "b", own),
     )
 
 
@@ -85,6 +92,9 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
         "batch_size": config.training.batch_size,
         "people": len(set(faces.people)),
         "pictures": len(faces.people),
+        "kernel_sides_px": [0, *SIDES],
+        "kernel_families": list(FAMILIES),
+        "noise_grey_levels": [0, config.protocols["b"].noise],
         **cost,
     }
 

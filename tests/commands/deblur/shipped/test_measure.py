@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 import torch
 from helpers import layouts
+from helpers.kernels import copy_kernels
 
 from dfpg.commands.deblur.shipped import measure
+from dfpg.commands.deblur.shipped.blur import SIDES
+from dfpg.commands.deblur.shipped.by_size import ALL
 from dfpg.commands.deblur.shipped.measure import celeba_faces, celeba_testset, score
 from dfpg.core.errors import UserError
 from dfpg.data.blur.kernels import build_kernels
@@ -90,6 +93,62 @@ def test_celebas_faces_are_one_per_person_in_the_official_crop(
             whole = layouts.celeba_like(layouts.people()[row][0])
             assert np.array_equal(testset.sharp[shown["sharp"]], whole[68:196, 25:153])
             assert not np.array_equal(testset.blurred[0], testset.sharp[shown["sharp"]])
+
+
+class Unchanging:
+    """A restorer that changes nothing, whatever weights it is made of."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def change(self, pictures):
+        return np.zeros(pictures.shape, np.float32)
+
+
+@pytest.fixture
+def opened(config, tmp_path, monkeypatch) -> list[str]:
+    """Test sets of grey faces; the names of those that are opened."""
+    found: list[str] = []
+
+    def open_set(path):
+        found.append(path.name)
+        return large_testset(config.image_size)
+
+    copy_kernels(config, tmp_path / "kernels")
+    monkeypatch.setattr(measure, "KERNELS", tmp_path / "kernels")
+    monkeypatch.setattr(measure, "open_testset", open_set)
+    monkeypatch.setattr(measure, "Restorer", Unchanging)
+    monkeypatch.setattr(measure, "build_restorer", lambda *_: Halfway(1.0))
+    return found
+
+
+def large_testset(side: int) -> Shards:
+    few = grey_testset()
+    scale = side // SIDE
+    return Shards(
+        few.sharp.repeat(scale, 1).repeat(scale, 2),
+        few.blurred.repeat(scale, 1).repeat(scale, 2),
+        few.index,
+    )
+
+
+def test_sets_sizes_and_measured_kernels_are_measured(config, opened, tmp_path):
+    np.savez(tmp_path / "own.npz", box=np.ones((3, 3)), point=np.ones((1, 1)))
+    weights = tmp_path / "any"
+    found = measure.measure(config, weights, CPU, None, tmp_path / "own.npz", images=4)
+    assert opened == ["a", "b"]
+    assert list(found.sets) == ["generated_a", "generated_b"]
+    assert found.sets["generated_b"].gain == 0
+    assert len(found.sizes) == 2 + 2 * len(SIDES)
+    assert {row.images for row in found.sizes} == {4}
+    assert [(row.name, row.images) for row in found.kernels] == [(ALL, 8), ("box", 4), ("point", 4)]
+
+
+def test_without_the_sets_only_the_faces_of_one_are_opened(config, opened, tmp_path):
+    found = measure.measure(config, tmp_path / "any", CPU, None, None, images=4, sets=False)
+    assert opened == ["b"]
+    assert (found.sets, found.kernels) == ({}, [])
+    assert found.sizes[0].left == 1
 
 
 def test_too_few_people_are_refused(celeba):

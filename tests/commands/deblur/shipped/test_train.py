@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dfpg.commands.deblur.shipped import train
+from dfpg.commands.deblur.shipped.blur import AnyBlur
 from dfpg.commands.deblur.shipped.train import training_faces
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
@@ -74,17 +75,33 @@ def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monke
     copy_kernels(config, train.KERNELS)
     write_text(train.PRIORS / "vgg16.safetensors", "")
     monkeypatch.setattr(train, "load_prior", lambda _: FlatPrior())
+    drawn = []
+    loop = train.training_loop
+
+    def watched(config, run, method, batches, **places):
+        drawn.append(type(batches))
+        loop(config, run, method, batches, **places)
+
+    monkeypatch.setattr(train, "training_loop", watched)
     with pytest.raises(UserError, match=r"dfpg_b\.json: missing: run `make shipped` first"):
         train.training_facts(config, generated)
     train.train(config, generated)
+    assert drawn == [AnyBlur]
     steps = training_steps(config, train.RUN)
     assert read_card(train.TRAINED_WEIGHTS).steps == steps
     assert "prior" in Path("artifacts/history/dfpg_b.csv").read_text().splitlines()[0]
     facts = train.training_facts(config, generated)
     assert (facts["people"], facts["steps"], facts["device"]) == (302, steps, "cpu")
+    assert facts["kernel_sides_px"] == [0, *range(3, 28, 2)]
+    assert facts["noise_grey_levels"] == [0, config.protocols["b"].noise]
 
 
 def test_the_profile_trains_the_shipped_variant_without_a_discriminator():
     config = resolve_profile("shipped")[0]
     assert config.runs[train.RUN].options["variant"] == "b4"
     assert config.image_size == 128
+
+
+def test_the_profile_draws_a_size_for_every_image_and_no_blur_among_them():
+    protocol = resolve_profile("shipped")[0].protocols["b"]
+    assert (protocol.size_draw, protocol.no_blur, protocol.noise) == ("image", True, 2.55)
