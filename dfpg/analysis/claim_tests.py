@@ -218,7 +218,7 @@ def _run_test(
     cell = comparison.cell
     paired = evidence.scores[cell]
     trainings = _trainings(config.seed, evidence, comparison)
-    left_out = {run: idle.get(run, ()) for run in runs_of(comparison)}
+    left_out = {run: trainings.keys() & set(idle.get(run, ())) for run in runs_of(comparison)}
     barred = {seed for seeds in left_out.values() for seed in seeds}
     judged = [strata for seed, strata in trainings.items() if seed not in barred]
     level = config.statistics.level

@@ -2,10 +2,10 @@
 
 A claim is *supported* where all its comparisons hold, *refuted* where one is reversed, *too small
 to matter* where none is open and one is too small, *undecided* where one is open. It is *not
-tested* where no training shows what it takes for granted, where a row of it does not
-beat a fixed filter, where rows were trained on unequal numbers of images, or where something was
-not measured. Where the networks that it compares differ
-in more than what it speaks of, scores can only be *consistent with* it, or not.
+tested* where no training shows what it takes for granted, where a row of it does not beat a fixed
+filter, where rows were trained on unequal numbers of images, or where something was not measured.
+Where the networks that it compares differ in more than what it speaks of, scores can only be
+*consistent with* it, or not.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ def claim_verdict(
     """
     if not outcomes:
         return NOT_TESTED, claim.caution or "nothing here can test it"
-    if absent:
-        return NOT_TESTED, "; ".join(absent)
     kinds = [outcome.outcome for outcome in outcomes]
     total = len(kinds)
     supported, refuted = (CONSISTENT, INCONSISTENT) if claim.differ else (SUPPORTED, REFUTED)
     if REVERSED in kinds:
         return refuted, f"{kinds.count(REVERSED)} of {total} comparisons reversed"
+    if absent:
+        return NOT_TESTED, "; ".join(absent)
     barred = Counter(
         outcome.missing for outcome in outcomes if outcome.outcome in (NOT_TESTED, NOT_MEASURED)
     )

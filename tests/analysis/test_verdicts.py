@@ -76,10 +76,15 @@ def test_what_no_seed_was_measured_for_is_undecided_for_that_reason():
     assert reason.endswith(NO_SPREAD)
 
 
-@pytest.mark.parametrize("kind", [HOLDS, REVERSED, OPEN])
+@pytest.mark.parametrize("kind", [HOLDS, NOT_TESTED, OPEN])
 def test_a_mechanism_that_does_not_work_leaves_the_claim_untested(kind):
     verdict = claim_verdict(CLAIM, outcomes_of(kind), ["D is at chance"])
     assert verdict == (NOT_TESTED, "D is at chance")
+
+
+def test_a_comparison_that_needs_no_such_mechanism_can_refute_the_claim():
+    verdict = claim_verdict(CLAIM, outcomes_of(NOT_TESTED, REVERSED), ["D is at chance"])
+    assert verdict == (REFUTED, "1 of 2 comparisons reversed")
 
 
 def test_networks_that_differ_in_more_are_consistent_at_most():
