@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfpg.core.errors import UserError, file_error
+from dfpg.data.blur.kernels import centroids
 
 
 def read_kernels(path: Path, image_size: int) -> dict[str, NDArray[np.float32]]:
@@ -16,13 +17,16 @@ def read_kernels(path: Path, image_size: int) -> dict[str, NDArray[np.float32]]:
 
     Each is an array [K, K] in px of a face of ``image_size`` px, K odd and at most
     2 ``image_size`` - 1, which is what the mirrored border allows. It blurs by true convolution.
+    Where its middle lies in the file is a matter of how it was cut out, and would only shift the
+    picture: it is moved by whole pixels so that its centroid lies in the middle, as that of a
+    spline kernel does (:mod:`dfpg.data.blur.splines`).
 
     Args:
         path: as :func:`numpy.savez` writes it.
         image_size: px.
 
     Returns:
-        Kernels [K, K], non-negative, of sum 1.
+        Kernels [K, K], non-negative, of sum 1; K may be larger than in the file.
 
     Raises:
         UserError: no such file, none of that kind, no array in it, or one that is no such kernel.
@@ -61,5 +65,16 @@ def _kernel(where: str, array: NDArray[np.generic], image_size: int) -> NDArray[
             f"{where}: negative, infinite, no numbers or nothing but zeros: give weights of 0 and "
             "more"
         )
-    normalised: NDArray[np.float32] = (kernel / kernel.sum()).astype(np.float32)
-    return normalised
+    centred = _centre(kernel / kernel.sum())
+    if len(centred) > largest:
+        raise UserError(f"{where}: its weight lies too far from the middle: cut it out around that")
+    return centred
+
+
+def _centre(kernel: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The kernel of sum 1 on a canvas whose middle pixel is the one nearest to the centroid."""
+    offset = np.round(centroids(kernel[None].astype(np.float32))[0]).astype(int)
+    margin = int(np.abs(offset).max())
+    canvas = np.pad(kernel, margin)
+    moved: NDArray[np.float32] = np.roll(canvas, tuple(-offset), (0, 1)).astype(np.float32)
+    return moved

@@ -21,12 +21,29 @@ def write(tmp_path):
 
 
 def test_kernels_are_read_by_name_and_normalised(write):
-    first, second = np.array([[2.0]]), np.arange(31 * 31, dtype=np.uint16).reshape(31, 31)
+    first = np.array([[2.0]])
+    second = np.add.outer(*2 * [15 - abs(np.arange(31, dtype=np.int64) - 15)]).astype(np.uint16)
     found = read_kernels(write(second=second, first=first), SIDE)
     assert list(found) == ["second", "first"]
     assert np.array_equal(found["first"], [[1.0]])
     np.testing.assert_allclose(found["second"], second / second.sum(), rtol=1e-6)
     assert found["second"].dtype == np.float32
+
+
+def test_the_centroid_comes_to_lie_in_the_middle(write):
+    """Two pixels of weight 3 and 1 in a corner: their centroid is nearest to the first."""
+    corner = np.zeros((5, 5))
+    corner[0, 0], corner[0, 1] = 3, 1
+    found = read_kernels(write(corner=corner), SIDE)["corner"]
+    assert found.shape == (9, 9)
+    assert (found[4, 4], found[4, 5], found.sum()) == (0.75, 0.25, 1)
+
+
+def test_weight_too_far_from_the_middle_is_refused(write):
+    edge = np.zeros((31, 31))
+    edge[30, 30] = 1
+    with pytest.raises(UserError, match="edge: its weight lies too far from the middle"):
+        read_kernels(write(edge=edge), SIDE)
 
 
 @pytest.mark.parametrize(
