@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class SharedFields:
-    """What all records have in common: methods of every folder, and what is said of the seeds."""
+    """What the records of the same seeds have in common: their methods, and what is said."""
 
     methods: frozenset[str]
     against: str
@@ -64,7 +64,8 @@ class SharedFields:
 def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") -> str:
     """Write the tables over several seeds, with intervals over people and seeds.
 
-    Table 3 is left out: its rates and thresholds have estimators of their own.
+    A run's values are over the folders that have it, two or more. Table 3 is left out: its rates
+    and thresholds have estimators of their own.
 
     Args:
         folders: each with ``params.yaml`` and ``per_image``, as ``dfpg publish`` writes them, or
@@ -87,23 +88,54 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     common = frozenset.intersection(*methods)
     if against not in common:
         raise UserError(f"--against {against}: not scored in every folder; {_list_names(common)}")
-    numbers = " ".join(str(one.config.seed) for one in seeds)
     images = "same" if have_same_images([one.scores for one in seeds]) else "different"
-    setting = SharedFields(common, against, numbers, images)
+    groups: dict[tuple[int, ...], set[str]] = {}  # methods by the places of their folders
+    for name in frozenset.union(*methods):
+        places = tuple(place for place, found in enumerate(methods) if name in found)
+        groups.setdefault(places, set()).add(name)
+    settings = [
+        (
+            [seeds[place] for place in places],
+            SharedFields(frozenset(names), against, _numbers(seeds, places), images),
+        )
+        for places, names in groups.items()
+        if len(places) > 1
+    ]
     records = [
         record
         for table in TABLES
         if not table.recognition
         for column in table.columns
-        for record in _records(seeds, table, column, setting)
+        for record in _column_records(seeds[0].config, table, column, settings)
     ]
     write_text(out, csv_text(SeedRecord, records))
-    lines = [
-        f"{name}: not in every folder, left out"
-        for name in sorted(frozenset.union(*methods) - common)
-    ]
+    lines = []
+    for places, names in sorted(groups.items(), key=lambda group: sorted(group[1])):
+        if len(places) < len(seeds):
+            which = f"seeds {_numbers(seeds, places)} alone"
+            single = f"seed {_numbers(seeds, places)} alone, left out"
+            lines.append(f"{', '.join(sorted(names))}: {which if len(places) > 1 else single}")
+    numbers = _numbers(seeds, range(len(seeds)))
     lines.append(f"{out}: {len(records)} values over seeds {numbers}, {images} test images")
     return "\n".join(lines)
+
+
+def _numbers(seeds: Sequence[SeedRun], places: Iterable[int]) -> str:
+    return " ".join(str(seeds[place].config.seed) for place in places)
+
+
+def _column_records(
+    config: Config,
+    table: Table,
+    column: Column,
+    settings: Iterable[tuple[Sequence[SeedRun], SharedFields]],
+) -> list[SeedRecord]:
+    """Records of one column group, of all groups of seeds, in the order of the table's rows."""
+    found = [
+        record for seeds, setting in settings for record in _records(seeds, table, column, setting)
+    ]
+    order = {row.key: place for place, row in enumerate(table_rows(table, config))}
+    return sorted(found, key=lambda record: order[record.row])
 
 
 def _read(folder: Path) -> SeedRun:
@@ -149,14 +181,15 @@ def _records(
     if not all(parts):
         return
     scored = [set(part.methods) for found in parts for part in found]
-    present = set.intersection(set(setting.methods), *scored)
+    everywhere = set.intersection(*scored)
+    present = everywhere & setting.methods
     rows = [row for row in table_rows(table, config) if row.run in present]
     runs = [str(row.run) for row in rows]
     signs = np.array([1.0 if HIGHER_IS_BETTER[metric] else -1.0 for metric in table.conventions])
     found = _interval(seeds, names, parts, runs, column)
     conventions = list(table.conventions.values()) * len(runs)
     values, better = clip_values(found.interval, conventions), None
-    if setting.against in present:
+    if setting.against in everywhere:
         gains = _interval(seeds, names, parts, runs, column, (setting.against, signs))
         better = clip_differences(gains.interval, conventions)
     people = {person for part in parts for one in part for person in one.people}

@@ -132,10 +132,20 @@ def test_other_test_images_are_said_so(folders, tmp_path):
     assert "different test images" in compare_seeds(folders, tmp_path / "seeds.csv")
 
 
-def test_a_run_that_a_folder_lacks_is_left_out(folders, tmp_path):
-    (folders[2] / "artifacts" / "per_image" / "nafnet.csv").unlink()
-    assert "nafnet: not in every folder, left out" in compare_seeds(folders, tmp_path / "x.csv")
-    assert not any(key[1] == "nafnet" for key in read(tmp_path / "x.csv"))
+def test_a_run_counts_over_the_folders_that_have_it(folders, compared, tmp_path):
+    (folders[2] / "artifacts" / "per_image" / "dfpg_b.csv").unlink()
+    for folder in folders[1:]:
+        (folder / "artifacts" / "per_image" / "nafnet.csv").unlink()
+    said = compare_seeds(folders, tmp_path / "x.csv")
+    assert "dfpg_b: seeds 0 1 alone\n" in said
+    assert "nafnet: seed 0 alone, left out\n" in said
+    before, after = read(compared[1]), read(tmp_path / "x.csv")
+    assert [key for key in before if key[1] != "nafnet"] == list(after)  # in the same order
+    six = ("table4", "b6", "mspl_center", "mean", "psnr")
+    assert (after[six]["n_seeds"], after[six]["seeds"]) == ("2", "0 1")
+    assert float(after[six]["seed_sd"]) == pytest.approx(np.std(LIFTS[:2], ddof=1), abs=2e-5)
+    five = ("table4", "b5", "mspl_center", "mean", "psnr")
+    assert after[five] == before[five]
 
 
 def refused(folders, out, message, **options):
