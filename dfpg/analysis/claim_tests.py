@@ -38,7 +38,7 @@ from dfpg.paper.tables import BASELINES, CLASSICAL, MEAN, Cell
 
 HOLDS, REVERSED, SMALL, OPEN = "holds", "reversed", "too small", "open"
 NO_SPREAD = "the spread of the seeds was not measured"
-NOT_SEEN = "no training with these scores shows what the claim takes for granted"
+NOT_SEEN = "no training of {} with these scores shows what the claim takes for granted"
 PAIRS = 3  # of runs whose seeds show a spread before other pairs are held against it
 UNTRAINED = frozenset((*BASELINES, *CLASSICAL))
 
@@ -247,7 +247,7 @@ def _run_test(
     )
     if not (standing or judged):
         names = " and ".join(run for run, seeds in left_out.items() if seeds)
-        standing, why = NOT_TESTED, f"{names}: {NOT_SEEN}"
+        standing, why = NOT_TESTED, NOT_SEEN.format(names)
     return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
 
 
