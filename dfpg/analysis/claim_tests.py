@@ -246,7 +246,8 @@ def _run_test(
         evidence.lengths, evidence.floor, comparison, paired.convention, off_task
     )
     if not (standing or judged):
-        names = " and ".join(run for run, seeds in left_out.items() if seeds)
+        none = [run for run, seeds in left_out.items() if seeds == trainings.keys()]
+        names = " and ".join(none or left_out)
         standing, why = NOT_TESTED, NOT_SEEN.format(names)
     return replace(found, outcome=standing, missing=why, p=math.nan) if standing else found
 

@@ -26,6 +26,7 @@ from dfpg.paper.mechanisms import MECHANISMS
 HISTORY = "history"
 VALUE, ERROR, SHARE = "mechanism.", "mechanism_se.", "share."
 AUC, AUC_ERROR = "discriminator_auc", "discriminator_auc_se"
+GRADIENT_SHARE = "gradient_share"
 PEOPLE = "validation_people"
 KEY_OF_MEASURE = {mechanism.measure: key for key, mechanism in MECHANISMS.items()}
 YES, NO = "yes", "no"
@@ -143,7 +144,7 @@ def _records(
         low, high = max(value - reach, least), min(value + reach, most)
         key = KEY_OF_MEASURE.get(measure, "")
         bound = MECHANISMS[key].bound if key else math.nan
-        above = (value if math.isnan(reach) else low) > bound
+        above = (value if measure == GRADIENT_SHARE else low) > bound  # a share has no interval
         yield MechanismRecord(
             run=run,
             mechanism=key,
@@ -170,7 +171,7 @@ def _measured(figures: Mapping[str, float]) -> dict[Part, Measured]:
     if AUC in figures:
         found[AUC, ""] = Measured(figures[AUC], figures.get(AUC_ERROR, math.nan))
     for term, share in _shares(figures).items():
-        found["gradient_share", term] = Measured(share, math.nan)
+        found[GRADIENT_SHARE, term] = Measured(share, math.nan)
     return found
 
 

@@ -88,7 +88,6 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     common = frozenset.intersection(*methods)
     if against not in common:
         raise UserError(f"--against {against}: not scored in every folder; {_list_names(common)}")
-    images = "same" if have_same_images([one.scores for one in seeds]) else "different"
     groups: dict[tuple[int, ...], set[str]] = {}  # methods by the places of their folders
     for name in frozenset.union(*methods):
         places = tuple(place for place, found in enumerate(methods) if name in found)
@@ -96,7 +95,7 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     settings = [
         (
             [seeds[place] for place in places],
-            SharedFields(frozenset(names), against, _numbers(seeds, places), images),
+            SharedFields(frozenset(names), against, *_described(seeds, places)),
         )
         for places, names in groups.items()
         if len(places) > 1
@@ -112,16 +111,20 @@ def compare_seeds(folders: Sequence[Path], out: Path, against: str = "blurred") 
     lines = []
     for places, names in sorted(groups.items(), key=lambda group: sorted(group[1])):
         if len(places) < len(seeds):
-            which = f"seeds {_numbers(seeds, places)} alone"
-            single = f"seed {_numbers(seeds, places)} alone, left out"
+            numbers, _ = _described(seeds, places)
+            which = f"seeds {numbers} alone"
+            single = f"seed {numbers} alone, left out"
             lines.append(f"{', '.join(sorted(names))}: {which if len(places) > 1 else single}")
-    numbers = _numbers(seeds, range(len(seeds)))
+    numbers, images = _described(seeds, range(len(seeds)))
     lines.append(f"{out}: {len(records)} values over seeds {numbers}, {images} test images")
     return "\n".join(lines)
 
 
-def _numbers(seeds: Sequence[SeedRun], places: Iterable[int]) -> str:
-    return " ".join(str(seeds[place].config.seed) for place in places)
+def _described(seeds: Sequence[SeedRun], places: Iterable[int]) -> tuple[str, str]:
+    """Numbers of the seeds in these places, and whether their test images are the same."""
+    found = [seeds[place] for place in places]
+    images = "same" if have_same_images([one.scores for one in found]) else "different"
+    return " ".join(str(one.config.seed) for one in found), images
 
 
 def _column_records(

@@ -35,8 +35,8 @@ class Claim:
         meaning: what it says, in our words.
         comparisons: all have to hold; none: nothing here can test it.
         caution: what the test does not see.
-        presupposes: run and mechanism (key of ``MECHANISMS``): where one of them was not at work,
-            the claim is not tested.
+        presupposes: run and mechanism (key of ``MECHANISMS``): comparisons of that run are judged
+            on its trainings that show the mechanism.
         off_task: rows that the claim itself calls unfit for this task; the floor is not asked of
             them.
         differ: what else than the thing claimed differs between the networks compared; the verdict

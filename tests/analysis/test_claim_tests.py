@@ -356,6 +356,8 @@ def test_without_a_training_that_shows_it_nothing_is_tested(config):
     found = run_tests(config, evidence, [comparison], idle={"b2": {0, 1}, "b1": {2}})[0]
     assert (found.outcome, found.seeds) == (NOT_TESTED, 3)
     assert found.missing == NOT_SEEN.format("b2 and b1")
+    found = run_tests(config, evidence, [comparison], idle={"b2": {0, 1, 2}, "b1": {2}})[0]
+    assert found.missing == NOT_SEEN.format("b2")
     assert math.isnan(found.p)
 
 

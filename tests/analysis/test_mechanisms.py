@@ -66,6 +66,12 @@ def test_no_interval_goes_beyond_what_a_measure_can_be(config, tmp_path):
     assert found["discriminator_auc", ""].ci_high == 1
 
 
+def test_a_measure_without_a_standard_error_shows_nothing(config, tmp_path):
+    bare = LATE.replace("0.2,0.05", "0.2,")
+    found = {(r.measure, r.part): r for r in records(config, tmp_path, bare)}
+    assert found["prior_cosine_gain", "1"].present == NO
+
+
 def test_every_training_is_judged_by_itself(config, tmp_path):
     write(tmp_path / "1" / "history", EARLY, LATE.replace("0.2,0.05", "0.1,0.05"))
     seeds = [SeedFolder(seed, config, tmp_path / f"{seed}") for seed in (1, 2)]  # 2: not trained
