@@ -21,14 +21,13 @@ Scores = Mapping[Cell, PairedScores]
 def find_absence(scores: Scores, comparison: Comparison) -> str:
     """Why a comparison has no scores; empty where it has."""
     cell = comparison.cell
-    names = [run_of_row(cell.table, row) for row in (comparison.better, comparison.worse)]
     for column in [cell.column, *([comparison.against] if comparison.against else [])]:
         paired = scores.get(cell._replace(column=column))
         if paired is None:
             if cell.table == ROBUSTNESS:
                 return NO_ROBUSTNESS_SCORES
             return f"no scores of {column_label(column)} {cell.metric}"
-        absent = [name for name in names if name not in paired.runs]
+        absent = [name for name in runs_of(comparison) if name not in paired.runs]
         if absent:
             return f"no scores of {absent[0]}"
     return ""
@@ -57,7 +56,7 @@ def find_barrier(
 def _length_outcome(lengths: Mapping[str, Length], comparison: Comparison) -> tuple[str, str]:
     """Outcome and reason where one training is too short; empty where nothing stands in the way."""
     rows = comparison.better, comparison.worse
-    better, worse = (lengths.get(run_of_row(comparison.cell.table, row) or "") for row in rows)
+    better, worse = (lengths.get(run) for run in runs_of(comparison))
     if better is None or worse is None or better.images == worse.images:
         return "", ""
     if min(better, worse).whole:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from dfpg.analysis.estimates import load_scores
 from dfpg.analysis.observations import Observations, load_seed_observations
 from dfpg.analysis.paired_scores import PairedScores, pair_scores
-from dfpg.analysis.seed_folders import fitting_seeds
-from dfpg.core.config import Config
+from dfpg.analysis.seed_folders import SeedFolder
 from dfpg.evaluation.per_image import KEYS
 from dfpg.paper.tables import Cell
 
@@ -20,16 +18,15 @@ SAME = [name for name in KEYS if name != "method"]
 
 
 def load_seeds(
-    config: Config, folder: Path | None, scores: pd.DataFrame, observations: Observations
+    seeds: Sequence[SeedFolder], scores: pd.DataFrame, observations: Observations
 ) -> dict[int, Mapping[Cell, PairedScores]]:
-    """Scores of every seed in ``folder`` that was trained and tested by the parameters in use.
+    """Scores of every seed that was trained and tested by the parameters in use.
 
-    Folders with other test images are passed over: a spread that was measured there says nothing
+    Records with other test images are passed over: a spread that was measured there says nothing
     of these. Keys are the seeds.
 
     Args:
-        config: the profile in use.
-        folder: see :func:`dfpg.analysis.seed_folders.fitting_seeds`; it has ``per_image`` and, for
+        seeds: see :func:`dfpg.analysis.seed_folders.fitting_seeds`; with ``per_image`` and, for
             Table 3, ``recognition``.
         scores: of the tables' own trainings (:func:`dfpg.analysis.estimates.load_scores`).
         observations: of the same (:func:`dfpg.analysis.observations.load_observations`).
@@ -38,7 +35,7 @@ def load_seeds(
         UserError: scores of a fitting folder are damaged.
     """
     found: dict[int, Mapping[Cell, PairedScores]] = {}
-    for seed, alike, place in fitting_seeds(config, folder):
+    for seed, alike, place in seeds:
         loaded = load_scores(alike, place / PER_IMAGE)
         if have_same_images([scores, loaded]):
             seen = load_seed_observations(observations, alike.runs, place)

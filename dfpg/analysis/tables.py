@@ -144,11 +144,12 @@ def build_tables(
     ]
     people = table_rows(next(table for table in layout if table.recognition), config)
     paired = pair_scores(config, scores, observations)
-    mechanisms = mechanism_records(config, artifacts / "history", fitting_seeds(config, seeds))
+    others = fitting_seeds(config, seeds)
+    mechanisms = mechanism_records(config, artifacts / "history", others)
     curve = _robustness_scores(config, artifacts / "robustness")
     evidence = Evidence.of(
         paired | curve,
-        load_seeds(config, seeds, scores, observations),
+        load_seeds(others, scores, observations),
         floor,
         mechanisms,
         training_lengths(config),

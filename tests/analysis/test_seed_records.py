@@ -53,7 +53,7 @@ def own(smoke, tmp_path_factory) -> tuple[pd.DataFrame, Observations]:
 def test_seeds_of_the_same_parameters_are_taken_in(smoke, own, tmp_path):
     for seed in (0, 1, 2):
         write_seed(smoke, tmp_path / f"{seed}", seed)
-    found = load_seeds(smoke, tmp_path, *own)
+    found = load_seeds(fitting_seeds(smoke, tmp_path), *own)
     assert list(found) == [1, 2]  # the tables' own seed is no further one
     panel = pair_scores(smoke, *own)
     comparison = Comparison(CELL, "b5", "b4")
@@ -73,7 +73,7 @@ def test_table_3_has_the_spread_of_seeds_whose_recognition_is_kept(smoke, own, t
     frame["dlib_hog_score"] = np.where(frame.index % 2, 1.0, np.nan)
     frame.to_csv(path, index=False)
     (tmp_path / "2" / "recognition" / "lee2020_a.csv").unlink()
-    one, two = load_seeds(smoke, tmp_path, *own).values()
+    one, two = load_seeds(fitting_seeds(smoke, tmp_path), *own).values()
     (stratum,) = one[cell].differences(pair)
     (first,) = pair_scores(smoke, *own)[cell].differences(pair)
     assert float(per_image_mean(stratum)[0]) == pytest.approx(90 - 50)
@@ -87,21 +87,21 @@ def test_recognition_of_other_images_is_refused(smoke, own, tmp_path):
     path = tmp_path / "1" / "recognition" / "dfpg_a.csv"
     pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
     with pytest.raises(UserError, match="its images are not those of the other runs"):
-        load_seeds(smoke, tmp_path, *own)
+        load_seeds(fitting_seeds(smoke, tmp_path), *own)
 
 
 def test_a_seed_counts_once(smoke, own, tmp_path):
     for name in ("1", "again"):
         write_seed(smoke, tmp_path / name, 1)
     assert [one.folder.name for one in fitting_seeds(smoke, tmp_path)] == ["1"]
-    assert list(load_seeds(smoke, tmp_path, *own)) == [1]
+    assert list(load_seeds(fitting_seeds(smoke, tmp_path), *own)) == [1]
 
 
 def test_trainings_by_other_parameters_say_nothing_of_these(smoke, own, tmp_path):
     write_seed(smoke, tmp_path / "other", 1, ("image_size: 32", "image_size: 64"))
     write_seed(smoke, tmp_path / "old", 2, ("classical:\n", "classic:\n"))
-    assert load_seeds(smoke, tmp_path, *own) == {}
-    assert load_seeds(smoke, tmp_path / "none", *own) == {}
+    assert load_seeds(fitting_seeds(smoke, tmp_path), *own) == {}
+    assert load_seeds(fitting_seeds(smoke, tmp_path / "none"), *own) == {}
 
 
 def test_trainings_that_were_scored_on_other_images_say_nothing_of_these(smoke, own, tmp_path):
@@ -111,14 +111,14 @@ def test_trainings_that_were_scored_on_other_images_say_nothing_of_these(smoke, 
     frame = pd.read_csv(path)
     frame.loc[frame["method"] == "blurred", "psnr"] += 0.01  # as other kernels would have it
     frame.to_csv(path, index=False)
-    assert len(load_seeds(smoke, tmp_path, *own)) == 1
+    assert len(load_seeds(fitting_seeds(smoke, tmp_path), *own)) == 1
 
 
 def test_a_run_that_is_set_otherwise_is_left_out(smoke, own, tmp_path):
     changed = re.search(r"^  b4: .*$", resolve_profile("smoke")[1], flags=re.MULTILINE)
     line = changed.group(0)
     write_seed(smoke, tmp_path / "1", 1, (line, line.replace("images: ", "images: 1")))
-    found = load_seeds(smoke, tmp_path, *own)[1]
+    found = load_seeds(fitting_seeds(smoke, tmp_path), *own)[1]
     assert "b5" in found[CELL].runs
     assert "b4" not in found[CELL].runs
 
@@ -130,5 +130,5 @@ def test_a_method_that_is_set_otherwise_concerns_its_own_runs_alone(
     text = resolve_profile("smoke")[1]
     block = re.search(rf"^  {method}:\n    width: \d+", text, flags=re.MULTILINE).group(0)
     write_seed(smoke, tmp_path / "1", 1, (block, f"{block}0"))
-    found = load_seeds(smoke, tmp_path, *own)
+    found = load_seeds(fitting_seeds(smoke, tmp_path), *own)
     assert [{"b4", "b5"} <= set(one[CELL].runs) for one in found.values()] == [alike]

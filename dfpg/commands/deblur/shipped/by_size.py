@@ -21,6 +21,7 @@ from dfpg.analysis.strata import make_stratum
 from dfpg.commands.deblur.restore import LEAST_CHANGE, Restorer, change_size
 from dfpg.commands.deblur.shipped.blur import SIDES, count_kernels, kernel_of_side
 from dfpg.core.config import Config
+from dfpg.core.markdown import markdown_table
 from dfpg.core.progress import Progress
 from dfpg.core.seeds import generator
 from dfpg.data.blur.degrade import add_noise, blur, quantise_unit, to_unit
@@ -180,7 +181,7 @@ def blur_faces(
         noise: standard deviation, grey levels.
         rng: draws it.
     """
-    images = blur(to_unit(_tensor(sharp)), torch.from_numpy(np.stack(kernels)))
+    images = blur(to_unit(as_images(sharp)), torch.from_numpy(np.stack(kernels)))
     samples = torch.from_numpy(rng.standard_normal(tuple(images.shape), np.float32))
     noisy = quantise_unit(add_noise(images, samples, noise, white=1))
     pictures: NDArray[np.uint8] = noisy.permute(0, 2, 3, 1).contiguous().numpy()
@@ -191,9 +192,9 @@ def judge(restorer: Restorer, sharp: NDArray[np.uint8], blurred: NDArray[np.uint
     """Restore pictures uint8 [N, H, W, 3] and compare with the sharp ones."""
     change = restorer.change(blurred)
     restored = np.clip(np.rint(blurred + change), 0, 255).astype(np.uint8)
-    target = _tensor(sharp)
+    target = as_images(sharp)
     before, after = (
-        psnr(_tensor(images), target).double().numpy() for images in (blurred, restored)
+        psnr(as_images(images), target).double().numpy() for images in (blurred, restored)
     )
     return Scores(before, after, np.array([change_size(part) for part in change]))
 
@@ -209,7 +210,7 @@ def _score(
     return judge(restorer, sharp, blur_faces(sharp, kernels, noise, rng))
 
 
-def _tensor(pictures: NDArray[np.uint8]) -> Tensor:
+def as_images(pictures: NDArray[np.uint8]) -> Tensor:
     """uint8 [N, H, W, 3] as [N, 3, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
 
@@ -275,27 +276,25 @@ def _bounds(values: Sequence[float]) -> Bounds:
 
 def size_table(rows: Sequence[SizeGain]) -> str:
     """The rows as a table in Markdown, dB."""
-    lines = [
-        "| faces | kernels | px or name | blurred | network alone | left as it was | "
-        "with the rule | harmed |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    headings = ["faces", "kernels", "px or name", "blurred", "network alone"]
+    headings += ["left as it was", "with the rule", "harmed"]
+    lines = []
     for row in rows:
         noise = f" and noise of {row.noise} grey levels" if row.noise else ""
         network = _gain(row.gain, row.low, row.high) or f"comes out at {row.restored:.1f} dB"
-        blurred = "infinite" if row.blurred is None else f"{row.blurred:.2f}"
-        cells = [
-            row.faces,
-            row.kernels + noise,
-            row.name,
-            blurred,
-            network,
-            f"{row.left:.0%}",
-            _gain(row.rule_gain, row.rule_low, row.rule_high) or "",
-            f"{row.harmed:.0%}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(
+            (
+                row.faces,
+                row.kernels + noise,
+                row.name,
+                "infinite" if row.blurred is None else f"{row.blurred:.2f}",
+                network,
+                f"{row.left:.0%}",
+                _gain(row.rule_gain, row.rule_low, row.rule_high),
+                f"{row.harmed:.0%}",
+            )
+        )
+    return markdown_table(headings, lines)
 
 
 def _gain(mean: float | None, low: float | None, high: float | None) -> str:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from dfpg.commands.deblur.restore import Restorer
 from dfpg.commands.deblur.shipped.blur import kernel_of_side
-from dfpg.commands.deblur.shipped.by_size import HARM_DB, NOISE, blur_faces, judge
+from dfpg.commands.deblur.shipped.by_size import HARM_DB, NOISE, as_images, blur_faces, judge
 from dfpg.core.config import Config
+from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import KERNELS
 from dfpg.core.seeds import generator
 from dfpg.data.augmentation import face_views
@@ -65,17 +66,17 @@ def limit_table(config: Config, weights: Path, device: torch.device) -> str:
         harmed.append((gain < -HARM_DB) | np.isinf(found.blurred))
         helped.append(gain > HARM_DB)
     change, worse, better = np.concatenate(changes), np.concatenate(harmed), np.concatenate(helped)
-    lines = [
-        f"| limit | harmed and left, {len(sharp)} people | helped and lost |",
-        "|---|---|---|",
-    ]
-    for limit in LIMITS:
-        left = change < limit
-        lines.append(
-            f"| {limit:g} | {(left & worse).sum()} of {worse.sum()} "
-            f"| {(left & better).sum()} of {better.sum()} |"
+    rows = [
+        (
+            f"{limit:g}",
+            f"{((change < limit) & worse).sum()} of {worse.sum()}",
+            f"{((change < limit) & better).sum()} of {better.sum()}",
         )
-    return "\n".join(lines)
+        for limit in LIMITS
+    ]
+    return markdown_table(
+        ("limit", f"harmed and left, {len(sharp)} people", "helped and lost"), rows
+    )
 
 
 def validation_faces(config: Config) -> NDArray[np.uint8]:
@@ -115,6 +116,6 @@ def versions(config: Config, sharp: NDArray[np.uint8]) -> Iterator[NDArray[np.ui
         yield blurred(family, side, noise)
     yield blurred("spline", NO_BLUR, STRONG_NOISE)
     family, side, quality = COMPRESSED
-    signed = to_signed(torch.from_numpy(blurred(family, side, 0.0)).permute(0, 3, 1, 2))
+    signed = to_signed(as_images(blurred(family, side, 0.0)))
     stored = quantise(torch.stack([jpeg(image, quality) for image in signed]))
     yield stored.permute(0, 2, 3, 1).contiguous().numpy()

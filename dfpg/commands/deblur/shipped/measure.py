@@ -18,7 +18,6 @@ from typing import get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dfpg.analysis.estimates import kernel_names
 from dfpg.analysis.people_bootstrap import mean_interval
@@ -27,6 +26,7 @@ from dfpg.commands.deblur.restore import Restorer
 from dfpg.commands.deblur.shipped.by_size import IMAGES as IMAGES_PER_SIZE
 from dfpg.commands.deblur.shipped.by_size import (
     SizeGain,
+    as_images,
     faces_of,
     gains_by_size,
     gains_of_kernels,
@@ -179,8 +179,8 @@ def score(config: Config, method: Method, device: torch.device, testset: TestSet
     with Progress("restore", len(index), "image") as progress, torch.inference_mode():
         for start in range(0, len(index), BATCH):
             rows = index.iloc[start : start + BATCH]
-            sharp = _images(testset.sharp[rows["sharp"]], device)
-            blurred = _images(testset.blurred[rows["image"]], device)
+            sharp = as_images(testset.sharp[rows["sharp"]]).to(device)
+            blurred = as_images(testset.blurred[rows["image"]]).to(device)
             restored = quantise(method.restore(to_signed(blurred)))
             values.append(torch.stack([psnr(blurred, sharp), psnr(restored, sharp)], 1).cpu())
             progress.advance(len(rows))
@@ -203,8 +203,3 @@ def score(config: Config, method: Method, device: torch.device, testset: TestSet
     low, high = (bound[2].round(3).item() for bound in (found.low, found.high))
     people = int(index["person"].nunique())
     return Gain(len(index), people, blurred, restored, gain, low, high)
-
-
-def _images(pictures: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """uint8 [N, H, W, 3] as [N, 3, H, W] on ``device``."""
-    return torch.from_numpy(np.asarray(pictures)).permute(0, 3, 1, 2).to(device)
