@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from dfpg.analysis.people_bootstrap import mean_interval
+from dfpg.analysis.quantiles import student
 from dfpg.analysis.seed_intervals import SeedScores, seed_interval
 from dfpg.analysis.strata import make_stratum
 
@@ -50,6 +51,19 @@ def test_interval_covers_at_few_seeds(seeds, people, skewed, seed_sd, own_sd):
     sample = draw(rng, seeds, people, seed_sd, 1.0, own_sd, skewed=skewed)
     coverage = covered(seed_interval(sample, 500, 0, "simulation"))
     assert 0.92 <= coverage <= 0.998
+
+
+def test_a_seed_added_while_undecided_costs_three_points():
+    """docs/claims.md: three seeds, and a fourth if their interval has zero, call 8 % wrongly."""
+    effects = np.random.default_rng(3).normal(size=(400_000, 4))
+
+    def excludes_zero(count):
+        seen = effects[:, :count]
+        reach = student(0.975, count - 1) * seen.std(axis=1, ddof=1) / np.sqrt(count)
+        return np.abs(seen.mean(axis=1)) > reach
+
+    assert excludes_zero(4).mean() == pytest.approx(0.05, abs=0.002)
+    assert (excludes_zero(3) | excludes_zero(4)).mean() == pytest.approx(0.08, abs=0.003)
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.2])
