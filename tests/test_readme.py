@@ -19,17 +19,17 @@ def test_tables_in_a_page_are_the_committed_ones(page):
     assert fill(text, ROOT / "results") == text, "run `dfpg record pages`"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_a_verdict_in_a_sentence_is_the_recorded_one(page):
+def test_a_verdict_in_a_sentence_is_the_recorded_one():
     recorded = {row["claim"]: row["verdict"] for row in read_rows(ROOT / "results" / "claims.csv")}
     words = "|".join(sorted(VERDICTS, key=len, reverse=True))
-    said = re.findall(rf"`([a-z-]+)`\)? is ({words})", (ROOT / page).read_text())
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    said = re.findall(rf"`([a-z-]+)`\)?,? (?:and `[a-z-]+` )?(?:is|are) \**({words})", text)
     assert said
     assert [(key, verdict) for key, verdict in said if recorded[key] != verdict] == []
 
 
-def test_the_ablation_of_every_published_record_is_in_the_claims_page():
-    page = (ROOT / "docs" / "claims.md").read_text()
+def test_the_ablation_of_every_published_record_is_in_the_page_of_other_records():
+    page = (ROOT / "docs" / "other_records.md").read_text()
     records = {file.parent.name for file in (ROOT / "results").glob("*/claim_tests.csv")}
     assert records == set(re.findall(r"<!-- ablation of ([a-z0-9_-]+) -->\n\| ", page))
 

@@ -13,6 +13,7 @@ from dfpg.paper.tables import BASELINES, FLOOR, MEAN, TABLES, Cell, Column
 NOT_TESTED, NOT_MEASURED = "not tested", "not measured"
 RUN_OF_ROW = {(table.name, row.key): row.run for table in TABLES for row in table.rows}
 NO_ROBUSTNESS_SCORES = "run `dfpg robustness`"
+UNDER_FLOOR = "{} is not above the floor"
 NO_FLOOR = f"{FLOOR} was not scored: run `dfpg evaluate classical`"
 
 Scores = Mapping[Cell, PairedScores]
@@ -85,7 +86,7 @@ def _floor_outcome(
         run = run_of_row(cell.table, row)
         standing = floor.standing(column, run, "psnr" if curve else convention)
         if standing == NOT_ABOVE:
-            return NOT_TESTED, f"{row} is not above the floor"
+            return NOT_TESTED, UNDER_FLOOR.format(row)
         if standing != ABOVE:
             return NOT_MEASURED, NO_FLOOR
     return "", ""

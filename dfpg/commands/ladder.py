@@ -111,7 +111,7 @@ def record_make(jobs: JOBS = None) -> None:
 
 @record_app.command("pages")
 def record_pages() -> None:
-    """Write the tables of results/ into README.md and docs/claims.md, between their marks."""
+    """Write the tables of results/ into README.md and the pages of docs/, between their marks."""
     from dfpg.core.config import load_config
     from dfpg.report.page_tables import fill_pages
 

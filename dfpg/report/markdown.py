@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from dfpg.analysis.barriers import NOT_TESTED
+from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED, UNDER_FLOOR
+from dfpg.analysis.claim_tests import NOT_SEEN
 from dfpg.analysis.comparability import NOT_COMPARABLE
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
@@ -16,7 +18,6 @@ from dfpg.analysis.result_records import (
     ClaimTestRecord,
     TableRecord,
 )
-from dfpg.analysis.verdicts import UNDECIDED
 from dfpg.core.markdown import markdown_table
 from dfpg.core.paths import RESULTS
 from dfpg.paper.tables import DECIMALS, FLOOR, HEADINGS, TABLES, TEST_SETS, Table
@@ -26,6 +27,9 @@ INCOMPARABLE = (
     "No published value can be compared with the one beside it: images, networks or metrics are "
     "others (columns `verdict` and `reason` of the CSV)."
 )
+
+# Reasons of comparisons that were not tested, in few words.
+BARRIERS = {NOT_SEEN: "a mechanism is not seen", UNDER_FLOOR: "a row is under the floor"}
 
 
 def show_tables(results: Path = RESULTS) -> str:
@@ -43,47 +47,45 @@ def render_claims(results: Path) -> str:
 
     Beside the number of a claim's comparisons stands in how many the mean differs as the claim
     says, whatever the verdict, how many hold or are reversed by the rules, and how many could not
-    be tested; those that are left are open. Claims with the same reason share a note.
+    be tested; those that are left are open or too small. The remark says what barred them, and in
+    how many readings of the paper a claim goes its way. ``claims.csv`` has the whole reason.
 
     Raises:
         UserError: ``claims.csv`` or ``claim_tests.csv`` is missing or damaged.
     """
     claims = read_records(ClaimRecord, results / "claims.csv")
-    effects: dict[str, list[float]] = {}
+    tests: dict[str, list[ClaimTestRecord]] = {}
     for test in read_records(ClaimTestRecord, results / "claim_tests.csv"):
-        if math.isfinite(test.effect):
-            effects.setdefault(test.claim, []).append(test.effect)
-    whys = [_why(claim) for claim in claims]
-    reasons = list(dict.fromkeys(filter(None, whys)))
+        tests.setdefault(test.claim, []).append(test)
     lines = []
-    for claim, why in zip(claims, whys, strict=True):
-        found = effects.get(claim.claim, [])
-        barred = (claim.n_not_tested or 0) + (claim.n_not_measured or 0)
-        counts = (sum(effect > 0 for effect in found), claim.n_hold, claim.n_reversed, barred)
-        numbers = [claim.n_comparisons, *counts] if claim.n_comparisons else [""] * 5
-        note = f"{reasons.index(why) + 1}" if why else ""
-        lines.append([claim.meaning, claim.verdict, *numbers, note])
-    table = markdown_table(
-        [
-            "the paper claims",
-            "verdict",
-            "comparisons",
-            "go its way",
-            "hold",
-            "reversed",
-            "not tested",
-            "note",
-        ],
-        lines,
-    )
-    notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
-    return "\n\n".join([table.rstrip("\n"), *(["\n".join(notes)] if notes else [])])
+    for claim in claims:
+        own = tests.get(claim.claim, [])
+        barred = [test for test in own if test.outcome in (NOT_TESTED, NOT_MEASURED)]
+        its_way = sum(test.effect > 0 for test in own)
+        counts = [len(own), its_way, claim.n_hold, claim.n_reversed, len(barred)]
+        numbers = counts if own else [""] * len(counts)
+        remark = "; ".join(
+            filter(None, (_barred_by(barred) if own else claim.reason, claim.readings))
+        )
+        lines.append([f"`{claim.claim}`", claim.meaning, claim.verdict, *numbers, remark])
+    headings = ["claim", "the paper says", "verdict", "comparisons", "go its way", "hold"]
+    return markdown_table([*headings, "reversed", "barred", "remark"], lines).rstrip("\n")
 
 
-def _why(claim: ClaimRecord) -> str:
-    """The reason of a verdict, and how one that is decided fares in other readings of the paper."""
-    readings = "" if claim.verdict in (UNDECIDED, NOT_TESTED) else claim.readings
-    return "; ".join(filter(None, (claim.reason, readings)))
+def _barred_by(barred: Sequence[ClaimTestRecord]) -> str:
+    """What kept comparisons from being tested, and how many where it was not always the same."""
+    kinds = Counter(_barrier(test.reason) for test in barred)
+    counts = (f"{kind} ({number})" if len(kinds) > 1 else kind for kind, number in kinds.items())
+    return f"barred: {', '.join(counts)}" if kinds else ""
+
+
+def _barrier(reason: str) -> str:
+    """The kind of barrier that the reason of a comparison names."""
+    for pattern, kind in BARRIERS.items():
+        before, after = pattern.split("{}")
+        if reason.startswith(before) and reason.endswith(after):
+            return kind
+    return reason
 
 
 def render_tables(results: Path) -> dict[str, str]:

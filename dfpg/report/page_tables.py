@@ -14,7 +14,7 @@ from pathlib import Path
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.main_table import MainRecord
 from dfpg.analysis.records import read_records
-from dfpg.analysis.result_records import ClaimRecord, ClaimTestRecord, GainRecord, SeedRecord
+from dfpg.analysis.result_records import ClaimTestRecord, GainRecord, SeedRecord
 from dfpg.analysis.study_records import BudgetRecord, MechanismRecord, ReadingRecord
 from dfpg.core.errors import UserError
 from dfpg.core.files import write_text
@@ -26,7 +26,12 @@ from dfpg.paper.tables import BASELINES, CLASSICAL, TABLES, TEST_SETS
 from dfpg.report.markdown import bracketed, render_claims
 from dfpg.report.table_layout import BELOW_FLOOR
 
-PAGES = (Path("README.md"), Path("docs/claims.md"))
+PAGES = (
+    Path("README.md"),
+    Path("docs/claims.md"),
+    Path("docs/evidence.md"),
+    Path("docs/other_records.md"),
+)
 # What a table is of, and for another record than that in results/ itself, its folder there.
 BLOCK = re.compile(
     r"(<!-- (?P<name>[a-z-]+)(?: of (?P<record>[a-z0-9_-]+))? -->\n).*?(<!-- /(?P=name) -->)",
@@ -194,13 +199,6 @@ def reading_table(results: Path) -> str:
     return _pivot("reading", rows)
 
 
-def over_readings_table(results: Path) -> str:
-    """In how many readings each claim of the ablation goes its way."""
-    claims = read_records(ClaimRecord, results / "claims.csv")
-    lines = [[claim.meaning, claim.readings] for claim in claims if claim.readings]
-    return markdown_table(["the paper claims", "in short trainings under every reading"], lines)
-
-
 def _pivot(heading: str, rows: Mapping[str, Mapping[str, str]]) -> str:
     """A line per row, a column for everything that some row has; ``heading`` is the rows'."""
     columns = list(dict.fromkeys(column for found in rows.values() for column in found))
@@ -252,7 +250,6 @@ PAGE_TABLES: dict[str, Callable[[Path], str]] = {
     "mechanisms": mechanism_table,
     "ablation": ablation_table,
     "readings": reading_table,
-    "over-readings": over_readings_table,
     "budgets": budget_table,
     "variants": variant_table,
 }

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from helpers.csv_files import read_rows
 
-from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED
-from dfpg.analysis.claim_tests import HOLDS, REVERSED
+from dfpg.analysis.barriers import NOT_MEASURED, NOT_TESTED, UNDER_FLOOR
+from dfpg.analysis.claim_tests import HOLDS, NOT_SEEN, REVERSED
 from dfpg.analysis.comparability import MATCHES
 from dfpg.analysis.floor import NOT_ABOVE
 from dfpg.analysis.records import read_records
@@ -62,40 +62,52 @@ def test_a_value_stands_before_its_interval(numbers, text):
     assert bracketed(*numbers) == text
 
 
-def test_every_claim_has_its_verdict_its_direction_and_the_reason(made):
-    table, _, notes = render_claims(made / "results").partition("\n\n")
+def claim_lines(results):
+    lines = render_claims(results).splitlines()[2:]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_every_claim_has_its_verdict_and_its_counts(made):
+    lines = claim_lines(made / "results")
     rows = read_rows(made / "results" / "claims.csv")
     effects = read_rows(made / "results" / "claim_tests.csv")
-    reasons = dict(line.split(". ", 1) for line in notes.splitlines())
-    assert len(set(reasons.values())) == len(reasons)
-    lines = table.splitlines()[2:]
     assert len(lines) == len(rows)
-    for line, row in zip(lines, rows, strict=True):
-        meaning, verdict, *numbers, note = (cell.strip() for cell in line.split("|")[1:-1])
+    for (key, meaning, verdict, *numbers, remark), row in zip(lines, rows, strict=True):
+        assert key == f"`{row['claim']}`"
         assert (meaning, verdict) == (escape_cell(row["meaning"]), row["verdict"])
-        assert reasons[note] == row["reason"]
         own = [test for test in effects if test["claim"] == row["claim"]]
         kinds = [test["outcome"] for test in own]
         its_way = [test for test in own if test["effect"] and float(test["effect"]) > 0]
         barred = kinds.count(NOT_TESTED) + kinds.count(NOT_MEASURED)
         wanted = (len(own), len(its_way), kinds.count(HOLDS), kinds.count(REVERSED), barred)
         assert numbers == ([f"{number}" for number in wanted] if own else [""] * 5)
+        assert remark.startswith("barred: ") == bool(barred)
+        assert own or remark == row["reason"]
 
 
-def test_a_decided_claim_says_how_it_fares_in_other_readings(made, tmp_path):
+def test_a_remark_says_what_barred_comparisons_and_how_other_readings_fare(made, tmp_path):
     for name in ("claims.csv", "claim_tests.csv"):
         shutil.copy(made / "results" / name, tmp_path)
+    sheet = tmp_path / "claim_tests.csv"
+    tests = pd.read_csv(sheet, keep_default_na=False)
+    own = tests["claim"] == "prior-helps"
+    tests.loc[own, "outcome"] = NOT_TESTED
+    tests.loc[own, "reason"] = [
+        NOT_SEEN.format("b1"),
+        NOT_SEEN.format("b6 and b1"),
+        UNDER_FLOOR.format("b6"),
+        "b6 was trained on 2 images, b2 on 3",
+    ]
+    tests.to_csv(sheet, index=False)
     sheet = tmp_path / "claims.csv"
     claims = pd.read_csv(sheet, keep_default_na=False)
-    claims["verdict"], claims["reason"] = "undecided", "cannot be told"
-    claims["readings"] = "right in 3 of 13 readings"
-    claims.loc[2, ["verdict", "reason"]] = "refuted", "2 of 2 comparisons reversed"
+    claims.loc[claims["claim"] == "prior-helps", "readings"] = "right in 3 of 13 readings"
     claims.to_csv(sheet, index=False)
-    notes = render_claims(tmp_path).splitlines()[-2:]
-    assert notes == [
-        "1. cannot be told",
-        "2. 2 of 2 comparisons reversed; right in 3 of 13 readings",
-    ]
+    remarks = {line[0]: line[-1] for line in claim_lines(tmp_path)}
+    assert remarks["`prior-helps`"] == (
+        "barred: a mechanism is not seen (2), a row is under the floor (1), "
+        "b6 was trained on 2 images, b2 on 3 (1); right in 3 of 13 readings"
+    )
 
 
 def test_a_row_without_values_gives_its_reason_and_a_column_group_its_source(made):

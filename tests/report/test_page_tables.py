@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import re
 
-import pandas as pd
 import pytest
 from helpers.csv_files import read_rows
 from helpers.places import ROOT
@@ -22,7 +21,6 @@ from dfpg.report.page_tables import (
     floor_table,
     gains_table,
     mechanism_table,
-    over_readings_table,
     reading_table,
     variant_table,
 )
@@ -179,15 +177,6 @@ def test_readings_are_named_in_words_and_what_may_be_zero_is_in_brackets(tmp_pat
         ["profile", "0.20", "0.30", "-0.20"],
         ["no prior loss in B3 to B5", "(0.00)", "", "(0.00)"],
     ]
-
-
-def test_claims_that_were_trained_under_other_readings_say_how_they_fare(made, tmp_path):
-    claims = pd.read_csv(made / "results" / "claims.csv", keep_default_na=False)
-    claims["readings"] = ""
-    claims.loc[3, "readings"] = "right in 3 of 13 readings, wrong in 9"
-    claims.to_csv(tmp_path / "claims.csv", index=False)
-    _, *rows = cells(over_readings_table(tmp_path))
-    assert rows == [[claims.loc[3, "meaning"], "right in 3 of 13 readings, wrong in 9"]]
 
 
 def test_variants_have_the_recorded_training_and_where_there_are_several_their_seeds(tmp_path):
