@@ -20,16 +20,17 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Generated = Annotated[Path, typer.Argument(help="Folder of `dfpg faces generate`.")]
 CelebA = Annotated[Path, typer.Option(help="Folder of CelebA as its owners distribute it.")]
 Kernels = Annotated[Path, typer.Option(help="Measured kernels: .npz of arrays [K, K], K odd.")]
+Start = Annotated[Path | None, typer.Option("--from", help="Weights it starts from.")]
 Images = Annotated[int, typer.Option(min=1, help="Per kernel size and family, and own kernel.")]
 Table = Annotated[bool, typer.Option("--table", help="Gains by kernel size alone, in Markdown.")]
 
 
 @app.command()
-def train(generated: Generated) -> None:
+def train(generated: Generated, start: Start = None) -> None:
     """Train the model on embedded and generated people; a stopped training resumes."""
     from dfpg.commands.deblur.shipped.train import train as train_run
 
-    train_run(load_config(), generated)
+    train_run(load_config(), generated, start)
 
 
 @app.command()
@@ -62,13 +63,13 @@ def limit(weights: Path) -> None:
 
 
 @app.command()
-def pack(generated: Generated, celeba: CelebA, kernels: Kernels) -> None:
+def pack(generated: Generated, celeba: CelebA, kernels: Kernels, start: Start = None) -> None:
     """Write the half-precision file and its card into the package, if it is good enough."""
     from dfpg.commands.deblur.shipped.pack import pack as pack_weights
     from dfpg.commands.deblur.shipped.train import TRAINED_WEIGHTS, training_facts
 
     config = load_config()
-    training = training_facts(config, generated)
+    training = training_facts(config, generated, start)
     say(pack_weights(config, TRAINED_WEIGHTS, training, celeba, kernels, WEIGHTS))
 
 

@@ -14,7 +14,7 @@ from dfpg.core.closure import closure
 from dfpg.core.config import Config
 from dfpg.core.device import select_device
 from dfpg.core.errors import UserError
-from dfpg.core.files import read_json
+from dfpg.core.files import read_json, sha256
 from dfpg.core.paths import ARTIFACTS, KERNELS, PRIORS, SCRATCH
 from dfpg.core.schedule import training_steps
 from dfpg.data.blur.kernels import FAMILIES, load_kernels
@@ -30,6 +30,7 @@ from dfpg.data.faces.dataset import (
 )
 from dfpg.data.faces.source import SPLITS
 from dfpg.methods.registry import build_method
+from dfpg.methods.weights import load_weights
 from dfpg.pretrained.vggface import load_prior
 from dfpg.training.batches import ViewInputs
 from dfpg.training.fingerprint import fingerprint
@@ -41,25 +42,29 @@ TRAINED_WEIGHTS = ARTIFACTS / "weights" / f"{RUN}.safetensors"
 COST = ARTIFACTS / "cost" / f"{RUN}.json"  # seconds of training, and the device
 
 
-def train(config: Config, generated: Path) -> None:
+def train(config: Config, generated: Path, start: Path | None = None) -> None:
     """Train run ``dfpg_b``; a stopped training resumes.
 
     Args:
         config: the profile ``shipped``.
         generated: folder of ``dfpg faces generate``, drawn with another seed than the embedded
             faces; all of its people are trained on, beside the embedded training people.
+        start: weights that the training starts from; None: fresh ones.
 
     Raises:
-        UserError: faces, kernels or the prior network are missing or do not fit; or as training
-            does.
+        UserError: faces, kernels, the prior network or the weights are missing or do not fit; or
+            as training does.
     """
     banks = {family: KERNELS / f"{family}.safetensors" for family in FAMILIES}
     method = build_method(config, RUN, load_prior(PRIORS))
+    if start:
+        load_weights(start, method)
     kernels = {family: load_kernels(path) for family, path in banks.items()}
     own = kernels.pop(config.protocols["b"].kernels)
     (others,) = kernels.values()
     faces = training_faces(generated)
     inputs = [*banks.values(), FACES, generated, PRIORS / "vgg16.safetensors"]
+    inputs += [start] if start else []
     code = closure(__name__, type(method).__module__)
     training_loop(
         config,
@@ -75,11 +80,11 @@ def train(config: Config, generated: Path) -> None:
     )
 
 
-def training_facts(config: Config, generated: Path) -> dict[str, Any]:
-    """What the card says of the training: run, steps, faces, seconds and device.
+def training_facts(config: Config, generated: Path, start: Path | None = None) -> dict[str, Any]:
+    """What the card says of the training: run, steps, faces, seconds, device, and where it began.
 
     Raises:
-        UserError: the run has not been trained.
+        UserError: the run has not been trained, or there are no weights ``start``.
     """
     try:
         cost = read_json(COST)
@@ -95,6 +100,7 @@ def training_facts(config: Config, generated: Path) -> dict[str, Any]:
         "kernel_sides_px": [0, *SIDES],
         "kernel_families": list(FAMILIES),
         "noise_grey_levels": [0, config.protocols["b"].noise],
+        "started_from_sha256": sha256(start) if start else None,
         **cost,
     }
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from helpers.kernels import copy_kernels
 from helpers.places import ROOT
 from torch import Tensor
@@ -16,11 +18,13 @@ from dfpg.commands.deblur.shipped import train
 from dfpg.commands.deblur.shipped.blur import AnyBlur
 from dfpg.commands.deblur.shipped.train import training_faces
 from dfpg.core.errors import UserError
-from dfpg.core.files import write_text
+from dfpg.core.files import sha256, write_text
 from dfpg.core.profile import resolve_profile
 from dfpg.core.schedule import training_steps
 from dfpg.data.faces.dataset import EMBEDDED, LANDMARK_COLUMNS, load_faces
-from dfpg.methods.weights import read_card
+from dfpg.methods.base import Method
+from dfpg.methods.registry import build_method
+from dfpg.methods.weights import read_card, save_weights
 
 
 def generated_folder(folder: Path) -> Path:
@@ -67,6 +71,17 @@ class FlatPrior:
         return self
 
 
+def first_values(seen: list[dict[str, Tensor]]) -> Callable[..., dict[str, float]]:
+    """A validation that keeps the generator as it finds it."""
+
+    def validate(method: Method, _average: object) -> dict[str, float]:
+        state = method.networks["generator"].state_dict()
+        seen.append({name: value.clone() for name, value in state.items()})
+        return {}
+
+    return validate
+
+
 def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monkeypatch):
     generated = generated_folder(project / "generated")
     sizes = {"width": 8, "blocks": 1, "prior_blocks": 1, "init": "identity", "output": "linear"}
@@ -85,12 +100,23 @@ def test_a_training_leaves_weights_and_facts_for_the_card(config, project, monke
     monkeypatch.setattr(train, "training_loop", watched)
     with pytest.raises(UserError, match=r"dfpg_b\.json: missing: run `make shipped` first"):
         train.training_facts(config, generated)
-    train.train(config, generated)
+    start = project / "start.safetensors"
+    begun = build_method(config, train.RUN, FlatPrior())
+    with torch.no_grad():
+        for value in begun.networks["generator"].parameters():
+            value.add_(0.01)
+    save_weights(start, begun, 1)
+    first = []
+    monkeypatch.setattr(train, "make_validation", lambda *_: first_values(first))
+    train.train(config, generated, start)
     assert drawn == [AnyBlur]
+    kept = {name: value.half() for name, value in begun.networks["generator"].state_dict().items()}
+    assert all(torch.equal(first[0][name].half(), value) for name, value in kept.items())
     steps = training_steps(config, train.RUN)
     assert read_card(train.TRAINED_WEIGHTS).steps == steps
     assert "prior" in Path("artifacts/history/dfpg_b.csv").read_text().splitlines()[0]
-    facts = train.training_facts(config, generated)
+    facts = train.training_facts(config, generated, start)
+    assert facts["started_from_sha256"] == sha256(start)
     assert (facts["people"], facts["steps"], facts["device"]) == (302, steps, "cpu")
     assert facts["kernel_sides_px"] == [0, *range(3, 28, 2)]
     assert facts["noise_grey_levels"] == [0, config.protocols["b"].noise]
