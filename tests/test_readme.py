@@ -19,12 +19,13 @@ def test_tables_in_a_page_are_the_committed_ones(page):
     assert fill(text, ROOT / "results") == text, "run `dfpg record pages`"
 
 
-def test_a_verdict_in_a_sentence_is_the_recorded_one():
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_verdict_in_a_sentence_is_the_recorded_one(page):
     recorded = {row["claim"]: row["verdict"] for row in read_rows(ROOT / "results" / "claims.csv")}
     words = "|".join(sorted(VERDICTS, key=len, reverse=True))
-    text = "".join((ROOT / page).read_text() for page in PAGES)
+    text = (ROOT / page).read_text()
     said = re.findall(rf"`([a-z-]+)`\)?,? (?:and `[a-z-]+` )?(?:is|are) \**({words})", text)
-    assert said
+    assert said or page.name not in ("README.md", "claims.md")
     assert [(key, verdict) for key, verdict in said if recorded[key] != verdict] == []
 
 
